@@ -27,8 +27,9 @@ def _ids(backbone: Backbone, text: str) -> list[int]:
 
 def _split(backbone: Backbone, template: str, prompt: str) -> tuple[list[int], list[int], list[int]]:
     "Token ids before the slot, of the prompt, and after the slot."
+    check(template.count('{}') == 1, f'a template needs exactly one {{}}, got {template!r}')
     before, after = (_ids(backbone, part) for part in template.split('{}'))
-    whole = _ids(backbone, template.format(prompt))
+    whole = _ids(backbone, fill(template, [prompt])[0])
     stop = len(whole) - len(after)
     check(whole[:len(before)] == before and whole[stop:] == after,
           f'template {template!r} runs into the prompt {prompt!r}: put a space or a punctuation mark beside the slot')

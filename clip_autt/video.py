@@ -22,8 +22,8 @@ from .errors import VideoError, check
 from .files import atomic_path, content_hash, natural_key
 
 # %% auto #0
-__all__ = ['CONTAINERS', 'IMAGES', 'CODECS', 'CLOCK', 'check_frames', 'film_strip', 'Clip', 'steady', 'iter_frames', 'read_video',
-           'write_video', 'sample_indices', 'sample_frames']
+__all__ = ['CONTAINERS', 'IMAGES', 'CODECS', 'CLOCK', 'check_frames', 'film_strip', 'Clip', 'steady', 'iter_frames', 'clip_id',
+           'read_video', 'write_video', 'sample_indices', 'sample_frames']
 
 # %% ../nbs/10_video.ipynb #f9f5bf14
 def _conversion(
@@ -352,7 +352,7 @@ def _collect(
     frames.resize((len(times), *frames.shape[1:]), refcheck=False)
     return frames, np.array(times)
 
-def _clip_id(source: str | Path | bytes) -> str:
+def clip_id(source: str | Path | bytes) -> str:
     "A file's name, or a hash of its content."
     return Path(source).name if isinstance(source, (str, Path)) else content_hash(bytes(source))
 
@@ -368,9 +368,9 @@ def read_video(
     "Read a video into memory. Raises `VideoError` for what cannot be read; a damaged file yields what can be decoded, with a warning."
     notes: list[str] = []
     moments = iter_frames(source, fps, start_s, stop_s, max_side, folder_fps, notes)
-    check(max_frames is None or max_frames >= 1, f'{_clip_id(source)}: max_frames must be at least 1, got {max_frames}.', VideoError)
+    check(max_frames is None or max_frames >= 1, f'{clip_id(source)}: max_frames must be at least 1, got {max_frames}.', VideoError)
     frames, times = _collect(islice(moments, max_frames))
-    return Clip(frames, times, id=_clip_id(source), warnings=tuple(notes))
+    return Clip(frames, times, id=clip_id(source), warnings=tuple(notes))
 
 # %% ../nbs/10_video.ipynb #2e8965ab
 CODECS = {  # without B-frames ('bf') the duration in an mp4 header is exact; a VP9 rate factor needs a bit rate of 0
@@ -462,4 +462,4 @@ def sample_frames(
         if len(kept) == 2 * n: kept, stride = kept[::2], 2 * stride
     moments = [kept[i] for i in _spread(len(kept), n)]
     frames, times = _collect(_rgb_frames(moments, _name(source), max_side, notes))
-    return Clip(frames, times, id=_clip_id(source), warnings=tuple(notes))
+    return Clip(frames, times, id=clip_id(source), warnings=tuple(notes))
