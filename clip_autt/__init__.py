@@ -1,1 +1,26 @@
+"""Personalize vision-language models to one person at test time. Names are loaded on first use, so importing costs nothing."""
+
 __version__ = "0.1.0"
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "au": ["AU", "AUBank", "DEFAULT_TEMPLATE", "TEMPLATES", "fill", "prototype", "pspi"],
+        "autt": ["ClipAUTT", "entropy"],
+        "backbone": ["Backbone", "load_backbone", "preprocess"],
+        "errors": [
+            "BackboneError", "BankError", "CheckpointError", "ClipAUTTError", "InputError", "ManifestError", "NoFaceError", "UntrainedError", "VideoError",
+        ],
+        "face": ["FaceBox", "crop_face"],
+        "features": ["VideoFeatures", "encode", "encode_clip", "encode_video"],
+        "model": ["ClipAU", "Output"],
+        "prompts": ["AUPrompts", "ReleasedPrompts"],
+        "results": ["Adapted", "Prediction", "Window"],
+        "stream": ["TestTimeMethod"],
+        "synth": ["moving_portrait", "portrait"],
+        "temporal": ["TemporalConv", "score_windows"],
+        "video": ["Clip", "iter_frames", "read_video", "sample_frames", "write_video"],
+    },
+)

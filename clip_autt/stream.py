@@ -18,7 +18,6 @@ __all__ = ['TestTimeMethod']
 @runtime_checkable
 class TestTimeMethod(Protocol):
     "A method that adapts at test time. `adapt` gets features only: there is no label it could look at."
-    __test__ = False  # the name begins with Test; pytest should not collect it
 
     def adapt(self, videos: VideoFeatures | Sequence[VideoFeatures]) -> Adapted | list[Adapted]:
         "Adapt to one video, or to several in turn, and predict before and after."
