@@ -44,10 +44,11 @@ def preprocess(
           f'frames must be uint8 [N, H, W, 3] with N > 0, got {str(x.dtype).removeprefix("torch.")} {list(x.shape)}')
     h, w = x.shape[1:3]
     new = (size, size) if squash else (size, int(size * w / h)) if h <= w else (int(size * h / w), size)
-    x = x.permute(0, 3, 1, 2)
-    if new != (h, w): x = F.interpolate(x, size=new, mode=interpolation, antialias=True)
+    x = x.permute(0, 3, 1, 2).float()
+    for shape in ((h, new[1]), new):  # Pillow resizes one side after the other and rounds to whole grey levels each time
+        if shape != x.shape[2:]: x = F.interpolate(x, size=shape, mode=interpolation, antialias=True).round().clamp(0, 255)
     top, left = (round((side - size) / 2) for side in new)
-    x = x[:, :, top:top + size, left:left + size].float() / 255
+    x = x[:, :, top:top + size, left:left + size] / 255
     return (x - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
 
 # %% ../nbs/20_backbone.ipynb #797fbb94
