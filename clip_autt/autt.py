@@ -313,6 +313,7 @@ def predict(
     "Classify with the prompts as they are now, without adapting."
     method.model.check_features(v)
     logits, au, _, _ = _predict(method, _prepare(method.model, [v], method.window), method.prompts.ctx)
-    return Prediction(logits=logits[0].cpu(), au=au[0].cpu(), classes=method.model.classes, bank=method.model.bank, **_noted(method, v))
+    return Prediction(logits=logits[0].cpu(), au=au[0].cpu(), classes=method.model.classes, bank=method.model.bank,
+                      window=window_at(v.times, 0, len(v)), **_noted(method, v))
 
 ClipAUTT.predict = predict

@@ -38,8 +38,7 @@ def record(
     before = getattr(result, 'au_before', None)
     aus = [dict(au=au.id, name=au.name, score=float(result.au[i]), delta=0. if before is None else float(result.au[i] - before[i]))
            for i, au in enumerate(result.bank)]
-    window = getattr(result, 'window', None)
-    return dict(path=path, label=result.label, probs=result.probs, probs_before=getattr(result, 'probs_before', None), window=window and window._asdict(),
+    return dict(path=path, label=result.label, probs=result.probs, probs_before=getattr(result, 'probs_before', None), window=result.window._asdict(),
                 n_frames=result.n_frames, n_faces=result.n_faces, aus=aus if result.seen else [], warnings=[*result.warnings, *extra], error=None)
 
 # %% ../nbs/80_cli.ipynb #a388b6a3

@@ -21,7 +21,7 @@ from .backbone import Backbone, load_backbone
 from .errors import CheckpointError, UntrainedError, check
 from .features import VideoFeatures, encode
 from .files import atomic_path
-from .results import Prediction
+from .results import Prediction, window_at
 from .temporal import TemporalConv
 from .weights import flatten, load_weights, read_weights
 
@@ -116,7 +116,8 @@ def predict(
     v = encode(model.backbone, source, **kwargs)
     check_features(model, v)
     out = model(v.frames[None])
-    return Prediction(logits=out.logits[0].cpu(), au=out.au[0].cpu(), classes=model.classes, bank=model.bank, **v.faces())
+    return Prediction(logits=out.logits[0].cpu(), au=out.au[0].cpu(), classes=model.classes, bank=model.bank,
+                      window=window_at(v.times, 0, len(v)), **v.faces())
 
 def check_features(model: ClipAU, v: VideoFeatures) -> None:
     "Refuse features that another backbone made."

@@ -87,7 +87,8 @@ class AUPrompts(nn.Module):
         if self.prefix is not None:
             out = self.backbone.encode_prompts(x, self.lengths.repeat(times), self.prefix.repeat(times))
         else:
-            x, lengths = _join(self.head[0].repeat(times, 1, 1), self.head[1].repeat(times), x, self.lengths.repeat(times))
+            x, lengths = _join(self.head[0].repeat(times, 1, 1), self.head[1].repeat(times), x, self.lengths.repeat(times),
+                               self.backbone.tower.token_embedding.weight[:1])
             out = self.backbone.encode_prompts(x, lengths)
         return out.view(*batch, n, -1)
 
@@ -117,10 +118,11 @@ def _embed(backbone: Backbone, ids: Sequence[list[int]]) -> tuple[Tensor, Tensor
     rows = nn.utils.rnn.pad_sequence([torch.tensor(i, device=table.device) for i in ids], batch_first=True)
     return table[rows].detach(), torch.tensor([len(i) for i in ids], device=table.device)
 
-def _join(a: Tensor, a_lengths: Tensor, b: Tensor, b_lengths: Tensor) -> tuple[Tensor, Tensor]:
-    "Rows of a and of b, each without its padding, one after the other."
-    rows = [torch.cat([p[:m], q[:n]]) for p, m, q, n in zip(a, a_lengths, b, b_lengths)]
-    return nn.utils.rnn.pad_sequence(rows, batch_first=True), a_lengths + b_lengths
+def _join(a: Tensor, a_lengths: Tensor, b: Tensor, b_lengths: Tensor, pad: Tensor) -> tuple[Tensor, Tensor]:
+    "Rows of a and of b, each without its padding, one after the other, filled up with `pad`."
+    lengths, longest = a_lengths + b_lengths, int((a_lengths + b_lengths).max())
+    rows = [torch.cat([p[:m], q[:n], pad.expand(longest - int(m + n), -1)]) for p, m, q, n in zip(a, a_lengths, b, b_lengths, strict=True)]
+    return torch.stack(rows), lengths
 
 # %% ../nbs/31_prompts.ipynb #90e58d28
 class ReleasedPrompts(nn.Module):

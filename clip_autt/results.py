@@ -15,7 +15,26 @@ from torch import Tensor
 from .au import AUBank
 
 # %% auto #0
-__all__ = ['Prediction', 'bar_table', 'Window', 'window_at', 'Adapted']
+__all__ = ['Window', 'window_at', 'Prediction', 'bar_table', 'Adapted']
+
+# %% ../nbs/22_results.ipynb #23be8c5e
+class Window(NamedTuple):
+    "Frames start..stop-1 of a video, and the same in seconds."
+    start: int
+    stop: int
+    start_s: float
+    stop_s: float
+
+def window_at(
+    times: Tensor,  # [T] seconds
+    start: int,  # first frame
+    size: int,  # frames
+) -> Window:
+    "The window of `size` frames from `start`, cut at the end of the video."
+    stop = min(start + size, len(times))
+    last = float(times[stop - 1])
+    frame_s = float(times.diff().median()) if len(times) > 1 else 0.
+    return Window(start, stop, float(times[start]), float(times[stop]) if stop < len(times) else last + frame_s)
 
 # %% ../nbs/22_results.ipynb #4a121dc9
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -27,6 +46,7 @@ class Prediction:
     bank: AUBank = field(repr=False)
     n_frames: int
     n_faces: int  # frames that show a face
+    window: Window  # what it is about: the whole video, or after adaptation the window that was chosen
     warnings: tuple[str, ...] = ()
 
     @property
@@ -69,32 +89,12 @@ def _show(result: Prediction, rows: list, scores: Tensor, n: int) -> str:
     largest = max(float(scores.abs().max()), 1e-9)
     return bar_table([*rows, *((result.bank.prompts[i], f'{scores[i]:+.3f}', float(scores[i].abs()) / largest) for i in top)], f'{result.label} · {faces}')
 
-# %% ../nbs/22_results.ipynb #23be8c5e
-class Window(NamedTuple):
-    "Frames start..stop-1 of a video, and the same in seconds."
-    start: int
-    stop: int
-    start_s: float
-    stop_s: float
-
-def window_at(
-    times: Tensor,  # [T] seconds
-    start: int,  # first frame
-    size: int,  # frames
-) -> Window:
-    "The window of `size` frames from `start`, cut at the end of the video."
-    stop = min(start + size, len(times))
-    last = float(times[stop - 1])
-    frame_s = float(times.diff().median()) if len(times) > 1 else 0.
-    return Window(start, stop, float(times[start]), float(times[stop]) if stop < len(times) else last + frame_s)
-
 # %% ../nbs/22_results.ipynb #a65d1ae6
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Adapted(Prediction):
     "A prediction after test-time adaptation, with the one before it and a record of the adaptation."
     logits_before: Tensor = field(repr=False)  # [C]
     au_before: Tensor = field(repr=False)  # [N]
-    window: Window
     entropy: Tensor = field(repr=False)  # [M] nats, of every window, before the first step
     loss: tuple[float, ...]  # before each step
     seconds: float = field(repr=False)

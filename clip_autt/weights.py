@@ -28,6 +28,8 @@ def read_weights(
     "Tensors of a checkpoint on the CPU. Wrappers (`state_dict`, `module.`) are taken off; NaN or infinite values are an error."
     path = Path(path)
     check(path.is_file(), f'{path}: no such file. Give the path of a .safetensors, .pt, .pth or .bin file.', error)
+    check(not _is_torchscript(path), f'{path}: a TorchScript archive, which holds code beside the weights. Save the weights alone once, if you trust it: '
+          'torch.save(torch.jit.load(PATH, map_location="cpu").state_dict(), "weights.pt").', error)
     try:
         state = load_file(path) if path.suffix == '.safetensors' else torch.load(path, map_location='cpu', weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError) as e:
@@ -46,12 +48,13 @@ def _unwrap(state: dict) -> dict:
         state = {k.removeprefix('module.'): v for k, v in state.items()}
     return state
 
+def _is_torchscript(path: Path) -> bool:
+    "Whether a file is a compiled PyTorch program."
+    return zipfile.is_zipfile(path) and any(name.endswith('constants.pkl') for name in zipfile.ZipFile(path).namelist())
+
 def _why_unreadable(path: Path, e: Exception) -> str:
     "The reason a file cannot be read as weights, and the way out."
     if path.stat().st_size == 0: return 'the file is empty.'
-    if zipfile.is_zipfile(path) and any(n.endswith('constants.pkl') for n in zipfile.ZipFile(path).namelist()):
-        return ('a TorchScript archive, which holds code beside the weights. Save the weights alone once, if you trust it: '
-                'torch.save(torch.jit.load(PATH, map_location="cpu").state_dict(), "weights.pt").')
     if isinstance(e, pickle.UnpicklingError):
         return 'holds more than tensors and could run code when loaded, or is not a checkpoint at all. Only plain weights are read.'
     return f'cannot be read as weights ({str(e).splitlines()[0][:120]}). The file may be cut short or of another kind.'

@@ -1,0 +1,143 @@
+"""Loading CLIP: every kind of file, every kind of mistake."""
+
+import os
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from clip_autt import AUBank, AUPrompts, BackboneError, BankError, InputError, load_backbone
+from clip_autt.backbone import UntrainedWarning
+
+
+class Trap:
+    def __init__(self, flag):
+        self.flag = str(flag)
+
+    def __reduce__(self):
+        return os.mkdir, (self.flag,)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".bin"])
+@pytest.mark.parametrize("layout", ["open_clip", "wrapped"])
+def test_local_files(tmp_path, tiny, suffix, layout):
+    path, state = tmp_path / f"w{suffix}", tiny.model.state_dict()
+    if layout == "wrapped":
+        if suffix == ".safetensors":
+            pytest.skip("safetensors holds no wrapper")
+        state = {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}}
+    save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+    assert load_backbone("tiny", path).hash == tiny.hash
+
+
+def test_openai_files_switch_to_quick_gelu(tmp_path, tiny):
+    state = {**tiny.model.state_dict(), "input_resolution": torch.tensor(32), "context_length": torch.tensor(77), "vocab_size": torch.tensor(49408)}
+    torch.save(state, tmp_path / "openai.pt")
+    quick, texts = load_backbone("tiny", tmp_path / "openai.pt"), ["a smiling face"]
+    assert quick.hash == tiny.hash and not torch.allclose(quick.encode_text(texts), tiny.encode_text(texts))
+
+
+def test_custom_text_architectures_take_both_layouts(tmp_path):
+    own = load_backbone("MobileCLIP-S1")
+    old = {k.removeprefix("text."): v for k, v in own.model.state_dict().items()}
+    save_file({k: v.contiguous() for k, v in old.items()}, tmp_path / "old.safetensors")
+    assert load_backbone("MobileCLIP-S1", tmp_path / "old.safetensors").hash == own.hash
+
+
+def test_a_pickle_that_would_run_code_does_not(tmp_path):
+    flag = tmp_path / "executed"
+    torch.save({"a": Trap(flag)}, tmp_path / "a.pt")
+    (tmp_path / "b.bin").write_bytes(pickle.dumps(Trap(flag)))
+    for name in ("a.pt", "b.bin"):
+        with pytest.raises(BackboneError, match="could run code"):
+            load_backbone("tiny", tmp_path / name)
+    assert not flag.exists()
+
+
+def test_torchscript_archives_say_how_to_convert(tmp_path):
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "a.pt")
+    with pytest.raises(BackboneError, match=r"TorchScript.*state_dict"):
+        load_backbone("tiny", tmp_path / "a.pt")
+
+
+def test_damaged_files(tmp_path, tiny):
+    state = {k: v.clone() for k, v in tiny.model.state_dict().items()}
+    save_file(state, tmp_path / "ok.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "ok.safetensors").read_bytes()[:-1000])
+    (tmp_path / "empty.pt").write_bytes(b"")
+    (tmp_path / "garbage.pt").write_bytes(b"garbage" * 50)
+    torch.save([1, 2], tmp_path / "list.pt")
+    messages = {"cut.safetensors": "cut short", "empty.pt": "empty", "garbage.pt": "not a checkpoint|cannot be read", "list.pt": "not tensors by name"}
+    for name, message in messages.items():
+        with pytest.raises(BackboneError, match=message):
+            load_backbone("tiny", tmp_path / name)
+    state["visual.conv1.weight"][0] = torch.inf
+    save_file(state, tmp_path / "inf.safetensors")
+    with pytest.raises(BackboneError, match=r"infinite.*visual\.conv1\.weight"):
+        load_backbone("tiny", tmp_path / "inf.safetensors")
+
+
+def test_weights_of_another_architecture(tmp_path, tiny):
+    save_file(tiny.model.state_dict(), tmp_path / "tiny.safetensors")
+    with pytest.raises(BackboneError, match="do not fit"):
+        load_backbone("ViT-B-32", tmp_path / "tiny.safetensors")
+
+
+def test_unknown_names_and_tags(monkeypatch):
+    with pytest.raises(BackboneError, match="Did you mean ViT-B-32"):
+        load_backbone("ViT-B32")
+    with pytest.raises(BackboneError, match="neither a file nor a tag.*openai"):
+        load_backbone("ViT-B-32", "opnai")
+    with pytest.raises(BackboneError, match="no such file"):
+        load_backbone("ViT-B-32", "weights.pt")
+    monkeypatch.setattr("clip_autt.backbone._reachable", lambda host: False)
+    monkeypatch.setenv("HF_HUB_CACHE", "nowhere")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "nowhere")
+    with pytest.raises(BackboneError, match="local file"):
+        load_backbone("ViT-B-32", "openai")
+
+
+def test_random_weights_warn_and_leave_the_random_state_alone():
+    state = torch.get_rng_state()
+    with pytest.warns(UntrainedWarning, match="random weights"):
+        load_backbone("tiny")
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_wrong_inputs(tiny):
+    for bad in (torch.zeros(2, 3, 32, 32, dtype=torch.long), torch.zeros(2, 3, 31, 32), torch.zeros(2, 32, 32, 3), torch.zeros(3, 32, 32)):
+        with pytest.raises(InputError):
+            tiny.encode_frames(bad)
+    for bad in ([], [""], ["a", 3], ["long " * 80]):
+        with pytest.raises(InputError):
+            tiny.encode_text(bad)
+    with pytest.raises(InputError, match=r"\[N, L, 64\]"):
+        tiny.encode_prompts(torch.zeros(2, 5, 32), torch.tensor([5, 5]))
+
+
+def test_banks_and_templates(tiny):
+    for bad in ([], ["a", "a"], ["a", ""]):
+        with pytest.raises(BankError):
+            AUBank(bad)
+    with pytest.raises(ValueError, match="exactly one"):
+        AUPrompts(tiny, template="no slot")
+    with pytest.raises(InputError, match="runs into the prompt"):
+        AUPrompts(tiny, template="pre{} now", bank=AUBank(["smile"]))
+
+
+def test_towers_that_look_both_ways_still_learn():
+    backbone = load_backbone("ours", config=dict(embed_dim=32, vision_cfg=dict(image_size=32, patch_size=16, layers=1, width=64),
+                             text_cfg=dict(width=64, heads=1, layers=2, no_causal_mask=True)))  # fmt: skip
+    bank = AUBank(["smile", "closed eyes and open mouth"])
+    for position in ("front", "end"):
+        prompts = AUPrompts(backbone, bank, "a face with {} now", ctx_position=position)
+        full = backbone.model.encode_text(backbone.tokenizer(["a face with smile now", "a face with closed eyes and open mouth now"]))
+        torch.testing.assert_close(prompts(), full, atol=1e-5, rtol=1e-5)
+        assert torch.autograd.grad(prompts().sum(), prompts.ctx)[0].abs().sum() > 0
+
+
+def test_half_precision_is_close(tiny):
+    half = load_backbone("tiny", dtype=torch.bfloat16)
+    a, b = half.encode_text(["a smile"]).float(), tiny.encode_text(["a smile"])
+    assert torch.nn.functional.cosine_similarity(a, b).item() > 0.99
