@@ -11,7 +11,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "autt": ["ClipAUTT", "entropy"],
         "backbone": ["Backbone", "load_backbone", "preprocess"],
         "errors": [
-            "BackboneError", "BankError", "CheckpointError", "ClipAUTTError", "InputError", "ManifestError", "NoFaceError", "UntrainedError", "VideoError",
+            "BackboneError", "BankError", "CheckpointError", "ClipAUTTError", "InputError",
+            "ManifestError", "NoFaceError", "UntrainedError", "VideoError",
         ],
         "face": ["FaceBox", "crop_face"],
         "features": ["VideoFeatures", "encode", "encode_clip", "encode_video"],

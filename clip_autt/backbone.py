@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from huggingface_hub import constants as hub
 from torch import Tensor, nn
 
-from .errors import BackboneError, InputError, check
-from .texttower import Prefix, TextTower, cache_prefix, encode_full, encode_short, end_positions, text_tower
+from .errors import BackboneError, check, describe
+from .texttower import Prefix, TextTower, encode_full, encode_short, end_positions, text_tower
 from .weights import load_weights, read_weights, weights_hash
 
 # %% auto #0
@@ -41,7 +41,7 @@ def preprocess(
     "Resize the shorter side, crop the centre, normalise: open_clip's evaluation transform for a stack of frames."
     x = torch.as_tensor(frames)
     check(x.dtype == torch.uint8 and x.dim() == 4 and x.shape[-1] == 3 and x.numel() > 0,
-          f'frames must be uint8 [N, H, W, 3] with N > 0, got {str(x.dtype).removeprefix("torch.")} {list(x.shape)}')
+          f'frames must be uint8 [N, H, W, 3] with N > 0, got {describe(x)}')
     h, w = x.shape[1:3]
     new = (size, size) if squash else (size, int(size * w / h)) if h <= w else (int(size * h / w), size)
     x = x.permute(0, 3, 1, 2).float()
@@ -60,7 +60,7 @@ class Backbone:
     model: nn.Module = field(repr=False)
     tokenizer: object = field(repr=False)
     config: dict | None = field(default=None, repr=False)
-    device: torch.device = torch.device('cpu')
+    device: str = 'cpu'
     dtype: torch.dtype = torch.float32
 
     @cached_property
@@ -89,7 +89,7 @@ def _pixels(backbone: Backbone, frames: np.ndarray | Tensor) -> Tensor:
         return preprocess(frames, backbone.image_size, cfg['mean'], cfg['std'], cfg['resize_mode'] == 'squash', cfg['interpolation'])
     pixels, size = torch.as_tensor(frames), backbone.image_size
     check(pixels.is_floating_point() and pixels.shape[1:] == (3, size, size),
-          f'give uint8 frames [N, H, W, 3] or float pixels [N, 3, {size}, {size}], got {str(pixels.dtype).removeprefix("torch.")} {list(pixels.shape)}')
+          f'give uint8 frames [N, H, W, 3] or float pixels [N, 3, {size}, {size}], got {describe(pixels)}')
     return pixels
 
 # %% ../nbs/20_backbone.ipynb #fcb3845f
@@ -163,7 +163,8 @@ def _check_name(name: str) -> None:
     "An unknown architecture is an error that names the nearest known ones."
     known = [*CONFIGS, *open_clip.list_models()]
     near = difflib.get_close_matches(name, known, 3, .4)
-    check(name.replace('/', '-') in known, f'unknown architecture {name!r}. {"Did you mean " + " or ".join(near) + "?" if near else "See open_clip.list_models()."}', BackboneError)
+    hint = f'Did you mean {" or ".join(near)}?' if near else 'See open_clip.list_models().'
+    check(name.replace('/', '-') in known, f'unknown architecture {name!r}. {hint}', BackboneError)
 
 @contextmanager
 def _quiet() -> Iterator[None]:
@@ -230,7 +231,8 @@ def _reachable(host: str) -> bool:
 def _load_tag(name: str, tag: str) -> nn.Module:
     "A model with open_clip's weights for a tag, from its cache or over the network."
     tags = open_clip.list_pretrained_tags_by_model(name)
-    check(tag in tags, f'{tag!r} is neither a file nor a tag of {name}. Tags: {", ".join(tags) or "none"}; or give the path of a .safetensors, .pt or .bin file.', BackboneError)
+    check(tag in tags, f'{tag!r} is neither a file nor a tag of {name}. Tags: {", ".join(tags) or "none"}; '
+          'or give the path of a .safetensors, .pt or .bin file.', BackboneError)
     quick = open_clip.get_pretrained_cfg(name, tag).get('quick_gelu', False)
     try:
         with _hub_offline_if_unreachable(), _quiet(): return _create(name, pretrained=tag, force_quick_gelu=quick, weights_only=True)
@@ -258,7 +260,7 @@ def load_backbone(
         model = _load_file(name, config, Path(pretrained))
     else: model = _load_tag(name, str(pretrained))
     model = model.to(device, dtype).eval().requires_grad_(False)
-    return Backbone(name, None if pretrained is None else str(pretrained), model, _tokenizer(name, config), config, torch.device(device), dtype)
+    return Backbone(name, None if pretrained is None else str(pretrained), model, _tokenizer(name, config), config, str(device), dtype)
 
 # %% ../nbs/20_backbone.ipynb #5c4572d9
 def _tokenizer(name: str, config: dict | None) -> object:

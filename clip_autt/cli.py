@@ -15,7 +15,6 @@ from .errors import ClipAUTTError, check
 from .files import atomic_path
 
 if TYPE_CHECKING:
-    from clip_autt.features import VideoFeatures
     from clip_autt.model import ClipAU
     from clip_autt.results import Prediction
 
@@ -160,7 +159,7 @@ def personalize(
     steps: Annotated[int, typer.Option(help='Gradient steps per video.')] = 1,
     lr: Annotated[float, typer.Option(help='Learning rate.')] = 1e-3,
     variant: Annotated[str, typer.Option(help="'paper', or 'released' for the published code's behaviour.")] = 'paper',
-    reset: Annotated[Optional[str], typer.Option(help="Forget at each 'video', at each 'subject', or 'never'. All videos of a call count as one subject.")] = None,
+    reset: Annotated[Optional[str], typer.Option(help="Forget at each 'video' or 'never'; all videos of a call are one 'subject'.")] = None,
     ctx_position: Annotated[str, typer.Option(help="Learnable context in 'front' of the words, or at the 'end' (faster).")] = 'front',
     profile: Annotated[Optional[str], typer.Option(help='Start from this saved profile.')] = None,
     save_profile: Annotated[Optional[str], typer.Option(help='Save what was learned as a profile (.safetensors).')] = None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['ClipAUTTError', 'BankError', 'VideoError', 'NoFaceError', 'BackboneError', 'CheckpointError', 'InputError',
-           'UntrainedError', 'ManifestError', 'check']
+           'UntrainedError', 'ManifestError', 'check', 'describe']
 
 # %% ../nbs/02_errors.ipynb #7a543c4e
 class ClipAUTTError(ValueError):
@@ -45,3 +45,9 @@ def check(
 ) -> None:
     "Raise `error(message)` unless `ok`."
     if not ok: raise error(message)
+
+def describe(
+    x,  # an array or a tensor
+) -> str:  # such as 'float32 [20, 512]'
+    "Type and shape, for a message."
+    return f'{str(x.dtype).removeprefix("torch.")} {list(x.shape)}'

@@ -155,12 +155,12 @@ def face_notes(
 
 def crop_face(
     clip: Clip,
-    detector: str | FaceBox | Sequence[float] | np.ndarray = 'auto',  # 'auto'; 'none' if frames are faces already; a box x, y, width, height; or boxes [T, 4], NaN where there is no face
+    detector: str | FaceBox | Sequence[float] | np.ndarray = 'auto',  # 'auto'; 'none' if frames are faces; a box x, y, width, height; or boxes [T, 4]
     size: int = 224,  # side of the crops in pixels
     expand: float = 1.35,  # size of the square, times the face
     samples: int = 8,  # frames that vote
 ) -> Clip:  # crops of the face, with `found`
-    "Cut the face out of a clip. Without any face the centre is cut out, `found` is all False, and a warning says so: the caller decides."
+    "Cut the face out of a clip; NaN in a table of boxes means no face. Without any face: the centre, `found` all False, and a warning."
     t, height, width = clip.frames.shape[:3]
     if not isinstance(detector, (str, FaceBox)) and np.ndim(detector) == 2: return _crop_by_table(clip, np.asarray(detector, float), size, expand)
     box, notes = choose_box(detector, clip.frames[sample_indices(t, samples)])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .backbone import Backbone
-from .errors import check
+from .errors import check, describe
 from .face import bridge_gaps, center_box, choose_box, crop_face, crop_frames, face_notes, face_present, last_good
 from .video import Clip, clip_id, iter_frames, sample_frames
 
@@ -36,9 +36,9 @@ class VideoFeatures:
 
     def __post_init__(self):
         check(self.frames.dim() == 2 and len(self.frames) > 0 and self.frames.is_floating_point(),
-              f'frame embeddings must be float [T, D] with T > 0, got {str(self.frames.dtype).removeprefix("torch.")} {list(self.frames.shape)}')
-        check(len(self.frames) == len(self.times) == len(self.found), f'{len(self.frames)} embeddings, {len(self.times)} times and {len(self.found)} face flags: '
-              'a video needs one of each per frame')
+              f'frame embeddings must be float [T, D] with T > 0, got {describe(self.frames)}')
+        check(len(self.frames) == len(self.times) == len(self.found),
+              f'{len(self.frames)} embeddings, {len(self.times)} times and {len(self.found)} face flags: a video needs one of each per frame')
         check(bool(self.frames.isfinite().all()), f'{self.id or "video"}: NaN or infinite values in the frame embeddings')
 
     def __len__(self) -> int: return len(self.frames)
@@ -58,7 +58,8 @@ def encode_clip(
 ) -> VideoFeatures:
     "Frame embeddings of a clip."
     if clip.found is None: clip = crop_face(clip, crop, size=backbone.image_size)
-    return VideoFeatures(backbone.encode_frames(clip.frames, batch_size), torch.as_tensor(clip.times), torch.as_tensor(clip.found), clip.id, clip.subject, backbone.hash, clip.warnings)
+    frames, times, found = backbone.encode_frames(clip.frames, batch_size), torch.as_tensor(clip.times), torch.as_tensor(clip.found)
+    return VideoFeatures(frames, times, found, clip.id, clip.subject, backbone.hash, clip.warnings)
 
 # %% ../nbs/21_features.ipynb #b78c2ff3
 def encode_video(
@@ -82,7 +83,8 @@ def encode_video(
         times += [t for t, _ in moments]
     times, found = np.array(times), bridge_gaps(np.concatenate(found), times)
     frames = torch.cat(embeddings)[torch.as_tensor(last_good(found))]
-    return VideoFeatures(frames, torch.as_tensor(times), torch.as_tensor(found), clip_id(source), None, backbone.hash, (*notes, *face_warnings, *face_notes(found)))
+    warnings = *notes, *face_warnings, *face_notes(found)
+    return VideoFeatures(frames, torch.as_tensor(times), torch.as_tensor(found), clip_id(source), None, backbone.hash, warnings)
 
 def _batches(items: Iterable, size: int) -> Iterator[list]:
     "Lists of up to `size` items."

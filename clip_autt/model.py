@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .au import DEFAULT_TEMPLATE, AUBank, fill
 from .backbone import Backbone, load_backbone
-from .errors import CheckpointError, UntrainedError, check
+from .errors import CheckpointError, UntrainedError, check, describe
 from .features import VideoFeatures, encode
 from .files import atomic_path
 from .results import Prediction, window_at
@@ -96,7 +96,7 @@ class ClipAU(nn.Module):
     ) -> Output:
         d, n = self.au_text.shape[1], len(self.bank)
         check(features.dim() == 3 and features.shape[-1] == d and features.is_floating_point(),
-              f'features must be float [B, T, {d}], got {str(features.dtype).removeprefix("torch.")} {list(features.shape)}')
+              f'features must be float [B, T, {d}], got {describe(features)}')
         text = self.au_text if text is None else text
         check(text.shape == (n, d), f'text must be [{n}, {d}], one row per action unit, got {list(text.shape)}')
         video = self.temporal(features.to(self.au_text))
@@ -121,9 +121,9 @@ def predict(
 
 def check_features(model: ClipAU, v: VideoFeatures) -> None:
     "Refuse features that another backbone made."
-    d = model.au_text.shape[1]
-    check(v.frames.shape[1] == d, f'{v.id or "video"}: embeddings of width {v.frames.shape[1]}, but {model.backbone.name} makes {d}. Encode it with this backbone.')
-    check(v.backbone in ('', model.backbone.hash), f'{v.id or "video"}: embedded by other weights ({v.backbone}) than this model\'s ({model.backbone.hash}). Encode it again.')
+    d, name = model.au_text.shape[1], v.id or 'video'
+    check(v.frames.shape[1] == d, f'{name}: embeddings of width {v.frames.shape[1]}, but {model.backbone.name} makes {d}. Encode it with this backbone.')
+    check(v.backbone in ('', model.backbone.hash), f'{name}: embedded by other weights ({v.backbone}) than this model has. Encode it again.')
 
 ClipAU.check_features = check_features
 
@@ -221,5 +221,5 @@ def _released_state(path: Path) -> dict[str, Tensor]:
     state = {new + k.removeprefix(old): t.float() for k, t in flat.items() for old, new in _RELEASED_NAMES.items() if k.startswith(old)}
     need = [f'{part}.{i}.{kind}' for part in ('text_adapter', 'classifier') for i in (0, 2) for kind in ('weight', 'bias')]
     missing = [name for name in [*need, 'temporal.conv.weight', 'temporal.conv.bias'] if name not in state]
-    check(not missing, f'{path}: not a published head: no {", ".join(missing[:3])}. Expected the keys text_adapter, temporal and temporal_classifier.', CheckpointError)
+    check(not missing, f'{path}: not a published head: no {", ".join(missing[:3])}. Expected text_adapter, temporal and temporal_classifier.', CheckpointError)
     return state

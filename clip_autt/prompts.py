@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .au import DEFAULT_TEMPLATE, AUBank, fill
 from .backbone import Backbone
 from .errors import InputError, check
-from .texttower import cache_prefix, end_positions
+from .texttower import cache_prefix
 
 # %% auto #0
 __all__ = ['AUPrompts', 'ReleasedPrompts']
@@ -102,7 +102,7 @@ class AUPrompts(nn.Module):
 # %% ../nbs/31_prompts.ipynb #83138a19
 def _start(backbone: Backbone, template_ids: list[int], init: str, n_ctx: int, seed: int) -> Tensor:
     "The first context [1, n_ctx, d]."
-    check(backbone.tower is not None, f'{backbone.name}: learnable prompts need one of open_clip\'s own text encoders. Choose a model such as ViT-B-32.', InputError)
+    check(backbone.tower is not None, f'{backbone.name}: learnable prompts need one of open_clip\'s own text encoders, as in ViT-B-32', InputError)
     table = backbone.tower.token_embedding.weight
     if init == 'random':
         check(n_ctx >= 1, f'n_ctx must be at least 1, got {n_ctx}')

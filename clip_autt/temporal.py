@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import check
+from .errors import check, describe
 
 # %% auto #0
 __all__ = ['TemporalConv', 'score_windows_loop', 'score_windows']
@@ -27,13 +27,12 @@ class TemporalConv(nn.Module):
         self.activation = activation
         self.conv = nn.Conv1d(dim, 2 * dim if activation == 'glu' else dim, kernel_size=3, padding=1)
 
-    def act(self, x: Tensor) -> Tensor:
-        "The nonlinearity over the last dimension."
-        return F.glu(x, -1) if self.activation == 'glu' else F.gelu(x)
+    def act(self, h: Tensor) -> Tensor:
+        "The nonlinearity; [..., channels, T] in the layout of a convolution."
+        return F.glu(h, -2) if self.activation == 'glu' else F.gelu(h)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.act(self.conv(x.transpose(1, 2)).transpose(1, 2))
-        return F.normalize(h.mean(1), dim=-1)
+        return F.normalize(self.act(self.conv(x.transpose(1, 2))).mean(-1), dim=-1)
 
 # %% ../nbs/30_temporal.ipynb #e0a1b7fd
 def score_windows_loop(
@@ -45,23 +44,35 @@ def score_windows_loop(
     starts = range(max(1, len(x) - window + 1))
     return torch.cat([temporal(x[None, m:m + window]) for m in starts])
 
+# %% ../nbs/30_temporal.ipynb #9ad14ad1
+def _in_one_pass(temporal: TemporalConv, x: Tensor, window: int) -> Tensor:
+    "Embeddings [M, d] of all windows of x [T, d], for T > window."
+    taps = temporal.conv.weight.permute(2, 0, 1)
+    before, here, after = (taps.flatten(0, 1) @ x.T).view(3, taps.shape[1], -1)  # each [channels, T]
+    here = here + temporal.conv.bias[:, None]
+    if window == 1: return F.normalize(temporal.act(here).T, dim=-1)
+    left, right = temporal.act(here[:, :-1] + after[:, 1:]), temporal.act(here[:, 1:] + before[:, :-1])
+    total = left[:, :len(x) - window + 1] + right[:, window - 2:]
+    if window > 2:
+        running = temporal.act(before[:, :-2] + here[:, 1:-1] + after[:, 2:]).cumsum(-1, dtype=torch.double)
+        total = total + running[:, window - 3:]
+        total[:, 1:] -= running[:, :2 - window]
+    return F.normalize(total.T.to(x.dtype), dim=-1)
+
 # %% ../nbs/30_temporal.ipynb #5077ac76
 def score_windows(
     temporal: TemporalConv,
     x: Tensor,  # [T, d] frame embeddings of one video
     window: int,  # frames L in a window; a shorter video is one window
 ) -> Tensor:  # [M, d] unit vectors, M = max(1, T - L + 1)
-    "Embedding of every window in one pass over the video; equal to `score_windows_loop` to float rounding."
+    "Embedding of every window in one pass over the video, O(T); equal to `score_windows_loop` to float rounding."
     check(window >= 1, f'window must be at least 1 frame, got {window}')
-    check(x.dim() == 2 and len(x) > 0 and x.is_floating_point(), f'frame embeddings must be float [T, d] with T > 0, got {str(x.dtype).removeprefix("torch.")} {list(x.shape)}')
+    check(x.dim() == 2 and len(x) > 0 and x.is_floating_point(), f'frame embeddings must be float [T, d] with T > 0, got {describe(x)}')
     if len(x) <= window: return temporal(x[None])
-    before, here, after = (x @ tap.T for tap in temporal.conv.weight.unbind(-1))
-    here = here + temporal.conv.bias
-    if window == 1: return F.normalize(temporal.act(here), dim=-1)
-    left, right = temporal.act(here[:-1] + after[1:]), temporal.act(here[1:] + before[:-1])
-    ends = left[:len(x) - window + 1] + right[window - 2:]
-    if window == 2: return F.normalize(ends, dim=-1)
-    inside = temporal.act(before[:-2] + here[1:-1] + after[2:]).double()
-    running = F.pad(inside.cumsum(0), (0, 0, 1, 0))
-    total = running[window - 2:] - running[:-(window - 2)]
-    return F.normalize(ends + total.to(ends.dtype), dim=-1)
+    stretch = max(1024, 4 * window)
+    starts = range(0, len(x) - window + 1, stretch)
+    return torch.cat([_stretch(temporal, x[m:m + stretch + window - 1], window) for m in starts])
+
+def _stretch(temporal: TemporalConv, x: Tensor, window: int) -> Tensor:
+    "One stretch: a single window at the very end needs no sharing."
+    return temporal(x[None]) if len(x) == window else _in_one_pass(temporal, x, window)

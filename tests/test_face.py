@@ -82,7 +82,9 @@ def test_boxes_of_an_outside_detector(portrait):
 
 
 @needs_videos
-@pytest.mark.parametrize("name, low, high", [("single_face.mp4", 1, 1), ("WolfgangLanger_Pexels.mp4", 0.7, 1), ("face_noface.mov", 0.3, 0.5), ("no_face.mp4", 0, 0)])
+@pytest.mark.parametrize(
+    "name, low, high", [("single_face.mp4", 1, 1), ("WolfgangLanger_Pexels.mp4", 0.7, 1), ("face_noface.mov", 0.3, 0.5), ("no_face.mp4", 0, 0)]
+)
 def test_real_videos(name, low, high):
     face = crop_face(read_video(VIDEOS / name, fps=6))
     assert low <= face.found.mean() <= high

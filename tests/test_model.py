@@ -80,7 +80,8 @@ def test_published_heads(tmp_path, tiny):
         ClipAU.load_released(path, tiny, bank=AUBank.default())
     with pytest.raises(CheckpointError, match="2 classes, but 3 names"):
         ClipAU.load_released(path, tiny, classes="abc")
-    wide = load_backbone("wide", config=dict(embed_dim=32, vision_cfg=dict(image_size=32, patch_size=8, layers=1, width=64), text_cfg=dict(width=64, heads=1, layers=1)))
+    towers = dict(vision_cfg=dict(image_size=32, patch_size=8, layers=1, width=64), text_cfg=dict(width=64, heads=1, layers=1))
+    wide = load_backbone("wide", config=dict(embed_dim=32, **towers))
     with pytest.raises(CheckpointError, match="do not fit"):
         ClipAU.load_released(path, wide)
     torch.save({"something": torch.zeros(2)}, tmp_path / "other.pth")

@@ -1,0 +1,65 @@
+# Two commands for a fresh machine with Python >= 3.10 and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := settings.ini setup.py pyproject.toml
+
+.PHONY: help demo test lab bench assets outputs readme clean
+
+help:
+	@echo "make demo     install, then personalize to a short video of a real face (minutes the first time)"
+	@echo "make test     install with the developer's tools, then run everything that must pass (about 10 minutes)"
+	@echo "make lab      open the notebooks in JupyterLab"
+	@echo "make bench    measure speed and memory, write docs/benchmarks.md (about 15 minutes)"
+	@echo "make outputs  run all notebooks, save their outputs, write README.md"
+	@echo "make clean    remove the environment and everything that was built"
+
+$(BIN)/python:
+	@echo "== creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "clip_autt needs Python 3.10 or newer: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --upgrade pip
+
+$(VENV)/.installed: $(BIN)/python $(SOURCES)
+	@echo "== installing clip_autt and what it needs (PyTorch is large: a few minutes the first time)"
+	@$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python $(SOURCES)
+	@echo "== installing clip_autt with the developer's tools (PyTorch is large: a few minutes the first time)"
+	@$(BIN)/python -m pip install -q -e ".[dev]"
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-lab: $(BIN)/python $(SOURCES)
+	@echo "== installing clip_autt with JupyterLab"
+	@$(BIN)/python -m pip install -q -e ".[dev,lab]"
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev
+
+demo: $(VENV)/.installed
+	@echo "== personalizing to a short video of a real face"
+	@$(BIN)/clip-autt demo
+
+test: $(VENV)/.installed-dev
+	@$(BIN)/python tools/run_tests.py
+
+lab: $(VENV)/.installed-lab
+	@$(BIN)/jupyter lab nbs
+
+bench: $(VENV)/.installed-dev
+	@echo "== measuring speed and memory"
+	@$(BIN)/python -W ignore -m pytest tests/bench -o python_files='bench_*.py' -o addopts= -q --benchmark-json=.benchmarks.json
+	@$(BIN)/python tools/bench_table.py .benchmarks.json
+
+assets:
+	@echo "no bundled weights yet: there is nothing to build"
+
+outputs: $(VENV)/.installed-dev
+	@$(BIN)/nbdev-export && $(BIN)/nbdev-test --save && $(BIN)/nbdev-clean
+	@$(BIN)/python tools/readme.py
+
+readme: $(VENV)/.installed-dev
+	@$(BIN)/python tools/readme.py
+
+clean:
+	rm -rf $(VENV) build dist demo .benchmarks.json .pytest_cache .hypothesis .ruff_cache *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +

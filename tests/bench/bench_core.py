@@ -1,0 +1,127 @@
+"""Speed and memory at ViT-B/32 shapes, 2 threads, against the plain formula in the same run. Run with `make bench`.
+
+Random weights: they cost what trained ones cost.
+"""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from clip_autt import AUPrompts, ClipAU, ClipAUTT, TemporalConv, VideoFeatures, load_backbone, score_windows
+from clip_autt.au import DEFAULT_TEMPLATE, fill
+from clip_autt.autt import entropy
+from clip_autt.temporal import score_windows_loop
+from clip_autt.texttower import encode_full
+
+torch.set_num_threads(2)
+
+
+TEMPLATES = {"front": DEFAULT_TEMPLATE, "end": "{} on a human face"}  # four tokens of context on either side
+
+
+@pytest.fixture(scope="session")
+def models():
+    backbone = load_backbone("ViT-B-32")
+    return {position: ClipAU(backbone, template=template) for position, template in TEMPLATES.items()}
+
+
+@pytest.fixture
+def model(models, ctx_position):
+    return models[ctx_position]
+
+
+def full_prompts(model, ctx_position):
+    "A function of the context that runs all 77 tokens of every prompt, and the context it starts from."
+    backbone = model.backbone
+    tokens, lengths = backbone.tokenize(fill(model.template, model.bank.prompts))
+    x = backbone.tower.token_embedding(tokens)
+    at = (torch.ones_like(lengths) if ctx_position == "front" else lengths - 5)[:, None] + torch.arange(4)
+    index = at[..., None].expand(-1, -1, x.shape[-1])
+    return lambda ctx: encode_full(backbone.tower, x.scatter(1, index, ctx), lengths), torch.nn.Parameter(x.gather(1, index))
+
+
+def repeat(benchmark, f, rounds):
+    benchmark.pedantic(f, rounds=rounds, warmup_rounds=1)
+
+
+@pytest.mark.parametrize("ctx_position", ["front", "end"])
+@pytest.mark.parametrize("how", ["plain", "fast"])
+def test_text_forward_backward(benchmark, model, ctx_position, how):
+    benchmark.group = f"text forward and backward, 47 prompts, context at the {'front' if ctx_position == 'front' else 'end'}"
+    if how == "plain":
+        encode, ctx = full_prompts(model, ctx_position)
+    else:
+        prompts = AUPrompts(model.backbone, model.bank, model.template, ctx_position)
+        encode, ctx = prompts.encode, prompts.ctx
+    repeat(benchmark, lambda: torch.autograd.grad(encode(ctx).square().sum(), ctx), 3 if how == "plain" else 9)
+
+
+def plain_step(model, ctx_position):
+    "A step that re-encodes 20 frames and 77-token prompts and embeds windows one by one."
+    pixels, (encode, ctx) = torch.randn(20, 3, 224, 224), full_prompts(model, ctx_position)
+    optimizer = torch.optim.AdamW([ctx], lr=1e-3, weight_decay=1e-4)
+
+    def step():
+        with torch.no_grad():
+            windows = score_windows_loop(model.temporal, model.backbone.encode_frames(pixels), 16)
+        h = entropy(model.classifier(model.au_scores(windows, model.embed_text(encode(ctx)))))
+        (ctx.grad,) = torch.autograd.grad(h.min(), ctx)
+        optimizer.step()
+
+    return step
+
+
+def fast_step(model, ctx_position):
+    method = ClipAUTT(model, ctx_position=ctx_position, untrained_ok=True)
+    video = VideoFeatures(torch.randn(20, 512), torch.arange(20) / 12.5, torch.ones(20, dtype=torch.bool))
+    return lambda: next(method.tune([video]))
+
+
+@pytest.mark.parametrize("ctx_position", ["front", "end"])
+@pytest.mark.parametrize("how", ["plain", "fast"])
+def test_one_more_step(benchmark, model, ctx_position, how):
+    benchmark.group = f"one more adaptation step of a 20-frame video, context at the {ctx_position}"
+    repeat(benchmark, (plain_step if how == "plain" else fast_step)(model, ctx_position), 3 if how == "plain" else 9)
+
+
+@pytest.mark.parametrize("how", ["plain", "fast"])
+def test_window_search(benchmark, how):
+    benchmark.group = "embeddings of all windows, T = 4,000 frames, L = 16"
+    temporal, x = TemporalConv(512).requires_grad_(False), torch.randn(4000, 512)
+    repeat(benchmark, lambda: (score_windows_loop if how == "plain" else score_windows)(temporal, x, 16), 2 if how == "plain" else 9)
+
+
+MEMORY = """
+import resource, sys, torch
+from clip_autt import ClipAU, ClipAUTT, encode_video, load_backbone
+torch.set_num_threads(2)
+model = ClipAU(load_backbone("ViT-B-32"))
+v = encode_video(model.backbone, sys.argv[1])
+ClipAUTT(model, untrained_ok=True).adapt(v)
+print(len(v), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "linux" else 1024**2))
+"""
+
+
+def test_peak_memory_of_ten_minutes(benchmark, tmp_path):
+    "From a 10-minute, 25 fps, 1280x720 file to an adapted prediction: peak resident memory of the whole process."
+    import numpy as np
+
+    from clip_autt import moving_portrait, write_video
+
+    portrait, wall = moving_portrait(4, size=512).frames, np.full((720, 1280, 3), 90, np.uint8)
+
+    def frames():
+        for i in range(15_000):
+            wall[104:616, 384:896] = portrait[i % len(portrait)]
+            yield wall
+
+    path = write_video(frames(), tmp_path / "ten_minutes.mp4", fps=25, crf=30)
+    benchmark.group = "peak memory, 10 minutes of 720p at 25 fps, sampled at 12.5 fps"
+
+    def run():
+        out = subprocess.run([sys.executable, "-W", "ignore", "-c", MEMORY, str(path)], check=True, capture_output=True, text=True).stdout.split()
+        benchmark.extra_info.update(frames=int(out[0]), peak_mb=int(out[1]))
+
+    benchmark.pedantic(run, rounds=1)

@@ -1,0 +1,140 @@
+"""The project itself: package in sync with notebooks, notebooks clean and readable, floors respected, README current."""
+
+import ast
+import filecmp
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
+SOURCES = [p for p in NOTEBOOKS if p.parent.name == "nbs" and p.stem != "index"]
+BIN = Path(sys.executable).parent
+
+FLOORS = [
+    {"errors", "files"},
+    {"au", "video", "synth", "weights"},
+    {"texttower", "backbone", "face"},
+    {"temporal", "prompts", "features", "results"},
+    {"model", "stream"},
+    {"autt"},
+    set(),
+    {"cli"},
+]
+SAME_FLOOR = {("files", "errors"), ("synth", "video"), ("backbone", "texttower"), ("stream", "model")}
+
+
+def cells(path, kind=None):
+    return [c for c in nbformat.read(path, 4).cells if kind in (None, c.cell_type)]
+
+
+def visible_outputs(path):
+    for cell in cells(path, "code"):
+        for o in cell.outputs:
+            data = o.get("data", {})
+            yield "".join([o.get("text", ""), *(v for k, v in data.items() if k.startswith("text/") and isinstance(v, str))])
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    "A copy of the project, exported and cleaned anew."
+    d = tmp_path_factory.mktemp("export")
+    for name in ("nbs", "clip_autt"):
+        shutil.copytree(ROOT / name, d / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    shutil.copy(ROOT / "pyproject.toml", d)
+    env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "IPYTHONDIR": str(d / ".ipython")}
+    for command in ("nbdev-export", "nbdev-clean"):
+        subprocess.run([BIN / command], cwd=d, env=env, check=True, capture_output=True)
+    return d
+
+
+def test_the_package_is_in_sync_with_the_notebooks(fresh):
+    names = sorted(p.relative_to(ROOT) for p in (ROOT / "clip_autt").rglob("*.py"))
+    assert names == sorted(p.relative_to(fresh) for p in (fresh / "clip_autt").rglob("*.py"))
+    _, differ, errors = filecmp.cmpfiles(ROOT, fresh, names, shallow=False)
+    assert not differ and not errors, f"edit nbs/ and run nbdev-export: {differ or errors}"
+
+
+def test_notebooks_are_clean(fresh):
+    names = [p.relative_to(ROOT) for p in NOTEBOOKS]
+    _, differ, _ = filecmp.cmpfiles(ROOT, fresh, names, shallow=False)
+    assert not differ, f"run nbdev-clean: {differ}"
+
+
+def test_the_readme_is_current():
+    subprocess.run([sys.executable, ROOT / "tools/readme.py", "--check"], check=True)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_hygiene(path):
+    nb = nbformat.read(path, 4)
+    assert "widgets" not in nb.metadata, "saved widget state: GitHub refuses such notebooks"
+    assert path.stat().st_size < (500_000 if path.parent.name == "tutorials" else 150_000), "too large with its outputs"
+    assert len(nb.cells) <= 62
+    for text in visible_outputs(path):
+        assert not re.search(r"(/(home|root|tmp|work|Users|private|var)/\w|[A-Z]:\\\\)", text), f"a path of one machine in an output: {text[:200]}"
+        assert not re.search(r"\b\d+(\.\d+)? ?(ms|µs|us)\b|seconds=\d|it/s|\d{4}-\d\d-\d\d", text), f"a time in an output: {text[:200]}"
+        assert not re.search(r" at 0x[0-9a-f]{6}", text), f"a memory address in an output: {text[:200]}"
+        assert "Warning" not in text, f"a warning in an output: {text[:200]}"
+    for c in cells(path, "code"):
+        if path.parent.name == "tutorials":
+            assert "nbdev" not in c.source
+        assert not any(o.output_type == "error" for o in c.outputs)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+def test_source_notebooks_teach(path):
+    "Short exports, each with prose or a run after it, and prose for the code."
+    exported = [c.source for c in cells(path, "code") if re.search(r"^#\| exporti?$", c.source, re.M) and "import" not in c.source.splitlines()[1]]
+    lines = [len([x for x in s.splitlines() if x.strip() and not x.strip().startswith("#")]) for s in exported]
+    assert statistics.median(lines) <= 16, lines
+    words = sum(len(c.source.split()) for c in cells(path, "markdown"))
+    code = sum(len([x for x in c.source.splitlines() if x.strip()]) for c in cells(path, "code"))
+    assert words / code >= 1.4, f"{words} words for {code} lines of code"
+    first = cells(path)[:2]
+    assert first[0].source.startswith("#| default_exp") and re.match(r"# .+\n\n> .+", first[1].source)
+
+
+def imports(module: str) -> set[str]:
+    "Modules of this package that a module imports at its top level."
+    tree = ast.parse((ROOT / f"clip_autt/{module}.py").read_text(encoding="utf-8"))
+    return {n.module for n in tree.body if isinstance(n, ast.ImportFrom) and n.level == 1 and n.module}
+
+
+def test_imports_go_down_only():
+    floor = {name: i for i, names in enumerate(FLOORS) for name in names}
+    modules = {p.stem for p in (ROOT / "clip_autt").glob("*.py")} - {"__init__", "_modidx"}
+    assert modules == set(floor), "a new module needs a floor"
+    for module in modules:
+        for other in imports(module):
+            assert floor[other] < floor[module] or (module, other) in SAME_FLOOR, f"{module} imports {other}"
+
+
+def test_the_lowest_floors_need_no_torch():
+    code = "import sys, clip_autt, clip_autt.au, clip_autt.video, clip_autt.face, clip_autt.synth; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_public_name_loads():
+    import clip_autt
+
+    for name in clip_autt.__all__:
+        assert getattr(clip_autt, name) is not None
+
+
+def test_modules_stay_small():
+    for path in (ROOT / "clip_autt").glob("*.py"):
+        code = [x for x in path.read_text(encoding="utf-8").splitlines() if x.strip() and not x.strip().startswith("#")]
+        assert len(code) <= 320, f"{path.name}: {len(code)} lines of code"
+
+
+def test_no_machine_paths_in_tracked_text():
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *(ROOT / "clip_autt").glob("*.py"), *ROOT.glob("tools/*.py")]:
+        assert not re.search(r"(?<![\w.])/(home|root|work|Users)/\w", path.read_text(encoding="utf-8")), path
