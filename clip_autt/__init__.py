@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "au": ["AU", "AUBank", "DEFAULT_TEMPLATE", "TEMPLATES", "fill", "prototype", "pspi"],
         "autt": ["ClipAUTT", "entropy"],
         "backbone": ["Backbone", "load_backbone", "preprocess"],
+        "clip": ["Clip"],
         "errors": [
             "BackboneError", "BankError", "CheckpointError", "ClipAUTTError", "InputError",
             "ManifestError", "NoFaceError", "UntrainedError", "VideoError",
@@ -22,6 +23,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "stream": ["TestTimeMethod"],
         "synth": ["moving_portrait", "portrait"],
         "temporal": ["TemporalConv", "score_windows"],
-        "video": ["Clip", "iter_frames", "read_video", "sample_frames", "write_video"],
+        "video": ["iter_frames", "read_video", "sample_frames", "write_video"],
     },
 )

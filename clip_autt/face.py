@@ -12,31 +12,32 @@ from functools import lru_cache
 import numpy as np
 import skimage.data
 from PIL import Image
+from scipy.sparse.csgraph import connected_components
 from skimage.feature import Cascade
 
+from .clip import Clip, check_frames
 from .errors import check
-from .video import Clip, check_frames, sample_indices
+from .video import sample_indices
 
 # %% auto #0
-__all__ = ['detect_faces', 'overlap', 'FaceBox', 'center_box', 'find_box', 'crop_frames', 'face_present', 'bridge_gaps',
-           'last_good', 'face_notes', 'crop_face', 'choose_box']
+__all__ = ['VOTES', 'EXPAND', 'face_windows', 'overlap', 'merge_windows', 'detect_faces', 'FaceBox', 'center_box',
+           'enclosing_box', 'find_box', 'crop_frames', 'face_present', 'bridge_gaps', 'last_good', 'face_notes',
+           'crop_face', 'choose_box']
 
 # %% ../nbs/11_face.ipynb #bee0b275
 @lru_cache(maxsize=1)
 def _cascade() -> Cascade: return Cascade(skimage.data.lbp_frontal_face_cascade_filename())
 
-def detect_faces(
+def face_windows(
     image: np.ndarray,  # uint8 [H, W, 3]
-    max_side: int = 320,  # the image is reduced to this for the search
-) -> np.ndarray:  # float [K, 4]: x, y, width, height in pixels of the image
-    "Candidates for frontal faces, false ones among them."
-    check_frames(image[None])
-    scale = max(1., max(image.shape[:2]) / max_side)
-    small = Image.fromarray(image).resize([max(1, round(side / scale)) for side in image.shape[1::-1]], Image.Resampling.BILINEAR)
-    side = min(small.size)
-    if side < 24: return np.zeros((0, 4))
-    found = _cascade().detect_multi_scale(img=np.asarray(small), scale_factor=1.1, step_ratio=1, min_size=(max(24, side // 8),) * 2, max_size=(side, side))
-    return np.array([(b['c'], b['r'], b['width'], b['height']) for b in found], float).reshape(-1, 4) * scale
+    smallest: int = 24,  # side of the smallest window in pixels; the cascade cannot go below 24
+) -> np.ndarray:  # float [N, 4]: x, y, width, height
+    "Every window that looks like a frontal face, with nothing merged."
+    side = min(image.shape[:2])
+    if side < smallest: return np.zeros((0, 4))
+    never_merge = dict(min_neighbor_number=1, intersection_score_threshold=2.)
+    found = _cascade().detect_multi_scale(img=image, scale_factor=1.1, step_ratio=1, min_size=(smallest,) * 2, max_size=(side,) * 2, **never_merge)
+    return np.array([(w['c'], w['r'], w['width'], w['height']) for w in found], float).reshape(-1, 4)
 
 # %% ../nbs/11_face.ipynb #7ff7e64d
 def overlap(
@@ -47,6 +48,39 @@ def overlap(
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum((a[:, :2] + a[:, 2:])[:, None], (b[:, :2] + b[:, 2:])[None])
     both = np.clip(high - low, 0, None).prod(-1)
     return both / (a[:, 2:].prod(-1)[:, None] + b[:, 2:].prod(-1)[None] - both)
+
+def merge_windows(
+    windows: np.ndarray,  # float [N, 4]
+) -> tuple[np.ndarray, np.ndarray]:  # float [K, 4] median boxes, int [K] windows in each; most windows first
+    "Candidates: the window that most others agree with, and those; then the same among the rest."
+    agree, left, boxes, votes = overlap(windows, windows) > .4, np.ones(len(windows), bool), [], []
+    while left.any():
+        members = agree[np.where(left, agree @ left.astype(int), -1).argmax()] & left
+        boxes.append(np.median(windows[members], axis=0))
+        votes.append(int(members.sum()))
+        left &= ~members
+    return np.array(boxes).reshape(-1, 4), np.array(votes, int)
+
+# %% ../nbs/11_face.ipynb #ab6c1090
+VOTES = 6  # windows that a candidate needs
+
+def _candidates(
+    image: np.ndarray,  # uint8 [H, W, 3]
+    max_side: int,  # the image is reduced to this for the search
+) -> tuple[np.ndarray, np.ndarray]:  # float [K, 4] boxes in pixels of the image, int [K] votes
+    "Boxes with at least `VOTES` windows."
+    check_frames(image[None])
+    scale = max(1., max(image.shape[:2]) / max_side)
+    small = Image.fromarray(image).resize([max(1, round(side / scale)) for side in image.shape[1::-1]], Image.Resampling.BILINEAR)
+    boxes, votes = merge_windows(face_windows(np.asarray(small)))
+    return boxes[votes >= VOTES] * scale, votes[votes >= VOTES]
+
+def detect_faces(
+    image: np.ndarray,  # uint8 [H, W, 3]
+    max_side: int = 320,  # the image is reduced to this for the search; faces under 24 pixels in it are missed
+) -> np.ndarray:  # int [K, 4]: x, y, width, height in pixels of the image; the surest first
+    "Upright faces that look into the camera, and now and then something that looks like one."
+    return _candidates(image, max_side)[0].round().astype(int)
 
 # %% ../nbs/11_face.ipynb #71f9c4c9
 @dataclass(frozen=True)
@@ -80,24 +114,55 @@ def center_box(
     side = min(height, width)
     return FaceBox((width - side) / 2, (height - side) / 2, side, side)
 
+# %% ../nbs/11_face.ipynb #d354c58a
+def _persons(
+    boxes: np.ndarray,  # [N, 4] candidates of all frames
+    votes: np.ndarray,  # [N]
+    frame: np.ndarray,  # [N] in which frame
+) -> list[tuple[np.ndarray, np.ndarray]]:  # for each person: one box and its votes per frame, [F, 4] and [F]
+    "Chains of overlapping candidates, each with its best candidate of every frame."
+    _, chain = connected_components(overlap(boxes, boxes) > .3, directed=False)
+    persons = []
+    for label in np.unique(chain):
+        members = np.flatnonzero(chain == label)
+        members = members[np.argsort(-votes[members], kind='stable')]
+        best = members[np.unique(frame[members], return_index=True)[1]]
+        persons.append((boxes[best], votes[best]))
+    return persons
+
+# %% ../nbs/11_face.ipynb #e2fea285
+EXPAND = 1.35  # side of the crop, times the face
+
+def enclosing_box(
+    boxes: np.ndarray,  # [F, 4] where one person's face was
+) -> FaceBox:
+    "The median box, grown if needed so that the square `EXPAND` times as large holds every box."
+    center, side = np.median(boxes[:, :2] + boxes[:, 2:] / 2, axis=0), float(np.median(boxes[:, 2:]))
+    reach = float(np.maximum(center - boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - center).max())
+    side = max(side, 2 * reach / EXPAND)
+    return FaceBox(*(center - side / 2).tolist(), side, side)
+
 # %% ../nbs/11_face.ipynb #da8b0e5b
 def find_box(
     frames: Sequence[np.ndarray],  # some frames of one video, uint8 [H, W, 3] each
 ) -> tuple[FaceBox | None, tuple[str, ...]]:  # the box, and what the reader of a result should know
-    "The place where most frames show a face: the median of the candidates that agree. None if fewer than a quarter of the frames, or two, agree."
-    found = [detect_faces(f) for f in frames]
-    boxes, frame = np.concatenate(found), np.repeat(np.arange(len(frames)), [len(f) for f in found])
-    need = 1 if len(frames) < 3 else max(2, len(frames) / 4)
-    if len(boxes) == 0: return None, ()
-    agree = overlap(boxes, boxes) > .4
-    votes = np.array([len(set(frame[row])) for row in agree])
-    score = np.where(votes >= need, votes * boxes[:, 2], 0)
-    best = int(score.argmax())
-    if score[best] == 0: return None, ()
-    elsewhere = votes[overlap(boxes, boxes[best:best + 1])[:, 0] < .1]
-    rival = int(elsewhere.max(initial=0))
-    note = f'something else looks like a face in {rival} of {len(frames)} sampled frames; the largest steady face was used'
-    return FaceBox(*np.median(boxes[agree[best]], axis=0).tolist()), (note,) if rival >= max(2, len(frames) / 2) else ()
+    "Where one person's face is in these frames. None if fewer than a quarter of the frames, or two, agree."
+    box, notes = _search(frames, 320)
+    return (box, notes) if box else _search(frames, 480)  # a closer look for small faces, only where there is no other
+
+def _search(frames: Sequence[np.ndarray], max_side: int) -> tuple[FaceBox | None, tuple[str, ...]]:
+    "`find_box` at one size of the images."
+    n, seen = len(frames), [_candidates(f, max_side) for f in frames]
+    boxes, votes = (np.concatenate(part) for part in zip(*seen))
+    frame = np.repeat(np.arange(n), [len(v) for _, v in seen])
+    need = 1 if n < 3 else max(2, n / 4)
+    persons = [p for p in _persons(boxes, votes, frame) if len(p[1]) >= need] if len(boxes) else []
+    if not persons: return None, ()
+    persons.sort(key=lambda p: (p[1] * p[0][:, 2]).sum(), reverse=True)
+    best, sure = persons[0][0], np.mean(persons[0][1])
+    rival = max((len(v) for _, v in persons[1:] if len(v) >= max(2, n / 2) and np.mean(v) > .6 * sure), default=0)
+    note = f'something else looks like a face in {rival} of {n} sampled frames; the largest steady face was used'
+    return enclosing_box(best), (note,) if rival else ()
 
 # %% ../nbs/11_face.ipynb #4c8ba241
 def crop_frames(
@@ -109,17 +174,27 @@ def crop_frames(
     edges = box.x, box.y, box.x + box.width, box.y + box.height
     return np.stack([np.asarray(Image.fromarray(f).resize((size, size), Image.Resampling.BICUBIC, box=edges)) for f in frames])
 
-# %% ../nbs/11_face.ipynb #5c283e36
+# %% ../nbs/11_face.ipynb #9eea4332
+def _is_face(
+    image: Image.Image,  # 80 pixels square, a face in it if there is one
+) -> bool:
+    "Whether three windows agree, upright or tilted."
+    def votes(tilt: int) -> int:
+        turned = image.rotate(tilt, Image.Resampling.BILINEAR) if tilt else image
+        windows = face_windows(np.asarray(turned), 30)
+        return int((overlap(windows, windows) > .4).sum(1).max(initial=0))
+    return any(votes(tilt) >= 3 for tilt in (0, -20, 20))
+
 def face_present(
     frames: np.ndarray,  # uint8 [T, H, W, 3]
     box: FaceBox,  # from `find_box`
 ) -> np.ndarray:  # bool [T]
-    "Whether the detector sees a face near the box in each frame."
-    around = box.square(*frames.shape[1:3], expand=1.5)
-    smallest = max(24, int(72 * .6 * max(box.width, box.height) / around.width))
-    def seen(small: np.ndarray) -> bool:
-        return len(_cascade().detect_multi_scale(img=small, scale_factor=1.15, step_ratio=1, min_size=(smallest,) * 2, max_size=(72, 72))) > 0
-    return np.array([seen(small) for small in crop_frames(frames, around, 72)], bool)
+    "Whether there is a face in the square around the box, for each frame by itself."
+    around = box.square(*frames.shape[1:3])
+    edges = around.x, around.y, around.x + around.width, around.y + around.height
+    def small(frame: np.ndarray) -> Image.Image:
+        return Image.fromarray(frame).resize((80, 80), Image.Resampling.BILINEAR, box=edges, reducing_gap=2)
+    return np.array([_is_face(small(f)) for f in frames], bool)
 
 # %% ../nbs/11_face.ipynb #902d0933
 def bridge_gaps(

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from .backbone import Backbone
+from .clip import Clip
 from .errors import check, describe
 from .face import bridge_gaps, center_box, choose_box, crop_face, crop_frames, face_notes, face_present, last_good
-from .video import Clip, clip_id, iter_frames, sample_frames
+from .video import clip_id, iter_frames, sample_frames
 
 # %% auto #0
 __all__ = ['FPS', 'VideoFeatures', 'encode_clip', 'encode_video', 'encode']

@@ -112,12 +112,14 @@ def _start(backbone: Backbone, template_ids: list[int], init: str, n_ctx: int, s
     check(len(ids) > 0, f'init={init!r} gives no tokens on that side of the slot; use a template with words there, init="random", or a phrase')
     return table[torch.tensor(ids, device=table.device)][None].detach()
 
+# %% ../nbs/31_prompts.ipynb #2379917f
 def _embed(backbone: Backbone, ids: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
     "Token lists as padded embeddings [N, L, d] and their lengths [N]."
     table = backbone.tower.token_embedding.weight
     rows = nn.utils.rnn.pad_sequence([torch.tensor(i, device=table.device) for i in ids], batch_first=True)
     return table[rows].detach(), torch.tensor([len(i) for i in ids], device=table.device)
 
+# %% ../nbs/31_prompts.ipynb #9890fb27
 def _join(a: Tensor, a_lengths: Tensor, b: Tensor, b_lengths: Tensor, pad: Tensor) -> tuple[Tensor, Tensor]:
     "Rows of a and of b, each without its padding, one after the other, filled up with `pad`."
     lengths, longest = a_lengths + b_lengths, int((a_lengths + b_lengths).max())

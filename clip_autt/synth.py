@@ -10,8 +10,8 @@ import skimage.data
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
+from .clip import Clip
 from .errors import check
-from .video import Clip
 
 # %% auto #0
 __all__ = ['portrait', 'pulse', 'moving_portrait']

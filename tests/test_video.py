@@ -312,3 +312,132 @@ def test_a_read_only_folder(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(ValueError, match="cannot be written"):
         write_video(scene(1), tmp_path / "a.mp4")
+
+
+# ---- more of the same, where it is easy to get wrong -----------------------------------------------------------------
+
+
+def test_every_reader_checks_its_arguments(mp4):
+    for read in (read_video, sample_frames, lambda source, **how: list(iter_frames(source, **how))):
+        for how in (dict(max_side=0), dict(max_side=-5), dict(start_s=0.2, stop_s=0.2), dict(fps=0), dict(folder_fps=0)):
+            with pytest.raises(VideoError, match=next(reversed(how))):
+                read(mp4, **how)
+    with pytest.raises(VideoError, match="n must be at least 1 frame, got 0"):
+        sample_frames(mp4, n=0)
+
+
+def test_aac_in_mp4_has_no_picture(tmp_path):
+    with av.open(str(tmp_path / "a.mp4"), "w") as c:
+        s = c.add_stream("aac", rate=16000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        sound.sample_rate, sound.pts = 16000, 0
+        c.mux(s.encode(sound))
+        c.mux(s.encode())
+    with pytest.raises(VideoError, match="only sound"):
+        read_video(tmp_path / "a.mp4")
+
+
+def test_an_index_without_pictures_is_an_error(mp4):
+    data = mp4.read_bytes()
+    with pytest.raises(VideoError, match="damaged or was cut short"):
+        read_video(data[: data.index(b"mdat") + 4])
+
+
+def test_damage_in_the_middle_is_noted_and_passed_over(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3), dtype=np.uint8)
+    data = bytearray(write_video(noise, tmp_path / "a.mp4").read_bytes())
+    start = data.index(b"mdat") + len(data) // 3
+    data[start : start + 3000] = bytes(3000)
+    clip = read_video(bytes(data))
+    assert len(clip) > 20 and clip.times[-1] > 1.4 and any("damaged" in text for text in clip.warnings)
+
+
+@pytest.mark.parametrize("how", [{}, dict(fps=10), dict(start_s=0.1, stop_s=0.4), dict(fps=7, start_s=0.1, max_side=32)], ids=str)
+@pytest.mark.parametrize("kind", ["mp4", "webm", "folder"])
+def test_readers_agree_for_every_source(mp4, tmp_path, kind, how):
+    source = mp4 if kind == "mp4" else mux(UNEVEN, "webm").getvalue()
+    if kind == "folder":
+        source = tmp_path / "images"
+        source.mkdir()
+        for i, image in enumerate(scene(12)):
+            Image.fromarray(image).save(source / f"{i}.png")
+    clip = read_video(source, **how)
+    assert [t for t, _ in iter_frames(source, **how)] == clip.times.tolist()
+    np.testing.assert_array_equal([f for _, f in iter_frames(source, **how)], clip.frames)
+    for n in (1, 2, 3, 100):
+        some, expected = sample_frames(source, n, **how), clip[sample_indices(len(clip), n)]
+        np.testing.assert_array_equal(some.frames, expected.frames)
+        assert some.times.tolist() == expected.times.tolist() and some.id == clip.id
+
+
+def test_images_of_different_sizes(tmp_path):
+    for name, size in (("1", (48, 64)), ("2", (96, 128)), ("3", (48, 64))):
+        Image.fromarray(scene(1, *size)[0]).save(tmp_path / f"{name}.png")
+    clip = read_video(tmp_path)
+    assert clip.frames.shape == (3, 48, 64, 3) and clip.warnings == ("Frames differ in size; they were resized to 64x48.",)
+    Image.fromarray(scene(1, 64, 48)[0]).save(tmp_path / "3.png")
+    with pytest.raises(VideoError, match=r"3\.png \(first: 1\.png\): 48x64 has another shape than 64x48"):
+        read_video(tmp_path)
+
+
+def test_sixteen_bits_keep_their_brightness_in_both_byte_orders(tmp_path):
+    ramp = np.linspace(0, 255, 48 * 64).round().reshape(48, 64).astype(np.uint16)
+    for order, mode in (("<u2", "I;16"), (">u2", "I;16B")):
+        Image.frombytes(mode, (64, 48), (ramp * 257).astype(order).tobytes()).save(tmp_path / "a.tif")
+        np.testing.assert_array_equal(read_video(tmp_path).frames[0, ..., 1], ramp)
+
+
+@pytest.mark.parametrize("matrix, kr, kb", [(1, 0.2126, 0.0722), (6, 0.299, 0.114)], ids=["BT.709", "BT.601"])
+def test_colours_follow_the_matrix_named_in_the_file(tmp_path, matrix, kr, kb):
+    "Phones tag their videos BT.709; read with the matrix of BT.601, skin changes its hue."
+    r, g, b = np.array([200, 60, 40]) / 255
+    y = kr * r + (1 - kr - kb) * g + kb * b
+    planes = (16 + 219 * y, 48 * 64), (128 + 112 * (b - y) / (1 - kb), 24 * 32), (128 + 112 * (r - y) / (1 - kr), 24 * 32)
+    yuv = np.concatenate([np.full(count, round(value), np.uint8) for value, count in planes]).reshape(72, 64)
+    with av.open(str(tmp_path / "a.mp4"), "w") as c:
+        s = c.add_stream("libx264", rate=25, options={"crf": "1"})
+        s.width, s.height, s.pix_fmt, s.codec_context.colorspace = 64, 48, "yuv420p", matrix
+        c.mux(s.encode(av.VideoFrame.from_ndarray(yuv, format="yuv420p")))
+        c.mux(s.encode())
+    for how in ({}, dict(max_side=32)):
+        assert np.abs(read_video(tmp_path / "a.mp4", **how).frames.astype(int) - (200, 60, 40)).max() <= 5
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_frames_of_one_moment_can_be_written(tmp_path, suffix):
+    "A clip may hold two frames of one moment; a file cannot."
+    times = [0, 0.04, 0.04, 0.04, 0.0400001, 0.2]
+    back = read_video(write_video(Clip(scene(6), times), tmp_path / f"a{suffix}"))
+    np.testing.assert_allclose(back.times[[0, 1, -1]], [0, 0.04, 0.2], atol=1e-3)
+    assert (np.diff(back.times) > 0).all() and [number(f) for f in back.frames[[0, -1]]] == [0, 5]
+    assert suffix == ".webm" or len(back) == 6  # webm counts milliseconds
+
+
+def test_a_failed_write_keeps_the_older_file(mp4):
+    def broken():
+        yield from scene(12)
+        raise RuntimeError("the camera was unplugged")
+
+    before = mp4.read_bytes()
+    for frames, error in ((broken(), RuntimeError), ([], VideoError), (scene(3) / 255, InputError)):
+        with pytest.raises(error):
+            write_video(frames, mp4)
+    assert mp4.read_bytes() == before and list(mp4.parent.iterdir()) == [mp4]
+    assert write_video(scene(2), mp4.parent / "new" / "folder" / "a.mp4").exists()
+
+
+def test_parts_of_a_clip():
+    clip = Clip(scene(10), np.array([*UNEVEN, 2, 3, 4]), "S1", 2, "a", np.arange(10) % 3 == 0, ("dark",))
+    for index, expected in ((slice(2, 5), [2, 3, 4]), (3, [3]), (-1, [9]), ([1, 7], [1, 7]), (np.arange(10) > 7, [8, 9])):
+        part = clip[index]
+        assert [number(f) for f in part.frames] == expected and part.times.tolist() == clip.times[expected].tolist()
+        assert part.found.tolist() == clip.found[expected].tolist()
+        assert (part.subject, part.label, part.id, part.warnings) == ("S1", 2, "a", ("dark",))
+    for index in (slice(4, 4), [], slice(None, None, -1)):
+        with pytest.raises(InputError):
+            clip[index]
+    with pytest.raises(IndexError):
+        clip[10]
+    for found in ([True] * 9, [1, 0] * 5):
+        with pytest.raises(InputError, match="found must be bool"):
+            clip.replace(found=found)

@@ -15,9 +15,10 @@ def output_text(output, cell_number: int) -> tuple[str, dict[str, bytes]]:
     data = output.get("data", {})
     if output.output_type == "stream":
         return f"```text\n{output.text.rstrip()}\n```\n", {}
-    if "image/png" in data:
-        name = f"docs/images/index_{cell_number}.png"
-        return f"![]({name})\n", {name: base64.b64decode(data["image/png"])}
+    for kind in ("png", "jpeg"):
+        if f"image/{kind}" in data:
+            name = f"docs/images/index_{cell_number}.{kind}"
+            return f"![]({name})\n", {name: base64.b64decode(data[f"image/{kind}"])}
     if "text/markdown" in data:
         return data["text/markdown"].strip() + "\n", {}
     return (f"```text\n{data['text/plain'].rstrip()}\n```\n", {}) if "text/plain" in data else ("", {})
