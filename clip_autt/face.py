@@ -181,7 +181,7 @@ def _is_face(
     "Whether three windows agree, upright or tilted."
     def votes(tilt: int) -> int:
         turned = image.rotate(tilt, Image.Resampling.BILINEAR) if tilt else image
-        windows = face_windows(np.asarray(turned), 30)
+        windows = face_windows(np.asarray(turned), 36)
         return int((overlap(windows, windows) > .4).sum(1).max(initial=0))
     return any(votes(tilt) >= 3 for tilt in (0, -20, 20))
 

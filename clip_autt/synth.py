@@ -23,18 +23,22 @@ def portrait(
     "The head of the astronaut in scikit-image's bundled photograph."
     return np.asarray(Image.fromarray(skimage.data.astronaut()).resize((size, size), Image.Resampling.BICUBIC, box=(124, 0, 324, 200)))
 
-# %% ../nbs/01_synth.ipynb #f49c20cf
-_HILLS = {  # x, y of the centre, width in x and y, motion in x and y; in 1/200 of the picture
-    'brows': [(84, 90, 12, 7, 2.0, 4.5), (119, 93, 12, 7, -2.0, 4.5)],
-    'lids': [(79, 96, 10, 4, 0, 2.6), (122, 98, 10, 4, 0, 2.6), (79, 106, 10, 4, 0, -1.6), (122, 108, 10, 4, 0, -1.6)],
-    'mouth': [(80, 140, 8, 8, 4.0, 3.5), (124, 139, 8, 8, -4.0, 3.5), (102, 152, 14, 6, 0, -3.0)],
+# %% ../nbs/01_synth.ipynb #b014b020
+_HILLS = {  # x, y of the centre; width in x, above and below; motion in x and y; in 1/200 of the picture
+    'brows': [(84, 90, 12, 7, 7, 2.0, 4.5), (119, 93, 12, 7, 7, -2.0, 4.5)],
+    'lids': [(79, 96, 10, 4, 4, 0, 2.6), (122, 98, 10, 4, 4, 0, 2.6), (79, 106, 10, 4, 4, 0, -1.6), (122, 108, 10, 4, 4, 0, -1.6)],
+    'mouth': [(80, 140, 8, 8, 8, 4.0, 3.5), (124, 139, 8, 8, 8, -4.0, 3.5), (102, 152, 14, 6, 6, 0, -3.0)],
+    'blink': [(78, 106.5, 10, 6.5, .8, 0, 8.5), (123, 108.5, 10.5, 6.5, .8, 0, 8.5)],
 }
 
 def _motion(region: str, size: int) -> np.ndarray:
     "Displacement [2, size, size] (y, x) of a region at full strength, in pixels."
     y, x = np.mgrid[:size, :size] * (200 / size)
-    hills = [(np.exp(-((x - cx) / wx) ** 2 / 2 - ((y - cy) / wy) ** 2 / 2), dx, dy) for cx, cy, wx, wy, dx, dy in _HILLS[region]]
-    return sum(np.stack([hill * dy, hill * dx]) for hill, dx, dy in hills) * (size / 200)
+    motion = np.zeros((2, size, size))
+    for cx, cy, wide, above, below, dx, dy in _HILLS[region]:
+        hill = np.exp(-((x - cx) / wide) ** 2 / 2 - ((y - cy) / np.where(y < cy, above, below)) ** 2 / 2)
+        motion += np.stack([hill * dy, hill * dx]) * (size / 200)
+    return motion
 
 # %% ../nbs/01_synth.ipynb #2fd9c35d
 def pulse(
@@ -58,7 +62,7 @@ def moving_portrait(
     check(seconds > 0 and fps > 0 and size >= 16, f'seconds and fps must be above 0 and size at least 16, got {seconds}, {fps} and {size}')
     times = np.arange(max(1, round(seconds * fps))) / fps
     part, grid, image = times / seconds, np.mgrid[:size, :size].astype(float), portrait(size).astype(np.float32)
-    strength = {'brows': pulse(part, .15, .85), 'lids': np.maximum(.8 * pulse(part, .2, .8), pulse(part, .04, .16, .06)), 'mouth': pulse(part, .2, .9)}
+    strength = {'brows': pulse(part, .15, .85), 'lids': .8 * pulse(part, .2, .8), 'mouth': pulse(part, .2, .9), 'blink': pulse(times, .08, .4, .14)}
     motion, rng = {region: _motion(region, size) for region in _HILLS}, np.random.default_rng(seed)
     def frame(i: int) -> np.ndarray:
         source = grid - sum(strength[region][i] * motion[region] for region in _HILLS)

@@ -188,7 +188,7 @@ def _select(
     for time, picture in moments:
         if time >= stop - 1e-6: break
         if time < start - 1e-6: continue
-        current = math.floor((time - start) * fps + .25) if fps else slot + 1
+        current = math.floor((time - start + .001) * fps) if fps else slot + 1
         if current > slot:
             slot = current
             yield time, picture
