@@ -105,7 +105,7 @@ def load_model(
     if model: return ClipAU.from_pretrained(model, pretrained=pretrained, device=device)
     saved = Path(head).parent if Path(head).suffix == '.safetensors' else Path(head)
     if saved.is_dir(): return ClipAU.from_pretrained(saved, pretrained=pretrained, device=device)
-    return ClipAU.load_released(head, backbone, pretrained, names, device=device)
+    return ClipAU.load_released(head, backbone, pretrained or 'openai', names, device=device)
 
 def caveats(
     model: ClipAU,
@@ -118,7 +118,7 @@ def caveats(
 Paths = Annotated[list[str], typer.Argument(help='Video files, or folders of numbered images.')]
 Model = Annotated[Optional[str], typer.Option('--model', help='A folder written by save_pretrained.')]
 BackboneName = Annotated[str, typer.Option('--backbone', help='An open_clip architecture.')]
-Pretrained = Annotated[Optional[str], typer.Option(help='Weights of the backbone: an open_clip tag or a local file.')]
+Pretrained = Annotated[Optional[str], typer.Option(help="Weights of the backbone: an open_clip tag or a local file; 'openai' for a published head.")]
 Head = Annotated[Optional[str], typer.Option(help='A trained head: a folder of ours, or a published .pth file.')]
 Classes = Annotated[Optional[str], typer.Option(help='Names of the classes of a published head, with commas between.')]
 Fps = Annotated[float, typer.Option(help='Frames a second to sample.')]

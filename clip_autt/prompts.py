@@ -82,7 +82,7 @@ class AUPrompts(nn.Module):
         "Text embeddings of all action units under a given context."
         n, batch = len(self.suffix), ctx.shape[:-3]
         times = batch.numel()
-        ctx = ctx.reshape(times, *ctx.shape[-3:]).expand(-1, n, -1, -1).flatten(0, 1)
+        ctx = ctx.reshape(times, *ctx.shape[-3:]).expand(-1, n, -1, -1).flatten(0, 1).to(self.suffix.dtype)
         x = torch.cat([ctx, self.suffix.repeat(times, 1, 1)], 1)
         if self.prefix is not None:
             out = self.backbone.encode_prompts(x, self.lengths.repeat(times), self.prefix.repeat(times))
@@ -101,16 +101,16 @@ class AUPrompts(nn.Module):
 
 # %% ../nbs/31_prompts.ipynb #83138a19
 def _start(backbone: Backbone, template_ids: list[int], init: str, n_ctx: int, seed: int) -> Tensor:
-    "The first context [1, n_ctx, d]."
+    "The first context [1, n_ctx, d], in float32 whatever the backbone runs in: small steps must not be rounded away."
     check(backbone.tower is not None, f'{backbone.name}: learnable prompts need one of open_clip\'s own text encoders, as in ViT-B-32', InputError)
     table = backbone.tower.token_embedding.weight
     if init == 'random':
         check(n_ctx >= 1, f'n_ctx must be at least 1, got {n_ctx}')
         noise = torch.randn(1, n_ctx, table.shape[1], generator=torch.Generator().manual_seed(seed))
-        return (.02 * noise).to(table)
+        return (.02 * noise).to(table.device)
     ids = template_ids if init == 'template' else _ids(backbone, init)
     check(len(ids) > 0, f'init={init!r} gives no tokens on that side of the slot; use a template with words there, init="random", or a phrase')
-    return table[torch.tensor(ids, device=table.device)][None].detach()
+    return table[torch.tensor(ids, device=table.device)][None].detach().float()
 
 # %% ../nbs/31_prompts.ipynb #2379917f
 def _embed(backbone: Backbone, ids: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
@@ -148,7 +148,7 @@ class ReleasedPrompts(nn.Module):
     def encode(self, ctx: Tensor) -> Tensor:
         "Text embeddings [N, D] under a given context [N, n_ctx, d]."
         n = len(ctx)
-        x = torch.cat([self.sos.expand(n, 1, -1), ctx, self.tail.expand(n, -1, -1)], 1)[:, :int(self.lengths.max())]
+        x = torch.cat([self.sos.expand(n, 1, -1), ctx.to(self.sos.dtype), self.tail.expand(n, -1, -1)], 1)[:, :int(self.lengths.max())]
         return self.backbone.encode_prompts(x, self.lengths)
 
     def forward(self) -> Tensor: return self.encode(self.ctx)

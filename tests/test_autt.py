@@ -77,6 +77,25 @@ def test_the_order_of_results_is_the_order_of_videos(model):
     assert [r.n_frames for r in results] == [20, 20, 20, 9]
 
 
+def test_the_same_video_twice_is_two_videos(model):
+    method = ClipAUTT(model, window=8, lr=1e-2, reset="never", untrained_ok=True)
+    v = make_features(0)
+    first, second = method.adapt([v, v])
+    assert not torch.equal(first.logits, second.logits) and torch.equal(first.logits, second.logits_before)
+
+
+def test_a_half_precision_backbone_still_learns(tiny):
+    half = ClipAU(load_backbone("tiny", dtype=torch.bfloat16))
+    half.load_state_dict(ClipAU(tiny).state_dict())
+    v = make_features(0)
+    method = ClipAUTT(half, window=8, steps=3, lr=1e-4, untrained_ok=True)
+    result = method.adapt(v)
+    assert method.prompts.ctx.dtype == torch.float32
+    assert (method.prompts.ctx - method.prompts.ctx_start).detach().abs().median() == pytest.approx(3e-4, rel=0.5)
+    exact = ClipAUTT(ClipAU(tiny), window=8, steps=3, lr=1e-4, untrained_ok=True).adapt(v)
+    torch.testing.assert_close(result.logits, exact.logits, atol=0.1, rtol=0)
+
+
 def test_reset_scopes(model):
     def before(scope):
         method = ClipAUTT(model, window=8, lr=1e-2, reset=scope, untrained_ok=True)
