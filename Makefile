@@ -8,9 +8,9 @@ SOURCES := settings.ini setup.py pyproject.toml
 
 help:
 	@echo "make demo     install, then personalize to a short video of a real face (minutes the first time)"
-	@echo "make test     install with the developer's tools, then run everything that must pass (about 10 minutes)"
+	@echo "make test     install with the developer's tools, then run everything that must pass (some minutes)"
 	@echo "make lab      open the notebooks in JupyterLab"
-	@echo "make bench    measure speed and memory, write docs/benchmarks.md (about 15 minutes)"
+	@echo "make bench    measure speed and memory, write docs/benchmarks.md (about 10 minutes)"
 	@echo "make outputs  run all notebooks, save their outputs, write README.md"
 	@echo "make clean    remove the environment and everything that was built"
 

@@ -18,7 +18,7 @@ def output_text(output, cell_number: int) -> tuple[str, dict[str, bytes]]:
     for kind in ("png", "jpeg"):
         if f"image/{kind}" in data:
             name = f"docs/images/index_{cell_number}.{kind}"
-            return f"![]({name})\n", {name: base64.b64decode(data[f"image/{kind}"])}
+            return f"![A face video, cropped, and the entropy of each of its windows]({name})\n", {name: base64.b64decode(data[f"image/{kind}"])}
     if "text/markdown" in data:
         return data["text/markdown"].strip() + "\n", {}
     return (f"```text\n{data['text/plain'].rstrip()}\n```\n", {}) if "text/plain" in data else ("", {})
@@ -28,7 +28,7 @@ def readme() -> tuple[str, dict[str, bytes]]:
     "The text of README.md and its pictures by path."
     parts, images = [], {}
     for i, cell in enumerate(nbformat.read(ROOT / "nbs/index.ipynb", 4).cells):
-        directives = re.findall(r"^#\|\s*(\S+)", cell.source, re.M)
+        directives = re.findall(r"^#\|\s*(\w+)", cell.source, re.M)
         if "hide" in directives:
             continue
         source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M).strip()
