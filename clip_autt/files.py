@@ -20,6 +20,7 @@ __all__ = ['atomic_path', 'content_hash', 'natural_key']
 @contextmanager
 def atomic_path(
     path: str | Path,  # the final name
+    error: type[ClipAUTTError] = ClipAUTTError,  # what to raise where it cannot be written
 ) -> Iterator[Path]:  # a temporary name beside it, with the same suffix
     "Yield a temporary path; on success it becomes `path`, on failure it is removed and `path` is untouched."
     path = Path(path)
@@ -29,7 +30,7 @@ def atomic_path(
         yield tmp
         os.replace(tmp, path)
     except OSError as e:
-        raise ClipAUTTError(f'{path}: cannot be written ({e.strerror or e}). Free some space or choose another place.') from e
+        raise error(f'{path}: cannot be written ({e.strerror or e}). Free some space or choose another place.') from e
     finally:
         with suppress(OSError): tmp.unlink(missing_ok=True)
 

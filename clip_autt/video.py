@@ -323,7 +323,7 @@ def write_video(
     codec, options = CODECS[path.suffix.lower()]
     header = {'movflags': '+faststart'} if path.suffix.lower() == '.mp4' else {}
     try:
-        with atomic_path(path) as tmp, av.open(str(tmp), 'w', options=header) as container:
+        with atomic_path(path, VideoError) as tmp, av.open(str(tmp), 'w', options=header) as container:
             _encode(container, codec, {**options, 'crf': str(crf)}, _timed(clip, fps))
     except (av.FFmpegError, UnknownCodecError) as e: raise VideoError(f'{path}: cannot be encoded ({e}). Try another format.') from e
     return path

@@ -258,7 +258,7 @@ def test_writing_that_fails_leaves_nothing(tmp_path):
 
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="cannot"):
+    with pytest.raises(VideoError, match="cannot be written"):
         write_video(scene(1), tmp_path / "file" / "a.mp4")
 
 
