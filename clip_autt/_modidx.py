@@ -49,6 +49,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'clip_autt.autt._groups': ('autt.html#_groups', 'clip_autt/autt.py'),
                                 'clip_autt.autt._look': ('autt.html#_look', 'clip_autt/autt.py'),
                                 'clip_autt.autt._noted': ('autt.html#_noted', 'clip_autt/autt.py'),
+                                'clip_autt.autt._own_optimizer': ('autt.html#_own_optimizer', 'clip_autt/autt.py'),
                                 'clip_autt.autt._pick': ('autt.html#_pick', 'clip_autt/autt.py'),
                                 'clip_autt.autt._predict': ('autt.html#_predict', 'clip_autt/autt.py'),
                                 'clip_autt.autt._prepare': ('autt.html#_prepare', 'clip_autt/autt.py'),

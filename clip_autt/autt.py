@@ -160,14 +160,18 @@ def _tune(method: ClipAUTT, batch: _Batch, ctx: nn.Parameter, optimizer: torch.o
 def _adamw(method: ClipAUTT, ctx: nn.Parameter) -> torch.optim.Optimizer:
     return torch.optim.AdamW([ctx], lr=method.lr, weight_decay=method.weight_decay)
 
+def _own_optimizer(method: ClipAUTT) -> torch.optim.Optimizer:
+    "The optimizer of the method's own context; the published code makes a new one for each batch."
+    if method.optimizer is None or method.variant == 'released': method.optimizer = _adamw(method, method.prompts.ctx)
+    return method.optimizer
+
 # %% ../nbs/51_autt.ipynb #fe84d5c7
 def tune(
     method: ClipAUTT,
     videos: Sequence[VideoFeatures],  # one prompt is tuned on all of them together
 ) -> Iterator[Step]:  # each as seen before its update
     "Watch the adaptation step by step. The method's prompts are changed in place."
-    if method.optimizer is None or method.variant == 'released': method.optimizer = _adamw(method, method.prompts.ctx)
-    yield from _tune(method, _prepare(method.model, videos, method.window), method.prompts.ctx, method.optimizer)
+    yield from _tune(method, _prepare(method.model, videos, method.window), method.prompts.ctx, _own_optimizer(method))
 
 ClipAUTT.tune = tune
 
@@ -214,7 +218,7 @@ def _adapt_together(method: ClipAUTT, videos: Sequence[VideoFeatures]) -> list[A
     "The method's own context, tuned on all the given videos at once and kept."
     began, batch, ctx = time.perf_counter(), _prepare(method.model, videos, method.window), method.prompts.ctx
     with torch.no_grad(): before = _predict(method, batch, ctx)
-    steps = list(method.tune(videos))
+    steps = list(_tune(method, batch, ctx, _own_optimizer(method)))
     return _results(method, videos, batch, before, steps, ctx, time.perf_counter() - began)
 
 # %% ../nbs/51_autt.ipynb #ab0b0ff6
