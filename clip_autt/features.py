@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from .face import bridge_gaps, center_box, choose_box, crop_face, crop_frames, f
 from .video import clip_id, iter_frames, sample_frames
 
 # %% auto #0
-__all__ = ['FPS', 'VideoFeatures', 'encode_clip', 'encode_video', 'encode']
+__all__ = ['FPS', 'VideoFeatures', 'LabeledVideo', 'encode_clip', 'encode_video', 'encode']
 
 # %% ../nbs/21_features.ipynb #2eb670d4
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,12 @@ class VideoFeatures:
     def faces(self) -> dict:
         "How many frames there are and how many show a face, with the warnings: what every result repeats."
         return dict(n_frames=len(self), n_faces=int(self.found.sum()), warnings=self.warnings)
+
+# %% ../nbs/21_features.ipynb #a0b26b29
+class LabeledVideo(NamedTuple):
+    "A video's features and its true class. Only training and evaluation see one."
+    video: VideoFeatures
+    label: str  # class name
 
 # %% ../nbs/21_features.ipynb #4bc05a6d
 FPS = 12.5  # frames a second: BioVid's 25, every second one, as in the paper

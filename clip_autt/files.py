@@ -51,4 +51,4 @@ def natural_key(
     name: str | Path,  # a file name or path
 ) -> list:
     "Sort key that compares the numbers in a name as numbers."
-    return [(0, int(part), '') if part.isdigit() else (1, 0, part.lower()) for part in re.split(r'(\d+)', str(name)) if part]
+    return [(0, int(part), '') if part.isdecimal() else (1, 0, part.lower()) for part in re.split(r'(\d+)', str(name)) if part]

@@ -21,10 +21,10 @@ BIN = Path(sys.executable).parent
 FLOORS = [
     {"errors", "files"},
     {"au", "clip", "video", "synth", "weights"},
-    {"texttower", "backbone", "face"},
-    {"temporal", "prompts", "features", "results"},
+    {"texttower", "backbone", "face", "datasets"},
+    {"temporal", "prompts", "features", "results", "metrics"},
     {"model", "stream"},
-    {"autt"},
+    {"autt", "train"},
     set(),
     {"cli"},
 ]

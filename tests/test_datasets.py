@@ -1,0 +1,160 @@
+"""Manifests: what is read, what is refused, and a split by people."""
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from clip_autt.clip import Clip
+from clip_autt.datasets import Item, read_manifest, span_seconds, split_subjects
+from clip_autt.errors import ManifestError, VideoError
+from clip_autt.video import read_video, write_video
+
+HEADER = "path,subject,label"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a1.mp4", "a2.mp4", "b1.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    return tmp_path
+
+
+@pytest.fixture
+def read(folder):
+    def read(text, encoding="utf-8", **kwargs):
+        (folder / "m.csv").write_bytes(text.encode(encoding) if isinstance(text, str) else text)
+        return read_manifest(folder / "m.csv", **kwargs)
+
+    return read
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_dialects_of_csv_give_the_same_items(read, folder, encoding, mark, newline):
+    rows = [["Label", " subject", "PATH", "age"], ["pain", "Zoë", "a1.mp4", "1,5;2"], ["", "", "", ""], ["0", "007", "a2.mp4", ""]]
+    m = read(newline.join(mark.join(f'"{v}"' if "," in v else v for v in row) for row in rows), encoding)
+    assert m.items == (
+        Item(folder / "a1.mp4", "Zoë", "pain", id="a1.mp4"),
+        Item(folder / "a2.mp4", "007", "0", id="a2.mp4"),
+    )
+    assert (m.classes, m.subjects, m.ignored) == (("0", "pain"), ("007", "Zoë"), ("age",))
+
+
+def test_frames_and_splits(read):
+    m = read(f"{HEADER},start,end,split\na1.mp4,a,0,0,4,train\na1.mp4,a,1,5.0,9,train\nb1.mp4,b,1,,,test\nb1.mp4,b,0,7,,test")
+    assert [(i.start, i.end, i.split, i.id) for i in m] == [
+        (0, 4, "train", "a1.mp4[0-4]"), (5, 9, "train", "a1.mp4[5-9]"), (None, None, "test", "b1.mp4"), (7, None, "test", "b1.mp4[7-]"),
+    ]  # fmt: skip
+    assert m.part("test").subjects == ("b",) and len(m.part("train", ["a"])) == 2
+    with pytest.raises(ManifestError, match=r"split 'val', only \['test', 'train'\]"):
+        m.part("val")
+    with pytest.raises(ManifestError, match="none of these subjects"):
+        m.part("test", ["a"])
+    with pytest.raises(ManifestError, match="no row has subject 'c'"):
+        m.part(subjects=["c"])
+
+
+def test_numeric_classes_are_compared_as_text(read):
+    assert read(f"{HEADER}\na1.mp4,a,1\na2.mp4,a,0", classes=[0, 1]).classes == ("0", "1")
+
+
+def test_paths_of_windows_and_of_another_folder(read, folder, tmp_path_factory):
+    (folder / "sub").mkdir()
+    (folder / "sub/c.mp4").write_bytes(b"x")
+    assert read(f"{HEADER}\nsub\\c.mp4,a,1")[0].path == folder / "sub/c.mp4"
+    table = tmp_path_factory.mktemp("elsewhere") / "m.csv"
+    table.write_text(f"{HEADER}\na1.mp4,a,1\n{folder / 'a2.mp4'},a,0")
+    assert [i.path for i in read_manifest(table, root=folder)] == [folder / "a1.mp4", folder / "a2.mp4"]
+
+
+def test_a_missing_clip_is_skipped_and_reported_or_an_error(read):
+    text = f"{HEADER}\na1.mp4,a,1\ngone.mp4,b,2\na2.mp4,a,0"
+    m = read(text)
+    assert len(m) == 2 and m.skipped == ((3, "gone.mp4", "no such file"),) and "gone.mp4" in repr(m)
+    assert m.classes == ("0", "1", "2"), "the classes do not depend on which clips are on this disk"
+    with pytest.raises(ManifestError, match=r"m\.csv: 1 of 3 clips do not exist: line 3: gone\.mp4"):
+        read(text, strict=True)
+    with pytest.raises(ManifestError, match=r"none of the 1 clips.*root="):
+        read(f"{HEADER}\ngone.mp4,b,2")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", r"m\.csv: the manifest is empty.*path,subject,label"),
+        (" \n\n", "the manifest is empty"),
+        (HEADER, "header and no rows"),
+        ("path,subjct,label\na1.mp4,a,1", r"line 1: no column subject.*Did you mean 'subjct'"),
+        ("file,who,what\na1.mp4,a,1", "no column path, subject, label; the columns are file, who, what"),
+        ("path,subject,label,label\na1.mp4,a,1,1", "column label twice"),
+        (f"{HEADER}\na1.mp4,a,Pain", r"m\.csv, line 2: label 'Pain' is not one of 0, 1, pain.*mean 'pain'"),
+        (f"{HEADER}\n\na1.mp4,,1", "line 3: subject is empty"),
+        (f"{HEADER}\na1.mp4,a", "line 2: 2 values for 3 columns"),
+        (f"{HEADER}\na1.mp4,x,a,1", "line 2: 4 values for 3 columns"),
+        (f"{HEADER},start\na1.mp4,a,1,soon", "line 2: start is 'soon'"),
+        (f"{HEADER},start\na1.mp4,a,1,-3", "line 2: start is '-3'"),
+        (f"{HEADER},end\na1.mp4,a,1,2.5", "line 2: end is '2.5'"),
+        (f"{HEADER},end\na1.mp4,a,1,nan", "line 2: end is 'nan'"),
+        (f"{HEADER},end\na1.mp4,a,1,inf", "line 2: end is 'inf'"),
+        (f"{HEADER},start,end\na1.mp4,a,1,9,3", "line 2: end 3 comes before start 9"),
+        (f"{HEADER}\na1.mp4,a,1\na2.mp4,a,1\n./a1.mp4,a,1", r"line 4: \./a1\.mp4 was listed on line 2 already\. "),
+        (f"{HEADER}\na1.mp4,a,1\na1.mp4,a,0", "once as '1' and once as '0'"),
+        (f'{HEADER}\n"a1.mp4,a,1\n', "A quote may be open"),
+        (b"PK\x03\x04" + bytes(50), "Excel workbook"),
+        (bytes(range(256)), "not UTF-8"),
+        (b"path,subject,label\na1.mp4,Zo\xeb,1\n", "line 2: byte 0xeb is not UTF-8"),
+        (b"path,subject,label\n\0\0\0", "binary data"),
+        (b"\xff\xfep", "not UTF-8"),
+    ],
+)
+def test_a_bad_manifest_is_one_clear_error(read, text, message):
+    with pytest.raises(ManifestError, match=message):
+        read(text, classes=(0, 1, "pain"))
+
+
+def test_a_manifest_that_is_no_file(tmp_path):
+    for path in (tmp_path, tmp_path / "none.csv"):
+        with pytest.raises(ManifestError, match="no such file"):
+            read_manifest(path)
+
+
+def test_frames_become_the_seconds_that_hold_just_them(tmp_path):
+    grey = np.repeat(np.arange(20, dtype=np.uint8)[:, None] * 12, 32 * 32 * 3, 1).reshape(20, 32, 32, 3)
+    times = np.cumsum(np.r_[0, np.tile([0.04, 0.1, 0.033], 7)])[:20]  # a camera that stutters
+    item = Item(write_video(Clip(grey, times), tmp_path / "v.mp4"), "a", "1")
+    whole = read_video(item.path)
+    for start, end in ((0, 4), (7, 7), (12, 19), (None, 3), (5, None)):
+        start_s, stop_s = span_seconds(Item(item.path, "a", "1", start, end))
+        part = read_video(item.path, start_s=start_s, stop_s=stop_s)
+        assert np.array_equal(part.frames, whole.frames[start or 0 : None if end is None else end + 1])
+    for start, end in ((0, 20), (20, None)):
+        with pytest.raises(VideoError, match="frame 20 was asked for, but the last one is 19"):
+            span_seconds(Item(item.path, "a", "1", start, end))
+
+
+@given(st.sets(st.text("aB0157 é-", min_size=1, max_size=5), min_size=3, max_size=40), st.integers(0, 99))
+def test_parts_are_disjoint_complete_and_never_empty(names, seed):
+    parts = split_subjects(names, 0.8, 0.1, 0.1, seed=seed)
+    assert sorted(sum(parts, ())) == sorted(names) and all(parts)
+    assert parts == split_subjects(sorted(names) * 2, 0.8, 0.1, 0.1, seed=seed)
+
+
+def test_parts_have_the_sizes_asked_for():
+    names = [f"S{i}" for i in range(60)]
+    assert [len(p) for p in split_subjects(names, 40, 10, 10)] == [40, 10, 10]
+    assert [len(p) for p in split_subjects(names, 0.5, 0.3, 0.2)] == [30, 18, 12]
+    assert split_subjects(names, 0.5, 0.5) != split_subjects(names, 0.5, 0.5, seed=1)
+    assert split_subjects(["S1", "S2", "S10"], 1, 2) == (("S1",), ("S2", "S10")), "golden: the same on every machine"
+
+
+@pytest.mark.parametrize("parts, message", [((0.7, 0.2), "sum to 0.9"), ((3, 3), "must sum to 5 subjects"), ((), "positive"), ((1.5, -0.5), "positive")])
+def test_impossible_parts(parts, message):
+    with pytest.raises(ManifestError, match=message):
+        split_subjects("abcde", *parts)
+
+
+@pytest.mark.parametrize("names", ["", "a"])
+def test_too_few_people(names):
+    with pytest.raises(ManifestError, match="cannot be split into 2 parts"):
+        split_subjects(names, 0.8, 0.2)
