@@ -192,7 +192,7 @@ class AUBank(Sequence):
     def index(self, key: AU | str | int) -> int:
         "Position of an AU, given itself, its id or its FACS code. Raises `BankError` if there is none, or more than one."
         found = self._positions(key)
-        check(found, f'{key!r} is not in this bank. {_hint(key, self.codes if isinstance(key, Integral) else self.ids)}', BankError)
+        if not found: raise BankError(f'{key!r} is not in this bank. {_hint(key, self.codes if isinstance(key, Integral) else self.ids)}')
         check(len(found) == 1, f'code {key} is shared by {", ".join(self.ids[i] for i in found)}. Ask for one by its id.', BankError)
         return found[0]
 

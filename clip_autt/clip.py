@@ -87,6 +87,7 @@ class Clip:
     label: str | int | None = None  # the class, where it is known
     id: str = ''  # the name of the clip
     found: np.ndarray | None = None  # bool [T], frames with a face; None before face cropping
+    aus: np.ndarray | None = None  # float32 [T, N], true intensities of action units; known only for drawn faces
     warnings: tuple[str, ...] = ()  # what a reader of the result should know
 
     def __post_init__(self):
@@ -94,17 +95,21 @@ class Clip:
         object.__setattr__(self, 'times', np.asarray(self.times, np.float64))
         object.__setattr__(self, 'warnings', tuple(self.warnings))
         _check_times(self.times, len(self.frames))
-        if self.found is None: return
-        object.__setattr__(self, 'found', np.asarray(self.found))
-        ok = self.found.shape == self.times.shape and self.found.dtype == bool
-        check(ok, f'found must be bool [T] = [{len(self)}], got {self.found.dtype} {list(self.found.shape)}.')
+        if self.found is not None:
+            object.__setattr__(self, 'found', np.asarray(self.found))
+            ok = self.found.shape == self.times.shape and self.found.dtype == bool
+            check(ok, f'found must be bool [T] = [{len(self)}], got {self.found.dtype} {list(self.found.shape)}.')
+        if self.aus is not None:
+            object.__setattr__(self, 'aus', np.asarray(self.aus, np.float32))
+            check(self.aus.ndim == 2 and len(self.aus) == len(self), f'aus must be [T, N] with T = {len(self)}, got {list(self.aus.shape)}.')
 
     def __len__(self) -> int: return len(self.frames)
 
     def __getitem__(self, index) -> Clip:
         "Part of a clip, by slice, number, array of numbers or bool array [T]. Times are unchanged."
         pick = index if isinstance(index, slice) else np.atleast_1d(np.arange(len(self))[index])
-        return self.replace(frames=self.frames[pick], times=self.times[pick], found=None if self.found is None else self.found[pick])
+        per_frame = {name: getattr(self, name) for name in ('frames', 'times', 'found', 'aus')}
+        return self.replace(**{name: None if x is None else x[pick] for name, x in per_frame.items()})
 
     def replace(self, **changes) -> Clip:
         "A copy with some fields changed."

@@ -20,15 +20,18 @@ BIN = Path(sys.executable).parent
 
 FLOORS = [
     {"errors", "files"},
-    {"au", "clip", "video", "synth", "weights"},
+    {"au", "clip", "video", "anatomy", "shading", "drawing", "people", "portrait", "synth", "weights", "bundled"},
     {"texttower", "backbone", "face", "datasets"},
     {"temporal", "prompts", "features", "results", "metrics"},
     {"model", "stream"},
-    {"autt", "train"},
-    set(),
-    {"cli"},
+    {"autt", "train", "pretrain"},
+    {"evaluate", "viz"},
+    {"cli", "report"},
 ]
-SAME_FLOOR = {("files", "errors"), ("synth", "clip"), ("video", "clip"), ("backbone", "texttower"), ("stream", "model")}
+SAME_FLOOR = {
+    ("files", "errors"), ("synth", "anatomy"), ("synth", "clip"), ("synth", "people"), ("portrait", "clip"), ("anatomy", "au"), ("shading", "anatomy"), ("drawing", "anatomy"),
+    ("drawing", "shading"), ("people", "anatomy"), ("people", "drawing"), ("video", "clip"), ("backbone", "texttower"), ("stream", "model")
+}
 
 
 def cells(path, kind=None):
@@ -131,7 +134,7 @@ def test_every_public_name_loads():
 
 
 def test_modules_stay_small():
-    for path in (ROOT / "clip_autt").glob("*.py"):
+    for path in set((ROOT / "clip_autt").glob("*.py")) - {ROOT / "clip_autt" / "_modidx.py"}:
         code = [x for x in path.read_text(encoding="utf-8").splitlines() if x.strip() and not x.strip().startswith("#")]
         assert len(code) <= 320, f"{path.name}: {len(code)} lines of code"
 

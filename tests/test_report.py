@@ -1,0 +1,225 @@
+"""The report: one file that loads nothing, escapes everything, and says what a reader must know."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from clip_autt import AUBank, Adapted, Clip, InputError
+from clip_autt.evaluate import Results
+from clip_autt.report import report_picture, write_report
+from clip_autt.results import window_at
+
+CLASSES = ("neutral", "pain")
+
+
+def make_results(classes=CLASSES, methods=("clip-au", "clip-autt"), subjects=("S1", "S2", "S3"), clips=6, **change):
+    "Made-up predictions: every third one is wrong, another third for each method."
+    rows = []
+    for m, method in enumerate(methods):
+        for s, subject in enumerate(subjects):
+            for i in range(clips):
+                label, wrong = classes[i % len(classes)], (i + s) % 3 == m
+                guess = classes[(i + 1) % len(classes)] if wrong else label
+                rows.append(dict(method=method, seed=0, subject=subject, video=f"{subject}/{i}", label=label, predicted=guess, before=guess,
+                                 window_start=0, window_stop=8, seconds=0.1, n_frames=20, notes="", error=None, **change))
+    facts = dict(variant="paper", reset="video", prediction="after the update", steps=1)
+    protocol = dict(order="in the order given", average="mean over subjects", backbone="tiny", seed=0, n_subjects=len(subjects),
+                    n_videos=clips * len(subjects), methods={m: facts for m in methods})
+    return Results(pd.DataFrame(rows), tuple(classes), protocol)
+
+
+def make_clip(n=20, aus=None, **kwargs):
+    frames = np.random.default_rng(0).integers(0, 255, (n, 32, 32, 3), dtype=np.uint8)
+    clip = Clip(frames, np.arange(n) / 10, **{"subject": "S1", "label": "pain", "id": "S1/1", **kwargs})
+    if aus is not None:
+        object.__setattr__(clip, "aus", aus)
+    return clip
+
+
+def make_example(n=20, size=8, start=5, classes=CLASSES, **changes):
+    g, c = torch.Generator().manual_seed(0), len(classes)
+    au = torch.randn(47, generator=g)
+    values = dict(logits=torch.arange(c).float(), logits_before=torch.zeros(c), au=au + torch.arange(47) / 100, au_before=au, classes=tuple(classes),
+                  bank=AUBank.default(), n_frames=n, n_faces=n, window=window_at(torch.arange(n) / 10, start, size),
+                  entropy=torch.rand(n - size + 1, generator=g) * 0.6, loss=(0.5,), seconds=0.0)
+    return Adapted(**{**values, **changes})
+
+
+class Page(HTMLParser):
+    "What a browser would make of a page: elements, addresses, text."
+
+    VOID = frozenset(("meta", "link", "img", "br", "hr"))
+
+    def __init__(self, html):
+        super().__init__()
+        self.html, self.elements, self.open, self.text, self.broken = html, [], [], [], []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.broken.append(tag)
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text.append(data)
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+    @property
+    def words(self):
+        return " ".join(self.text)
+
+
+@pytest.fixture
+def report(tmp_path):
+    "Write a report with some parts exchanged, and read it as a page."
+
+    def write(results=None, example=None, clip=None, task="pain", **kwargs):
+        path = write_report(tmp_path / "out" / "report.html", results or make_results(), example or make_example(), clip or make_clip(), task, **kwargs)
+        assert [p.name for p in path.parent.iterdir()] == ["report.html"], "no temporary file is left"
+        assert path.stat().st_size <= 1_500_000 and not plt.get_fignums()
+        page = Page(path.read_text(encoding="utf-8"))
+        assert not page.broken and not page.open, "tags are nested and closed"
+        assert not re.search(r"\b(nan|None|NaN|inf)\b", page.words.replace("None:", "")), "what does not exist is a dash"
+        return page
+
+    return write
+
+
+def images(page):
+    for attrs in page.all("img"):
+        head, data = attrs["src"].split(",", 1)
+        assert head == "data:image/png;base64"
+        yield Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
+
+
+def test_the_page_is_complete(report):
+    page = report(clip=make_clip(aus=np.random.default_rng(1).random((20, 47)).astype("f4")), notes=["A note."])
+    assert page.html.startswith("<!doctype html>") and page.all("html") == [{"lang": "en"}]
+    assert len(page.all("title")) == len(page.all("h1")) == len(page.all("main")) == 1 and {"charset": "utf-8"} in page.all("meta")
+    assert any(m.get("name") == "viewport" for m in page.all("meta"))
+    assert len(page.all("img")) == 3 + 1 + 2, "film, AU change, true AUs; persons; a confusion matrix for each method"
+    assert all(len(a["alt"]) > 20 for a in page.all("img")) and all(i.width > 300 for i in images(page))
+    for words in ("on rendered faces", "nobody was filmed", "no medical assessment", "clip-autt", "macro-F1", "after the update", "mean over subjects",
+                  "A note.", "nbs/51_autt.ipynb", "true class is pain"):
+        assert words in page.words, words
+    for query in ("prefers-color-scheme: dark", "@media print"):
+        assert query in page.html
+
+
+def test_nothing_is_loaded(report):
+    page = report()
+    addresses = [v for _, attrs in page.elements for k, v in attrs.items() if k in ("src", "href", "srcset", "data", "action", "poster")]
+    assert addresses and all(a.startswith("data:") for a in addresses)
+    assert not re.search(r"https?://|url\(|@import|<script", page.html)
+    assert any("default-src 'none'" in m.get("content", "") for m in page.all("meta"))
+
+
+def test_scores_stand_in_the_table(report):
+    results = make_results()
+    s, page = results.summary(), report(results)
+    for r in s.itertuples():
+        assert f"{r.war:.3f} ± {r.war_sd:.3f}" in page.words
+    r = s.loc["clip-autt"]
+    assert f"{r.difference:+.3f} [{r.low:+.3f}, {r.high:+.3f}]" in page.words
+    assert ("includes zero" in page.words) == (r.low <= 0 <= r.high)
+
+
+def test_names_are_text_and_not_markup(report):
+    evil = ("<script>alert(1)</script>", 'a&b "$x$" <b>')
+    results = make_results(evil, methods=("clip-au", "<i>mine</i>"), subjects=("R&D<1>", "$a$b$", "S" * 200))
+    clip = make_clip(subject="<u>me</u>", label=evil[0], id="../x&y")
+    page = report(results, make_example(classes=evil), clip, task="<pain> & more", notes=["1 < 2 & $title"])
+    assert {tag for tag, _ in page.elements}.isdisjoint({"script", "b", "i", "u", "pain"})
+    for words in (*evil, "<i>mine</i>", "<u>me</u>", "../x&y", "<pain> & more", "1 < 2 & $title"):
+        assert words in page.words, words
+
+
+def test_the_same_parts_give_the_same_bytes(report):
+    assert report().html == report().html
+
+
+def test_failed_videos_and_silent_methods(report):
+    results = make_results(methods=("clip-au", "broken"))
+    t = results.table
+    t.loc[t.method == "broken", ["predicted", "before", "error"]] = [None, None, "InputError: <too> narrow"]
+    t.loc[0, ["predicted", "before"]] = None
+    page = report(results)
+    assert "18 of 18 videos failed" in page.words and "InputError: <too> narrow" in page.words
+    assert "broken: no prediction for any video" in page.words and len(page.all("img")) == 2 + 1 + 1
+
+
+def test_one_subject_has_no_interval(report):
+    page = report(make_results(subjects=("S1",)))
+    assert "± –" in page.words and "interval includes" not in page.words
+
+
+def test_without_the_baseline_nothing_is_compared(report):
+    page = report(make_results(methods=("mine",)))
+    assert "against clip-au" not in page.words and "mine" in page.words
+
+
+def test_seven_classes_and_ninety_subjects(report):
+    classes = tuple(f"emotion {i}" for i in range(7))
+    page = report(make_results(classes, subjects=tuple(f"S{i}" for i in range(90)), clips=7), make_example(classes=classes))
+    assert all(i.height <= 1700 for i in images(page))
+
+
+def test_a_video_without_a_face_has_no_prediction(report):
+    page = report(example=make_example(n_faces=3, warnings=("no <face> found",)))
+    assert "No prediction" in page.words and "Probabilities" not in page.words
+
+
+def test_a_short_clip_and_a_method_that_changes_nothing(report):
+    au = torch.zeros(47)
+    example = make_example(n=3, size=3, start=0, au=au, au_before=au)
+    assert len(report(example=example, clip=make_clip(3, aus=np.zeros((3, 47)))).all("img")) == 6
+
+
+def test_recorded_faces_are_not_called_rendered(report):
+    page = report(faces="faces of a data set")
+    assert "rendered" not in page.words and "on faces of a data set" in page.words
+
+
+@pytest.mark.parametrize("parts, words", [
+    (dict(clip=make_clip(9)), "clip has 9 frames, the example 20"),
+    (dict(example=make_example(classes=("a", "b"))), "the classes a, b"),
+    (dict(results={"war": 1}), "needs a Results, got a dict"),
+    (dict(example=make_example(bank=AUBank.released())), "bank has 46"),
+], ids=["clip", "classes", "results", "bank"])
+@pytest.mark.parametrize("write", [write_report, report_picture])
+def test_parts_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path, write, parts, words):
+    parts = dict(results=make_results(), example=make_example(), clip=make_clip()) | parts
+    with pytest.raises(InputError, match=words):
+        write(tmp_path / "new" / "f.html", **parts, **({"task": "pain"} if write is write_report else {}))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_report(tmp_path / "file" / "report.html", make_results(), make_example(), make_clip(), "pain")
+
+
+def test_the_picture(tmp_path):
+    path = report_picture(tmp_path / "p.png", make_results(), make_example(), make_clip())
+    with Image.open(path) as image:
+        assert image.size == (1200, 700) and image.format == "PNG"
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    assert path.stat().st_size < 300_000 and not plt.get_fignums(), "small, even with frames of noise"
+    assert (pixels == 255).all(1).mean() > 0.4, "a white ground"
