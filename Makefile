@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := settings.ini setup.py pyproject.toml
 
-.PHONY: help demo test lab bench assets outputs readme clean
+.PHONY: help demo test lab bench assets results outputs readme clean
 
 help:
-	@echo "make demo     install, then personalize to a short video of a real face (minutes the first time)"
+	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
 	@echo "make test     install with the developer's tools, then run everything that must pass (some minutes)"
 	@echo "make lab      open the notebooks in JupyterLab"
 	@echo "make bench    measure speed and memory, write docs/benchmarks.md (about 10 minutes)"
+	@echo "make assets   train the bundled model and its heads from scratch (about an hour)"
+	@echo "make results  measure the embedded benchmark, write docs/results.md (about half an hour)"
 	@echo "make outputs  run all notebooks, save their outputs, write README.md"
 	@echo "make clean    remove the environment and everything that was built"
 
@@ -36,7 +38,7 @@ $(VENV)/.installed-lab: $(BIN)/python $(SOURCES)
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev
 
 demo: $(VENV)/.installed
-	@echo "== personalizing to a short video of a real face"
+	@echo "== personalizing to ten rendered people (about a minute)"
 	@$(BIN)/clip-autt demo
 
 test: $(VENV)/.installed-dev
@@ -50,8 +52,13 @@ bench: $(VENV)/.installed-dev
 	@$(BIN)/python -W ignore -m pytest tests/bench -o python_files='bench_*.py' -o addopts= -q --benchmark-json=.benchmarks.json
 	@$(BIN)/python tools/bench_table.py .benchmarks.json
 
-assets:
-	@echo "no bundled weights yet: there is nothing to build"
+assets: $(VENV)/.installed-dev
+	@echo "== drawing faces, training facs-tiny and its heads (about an hour; an interrupted run goes on where it stopped)"
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/build_assets.py
+
+results: $(VENV)/.installed-dev
+	@echo "== measuring the embedded benchmark (about half an hour)"
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/results.py
 
 outputs: $(VENV)/.installed-dev
 	@$(BIN)/nbdev-export && $(BIN)/nbdev-test --save && $(BIN)/nbdev-clean

@@ -130,9 +130,10 @@ class UnseenTokenWarning(UserWarning):
 def _warn_of_unseen(backbone: Backbone, texts: Sequence[str]) -> None:
     "Name the words with a token that the model has never seen."
     if backbone.known_tokens is None: return
-    words = dict.fromkeys(word for text in texts for word in re.findall(r'\w+|[^\w\s]+', text.lower()))
-    unseen = [word for word in words if not backbone.known_tokens.issuperset(backbone.tokenizer.encode(word))]
-    if unseen: warnings.warn(f'{backbone.name} was never trained on {", ".join(map(repr, unseen[:5]))}; what it makes of such a text means little. '
+    encode, known = backbone.tokenizer.encode, backbone.known_tokens
+    new = {i for text in texts for i in encode(text)} - known
+    unseen = dict.fromkeys(word for text in texts for word in re.findall(r'\w+|[^\w\s]+', text.lower()) if new & {*encode(word)}) if new else ()
+    if new: warnings.warn(f'{backbone.name} was never trained on {", ".join(map(repr, [*unseen][:5]))}; what it makes of such a text means little. '
                              'It knows the words of the action units.', UnseenTokenWarning, stacklevel=4)
 
 @torch.no_grad()

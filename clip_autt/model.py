@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .au import DEFAULT_TEMPLATE, AUBank, fill
-from .backbone import Backbone, load_backbone
+from .backbone import BUNDLED, Backbone, load_backbone
+from .bundled import asset, assets
 from .errors import CheckpointError, UntrainedError, check, describe
 from .features import VideoFeatures, encode
 from .files import atomic_path
@@ -151,13 +153,13 @@ ClipAU.save_pretrained = save_pretrained
 
 # %% ../nbs/32_model.ipynb #ab8c3a27
 def from_pretrained(
-    folder: str | Path,  # a folder written by `save_pretrained`
+    folder: str | Path,  # a folder written by `save_pretrained`; or 'facs-tiny', 'facs-tiny/stress', 'facs-tiny/ambivalence', which are in the package
     backbone: Backbone | None = None,  # already loaded; otherwise it is loaded as the configuration says
     pretrained: str | Path | None = None,  # where the backbone's weights are on this machine, if they came from a file
     device: str | torch.device = 'cpu',
 ) -> ClipAU:
     "Load a head with its backbone. Another backbone than the one it was trained on is a `CheckpointError`."
-    folder = Path(folder)
+    folder = _bundled(str(folder)) if str(folder).split('/')[0] in BUNDLED and not Path(folder).exists() else Path(folder)
     config = _read_config(folder)
     saved = config['backbone']
     if backbone is None:
@@ -173,6 +175,17 @@ def from_pretrained(
     return model.eval()
 
 ClipAU.from_pretrained = staticmethod(from_pretrained)
+
+# %% ../nbs/32_model.ipynb #5bc42835
+def _bundled(name: str) -> Path:
+    "The folder of a head in the package, its files compared with their hashes."
+    name = name if '/' in name else f'{name}/pain'
+    known = sorted(p.parent.relative_to(assets()).as_posix() for p in assets().glob('*/*/config.json'))
+    near = get_close_matches(name, known, 1, 0)
+    hint = f' Did you mean {near[0]!r}?' if near else ''
+    check(name in known, f'there is no head {name!r} in the package.{hint} Heads: {", ".join(known)}.', CheckpointError)
+    for file in ('config.json', 'head.safetensors'): asset(f'{name}/{file}')
+    return assets()/name
 
 # %% ../nbs/32_model.ipynb #af98278c
 _CONFIG_KEYS = 'backbone', 'classes', 'template', 'tau', 'activation', 'adapter_hidden', 'classifier_hidden', 'trained', 'bank'

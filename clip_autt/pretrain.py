@@ -225,7 +225,8 @@ def batches(faces: Faces, size: int, g: Generator) -> Iterator[tuple[Tensor, lis
 @dataclass(frozen=True)
 class Recipe:
     "Everything that determines the weights."
-    epochs: int = 24
+    epochs: int = 12
+    cycle: int = 24  # epochs that the cycle of the learning rate is planned for; training may stop before its end
     batch: int = 128
     lr: float = 2e-3
     weight_decay: float = .05
@@ -260,7 +261,7 @@ def pretrain(
     "Train facs-tiny from scratch, or from where a run was interrupted."
     check(len(faces) >= recipe.batch, f'{len(faces)} pictures are fewer than one batch of {recipe.batch}')
     model = new_model(recipe.seed).to(device)
-    optimizer, schedule = _optimizer(model, recipe, recipe.epochs * (len(faces) // recipe.batch))
+    optimizer, schedule = _optimizer(model, recipe, recipe.cycle * (len(faces) // recipe.batch))
     parts, first = dict(model=model, optimizer=optimizer, schedule=schedule), 0
     if checkpoint is not None and Path(checkpoint).is_file():
         saved = torch.load(checkpoint, map_location=device, weights_only=True)

@@ -9,7 +9,7 @@ import torch
 from conftest import SHARED, save_published_head
 from typer.testing import CliRunner
 
-from clip_autt import AUBank, ClipAU, load_backbone
+from clip_autt import AUBank, ClipAU, load_backbone, make_clips, write_video
 from clip_autt.cli import app
 
 VIDEOS = SHARED / "data/video"
@@ -68,7 +68,8 @@ def test_profiles_are_saved_and_used(tiny_cli_model, portrait_mp4, tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ([], "give one model"),
+        (["--model", "a", "--head", "b"], "give one model"),
+        (["--model", "facs-tiny/stres"], "Did you mean 'facs-tiny/stress'"),
         (["--head", "nowhere.pth", "--backbone", "tiny"], "no such file"),
         (["--head", "nowhere.pth", "--backbone", "ViT-B-99"], "no such file"),
         (["--model", "nowhere"], "no such folder"),
@@ -84,11 +85,114 @@ def test_bad_options(tiny_cli_model, portrait_mp4, options):
     assert "must be" in call("personalize", portrait_mp4, *tiny_cli_model, *options, code=1).stderr
 
 
-def test_doctor_and_demo(tmp_path):
+def test_doctor():
     assert "BAD" not in call("doctor").stdout
-    out = call("demo", "--out", tmp_path / "demo").stdout
-    assert (tmp_path / "demo/portrait.mp4").is_file() and "random weights" in out
-    assert json.loads((tmp_path / "demo/result.json").read_text())[0]["n_faces"] == 38
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory):
+    "A folder of rendered videos with a manifest."
+    d = tmp_path_factory.mktemp("rendered")
+    rows = ["path,subject,label"]
+    for clip in make_clips("pain", range(23_000, 23_004), n=4):
+        write_video(clip.replace(frames=clip.frames.repeat(2, 1).repeat(2, 2)), d / f"{clip.id}.mp4")
+        rows.append(f"{clip.id}.mp4,{clip.subject},{clip.label}")
+    (d / "clips.csv").write_text("\n".join(rows))
+    return d
+
+
+def test_the_bundled_model_is_the_default_and_says_what_it_is(rendered):
+    for command in ("predict", "personalize"):
+        (r,) = json.loads(call(command, next(rendered.glob("*.mp4")), "--crop", "none", "--json", "-").stdout)
+        assert set(r) == KEYS and r["label"] in ("neutral", "pain") and len(r["aus"]) == 47
+        assert any("rendered faces" in w for w in r["warnings"])
+    assert "rendered faces" in call("predict", next(rendered.glob("*.mp4")), "--crop", "none").stdout
+
+
+def test_train_on_a_folder_of_clips_and_use_the_head(rendered, tmp_path):
+    manifest = rendered / "clips.csv"
+    options = ["--out", tmp_path / "head", "--crop", "none", "--epochs", 3, "--validation", 0.25]
+    out = call("train", manifest, *options).stdout
+    assert "History of 3 epochs" in out and (tmp_path / "head/config.json").is_file()
+    before = (tmp_path / "head/head.safetensors").read_bytes()
+    call("train", manifest, *options, "-q")  # nothing is left to do
+    assert (tmp_path / "head/head.safetensors").read_bytes() == before
+    (r,) = json.loads(call("predict", next(rendered.glob("*.mp4")), "--model", tmp_path / "head", "--crop", "none", "--json", "-").stdout)
+    assert r["error"] is None and r["label"] in ("neutral", "pain")
+
+
+def test_a_missing_clip_is_skipped_and_said_or_an_error_if_strict(rendered, tmp_path):
+    text = (rendered / "clips.csv").read_text() + "\ngone.mp4,s1,pain\n"
+    (tmp_path / "clips.csv").write_text(text)
+    options = [tmp_path / "clips.csv", "--root", rendered, "--out", tmp_path / "head", "--crop", "none", "--epochs", 1]
+    assert "gone.mp4: no such file" in call("train", *options).stderr
+    assert "1 of 17 clips do not exist" in call("train", *options, "--strict", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        ("", "no rows"),
+        ("a.mp4,s1,pain\n", "none of the 1 clips exists"),
+        ("{0},s1,pain\n{1},s2,pain\n", "class"),
+        ("{0},s1,pain\n{1},s1,neutral\n", "1 subject"),
+    ],
+)
+def test_bad_manifests_are_one_clear_error(rendered, tmp_path, rows, message):
+    files = [p.name for p in sorted(rendered.glob("*.mp4"))[:2]]
+    (tmp_path / "clips.csv").write_text("path,subject,label\n" + rows.format(*files))
+    result = call("train", tmp_path / "clips.csv", "--root", rendered, "--out", tmp_path / "head", "--crop", "none", "-q", code=1)
+    assert message in result.stderr and result.stderr.count("error: ") == 1 and "Traceback" not in result.output
+
+
+def test_train_on_an_embedded_task(tmp_path, monkeypatch):
+    monkeypatch.setattr("clip_autt.world.SOURCE_SUBJECTS", range(20_000, 20_002))
+    monkeypatch.setattr("clip_autt.world.VALIDATION_SUBJECTS", range(21_000, 21_001))
+    call("train", "--task", "pain", "--out", tmp_path / "head", "--epochs", 2, "-q")
+    out = call("evaluate", "--model", tmp_path / "head", "--subjects", 1, "--jobs", 1, "--methods", "clip-au").stdout
+    assert "rendered faces" in out and "clip-au" in out
+    assert "it has no" not in out
+    result = call("evaluate", "--task", "stress", "--model", tmp_path / "head", "--jobs", 1, code=1)
+    assert "neutral, pain" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["train"], "either a manifest or --task"),
+        (["train", "--task", "pain"], "--out DIR"),
+        (["train", "--task", "pian", "--out", "x"], "Did you mean 'pain'"),
+        (["train", "nowhere.csv", "--out", "x"], "nowhere.csv"),
+        (["evaluate", "--task", "pian"], "Did you mean 'pain'"),
+        (["evaluate", "--methods", "clip-autt-papper"], "Did you mean 'clip-autt-paper'"),
+        (["evaluate", "--methods", ","], "no methods"),
+        (["evaluate", "--seed", -1], "seed=-1"),
+        (["demo", "--task", "joy"], "Tasks: pain, stress, ambivalence"),
+    ],
+)
+def test_wrong_words_are_one_line(args, message):
+    result = call(*args, code=1)
+    assert message in result.stderr and result.stderr.startswith("error: ") and "Traceback" not in result.output
+
+
+def test_evaluate_writes_the_contract(tmp_path):
+    call("evaluate", "--task", "ambivalence", "--seed", 7, "--subjects", 2, "--oracle", "--json", tmp_path / "o.json", "--csv", tmp_path / "o.csv", "-q")
+    r = json.loads((tmp_path / "o.json").read_text())
+    assert set(r) == {"backbone", "task", "seed", "n_subjects", "n_videos", "protocol", "methods", "versions"}
+    assert (r["backbone"], r["task"], r["seed"], r["n_subjects"], r["n_videos"]) == ("facs-tiny", "ambivalence", 7, 2, 40)
+    assert set(r["methods"]) == {"clip-au", "clip-autt-paper", "clip-autt", "oracle"}
+    for row in r["methods"].values():
+        assert set(row) == {"war", "uar", "f1", "war_sd", "seconds_per_video", "per_subject"} and set(row["per_subject"]) == {"s7", "s8"}
+    assert len((tmp_path / "o.csv").read_text().splitlines()) == 1 + 4 * 40
+
+
+def test_demo_personalizes_and_writes_a_report(tmp_path):
+    out = call("demo", "--seed", 3, "--subjects", 3, "--out", tmp_path / "demo", "--json", tmp_path / "demo.json").stdout
+    page = (tmp_path / "demo/report.html").read_text()
+    assert "rendered" in page and len(page) < 1_500_000 and "oracle" in page and "clip-autt-paper" in out
+    r = json.loads((tmp_path / "demo.json").read_text())
+    assert {"clip-au", "clip-autt-paper", "clip-autt"} <= set(r["methods"]) and r["n_subjects"] == 3
+    assert (tmp_path / "demo/report.png").stat().st_size < 300_000
 
 
 def test_help_needs_no_torch():

@@ -21,12 +21,19 @@ PLAIN = Subject(0, 0.4, Look(), np.zeros(16), np.zeros(N), np.ones(N), SIDES, np
 # where an action unit shows: boxes x0, y0, x1, y1 in inter-ocular distances, on both sides of the midline
 BROW, EYE, NOSE, MOUTH, CHEEK = (0, -0.95, 1.1, -0.05), (0.1, -0.45, 1.05, 0.35), (0, -0.2, 0.6, 0.8), (0, 0.55, 0.75, 1.5), (0.25, 0.2, 1.15, 1.3)
 CHIN, JAW, ALL = (0, 0.8, 1.0, 1.95), (0.3, 0.5, 1.3, 1.9), (0, -3, 3, 3)
-WHERE = {
-    **dict.fromkeys("AU1 AU2".split(), [BROW, EYE]), "AU4": [BROW, EYE], **dict.fromkeys("AU5 AU7 AU41 AU42 AU43 AU45 AU46 AU61 AU62 AU63 AU64".split(), [EYE]), "AU44": [EYE, BROW],
-    "AU6": [EYE, CHEEK], "AU9": [NOSE, EYE, MOUTH], **dict.fromkeys("AU38 AU39".split(), [NOSE]), **dict.fromkeys("AU10 AU11 AU12 AU13".split(), [MOUTH, NOSE, CHEEK]),
-    **dict.fromkeys("AU14 AU18 AU22 AU23 AU24 AU25 AU28 AU32 AU37-wipe AU37-lick".split(), [MOUTH]), **dict.fromkeys("AU15 AU16 AU17 AU20 AU19 AU26 AU27 AU29".split(), [MOUTH, CHIN, JAW]),
-    **dict.fromkeys("AU31 AU33".split(), [CHEEK, JAW, MOUTH]), **dict.fromkeys("AU51 AU52 AU53 AU54".split(), [ALL]),
-}
+_WHERE = [
+    ("AU1 AU2 AU4 AU44", [BROW, EYE]),
+    ("AU5 AU7 AU41 AU42 AU43 AU45 AU46 AU61 AU62 AU63 AU64", [EYE]),
+    ("AU6", [EYE, CHEEK]),
+    ("AU9", [NOSE, EYE, MOUTH]),
+    ("AU38 AU39", [NOSE]),
+    ("AU10 AU11 AU12 AU13", [MOUTH, NOSE, CHEEK]),
+    ("AU14 AU18 AU22 AU23 AU24 AU25 AU28 AU32 AU37-wipe AU37-lick", [MOUTH]),
+    ("AU15 AU16 AU17 AU20 AU19 AU26 AU27 AU29", [MOUTH, CHIN, JAW]),
+    ("AU31 AU33", [CHEEK, JAW, MOUTH]),
+    ("AU51 AU52 AU53 AU54", [ALL]),
+]
+WHERE = {au: boxes for aus, boxes in _WHERE for au in aus.split()}
 
 
 def change(aus, person=PLAIN):
@@ -66,7 +73,10 @@ def test_left_is_the_subjects_left(left, right):
     plain = render({}, replace(PLAIN, look=replace(PLAIN.look, hairstyle="bald")), size=SIZE)[0].astype(float)
     assert np.abs(a - b[:, ::-1]).mean() < 0.4 * np.abs(a - b).mean()
     eyes = slice(int(SIZE * 0.3), int(SIZE * 0.42))
-    def dark_at(f): return np.average(np.arange(SIZE), weights=np.clip(plain[eyes].sum(-1) - f[eyes].sum(-1), 0, None).sum(0))
+
+    def dark_at(f):
+        return np.average(np.arange(SIZE), weights=np.clip(plain[eyes].sum(-1) - f[eyes].sum(-1), 0, None).sum(0))
+
     assert dark_at(a) > dark_at(b)
 
 
@@ -94,10 +104,11 @@ def test_the_geometry_is_the_same_everywhere():
 
 
 def test_global_random_state_is_left_alone():
-    np.random.seed(0)
-    before = np.random.get_state()[1].copy()
+    np.random.seed(0)  # noqa: NPY002
+    expected = np.random.rand()  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002
     make_clip("pain", 1, "pain")
-    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    assert np.random.rand() == expected  # noqa: NPY002
 
 
 @pytest.mark.parametrize("dial", ["rest", "expressivity", "identity"])
@@ -124,13 +135,21 @@ def test_skin_tones_cover_the_whole_range_evenly():
 
 
 def test_pain_clips_show_more_pain_than_neutral_ones():
-    def score(label): return np.mean([make_clip("pain", s, label, i, size=16).aus[:, [ROW[f"AU{k}"] for k in (4, 6, 7, 9, 10, 43)]].max(0).sum() for s in range(6) for i in range(3)])
+    core = [ROW[f"AU{k}"] for k in (4, 6, 7, 9, 10, 43)]
+
+    def score(label):
+        return np.mean([make_clip("pain", s, label, i, size=16).aus[:, core].max(0).sum() for s in range(6) for i in range(3)])
+
     assert score("pain") > 2 * score("neutral")
 
 
 def test_one_frame_of_ambivalence_says_nothing_but_the_clip_does():
     pleased, displeased = [ROW["AU12"]], [ROW[f"AU{k}"] for k in (4, 10, 15, 17, 24)]
-    def both(label): return np.mean([min(c.aus[:, pleased].max(), c.aus[:, displeased].max()) > 0.25 for s in range(8) for c in [make_clip("ambivalence", s, label, s, 16)]])
+
+    def both(label):
+        truths = [make_clip("ambivalence", s, label, s, 16).aus for s in range(8)]
+        return np.mean([min(aus[:, pleased].max(), aus[:, displeased].max()) > 0.25 for aus in truths])
+
     assert both("ambivalence") > 0.8 and both("neutral") < 0.3
 
 

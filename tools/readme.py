@@ -33,7 +33,7 @@ def readme() -> tuple[str, dict[str, bytes]]:
             continue
         source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M).strip()
         if cell.cell_type == "markdown":
-            parts.append(source + "\n")
+            parts.append(source.replace("](../docs/", "](docs/") + "\n")  # the notebook lies one folder deeper
             continue
         if "echo" not in directives:
             parts.append(f"```python\n{source}\n```\n")

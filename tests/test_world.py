@@ -1,0 +1,63 @@
+"""The embedded benchmark: the same numbers give the same videos, and people stay apart."""
+
+import pytest
+import torch
+
+from clip_autt import load_backbone
+from clip_autt.errors import InputError
+from clip_autt.people import Shift
+from clip_autt.world import rendered_videos, source_videos, target_videos, zero_shot_emotions
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_backbone("tiny")
+
+
+def test_processes_do_not_change_the_videos(tiny):
+    one, two = (rendered_videos(tiny, "pain", [1, 2], n=2, jobs=jobs, progress=False) for jobs in (1, 2))
+    assert [(x.video.id, x.label) for x in one] == [(x.video.id, x.label) for x in two]
+    assert all(torch.equal(a.video.frames, b.video.frames) for a, b in zip(one, two))
+
+
+@pytest.mark.parametrize("task, frames, fps", [("pain", 38, 12.5), ("stress", 60, 2.5), ("ambivalence", 75, 12.5)])
+def test_lengths_and_rates(tiny, task, frames, fps):
+    (x, _) = rendered_videos(tiny, task, [4], n=2, progress=False)
+    assert len(x.video) == frames and x.video.found.all()
+    assert float(x.video.times[1]) == pytest.approx(1 / fps)
+
+
+def test_a_seed_moves_people_and_clips(tiny):
+    a, b = (target_videos(tiny, "pain", seed, n_subjects=2, n=2, progress=False) for seed in (0, 1))
+    assert {x.video.subject for x in a} == {"s0", "s1"} and {x.video.subject for x in b} == {"s1", "s2"}
+    assert not {x.video.id for x in a} & {x.video.id for x in b}, "the person in common has other clips"
+
+
+def test_labels_do_not_touch_the_camera(tiny):
+    "With everything switched off, only what the face does tells the classes apart."
+    still = Shift(0, 0, 0, 0, 0, 0)
+    videos = rendered_videos(tiny, "pain", [5], n=4, shift=still, progress=False)
+    assert len({x.label for x in videos}) == 2
+
+
+def test_source_people_are_forty_and_ten(tiny, monkeypatch):
+    asked = []
+    monkeypatch.setattr("clip_autt.world.rendered_videos", lambda backbone, task, people, **kwargs: asked.append(set(people)) or [])
+    source_videos(tiny, "pain")
+    assert list(map(len, asked)) == [40, 10] and not asked[0] & asked[1]
+
+
+def test_bad_input(tiny):
+    for call, message in (
+        (lambda: rendered_videos(tiny, "pian", [0]), "Did you mean 'pain'"),
+        (lambda: rendered_videos(tiny, "pain", []), "no subjects"),
+        (lambda: target_videos(tiny, "pain", -1), "seed=-1"),
+        (lambda: target_videos(tiny, "pain", n_subjects=0), "n_subjects=0"),
+    ):
+        with pytest.raises(InputError, match=message):
+            call()
+
+
+def test_emotions_are_named_above_chance_by_the_bundled_model():
+    accuracy, chance = zero_shot_emotions(load_backbone("facs-tiny"), range(940_000, 940_020))
+    assert chance == pytest.approx(1 / 7) and accuracy > 2 * chance
