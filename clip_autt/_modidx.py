@@ -340,6 +340,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'clip_autt.pretrain.Recipe': ('pretrain.html#recipe', 'clip_autt/pretrain.py'),
                                     'clip_autt.pretrain._both': ('pretrain.html#_both', 'clip_autt/pretrain.py'),
                                     'clip_autt.pretrain._calm': ('pretrain.html#_calm', 'clip_autt/pretrain.py'),
+                                    'clip_autt.pretrain._deterministic': ('pretrain.html#_deterministic', 'clip_autt/pretrain.py'),
                                     'clip_autt.pretrain._optimizer': ('pretrain.html#_optimizer', 'clip_autt/pretrain.py'),
                                     'clip_autt.pretrain._rows': ('pretrain.html#_rows', 'clip_autt/pretrain.py'),
                                     'clip_autt.pretrain.augment': ('pretrain.html#augment', 'clip_autt/pretrain.py'),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -237,6 +238,15 @@ def _optimizer(model: nn.Module, recipe: Recipe, steps: int) -> tuple:
     optimizer = torch.optim.AdamW([dict(params=matrices, weight_decay=recipe.weight_decay), dict(params=rest, weight_decay=0.)], recipe.lr, betas=(.9, .98))
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, max(2, steps), pct_start=.06)
 
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    "Sums in a fixed order: on several threads PyTorch's fastest ones come out a little different each time."
+    before, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try: yield
+    finally: torch.use_deterministic_algorithms(before, warn_only=warn)
+
+@_deterministic()
 def train_epoch(model: nn.Module, faces: Faces, optimizer, schedule, batch: int, g: Generator) -> float:
     "One pass over the pictures; the mean loss."
     device, losses = next(model.parameters()).device, []

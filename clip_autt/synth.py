@@ -87,9 +87,8 @@ def _pain(scene: Scene, person: Subject, label: str) -> None:
     for chance, distractor in ((.4, _speech), (.35, _smile)):
         if g.random() < chance: distractor(scene)
     if label == 'pain':
-        strength, start = g.uniform(.22, .75), g.uniform(.1, 1.1)
-        aus = [max(group, key=lambda au: used[au]) for group in _PAIN if max(used[au] for au in group) > .35]
-        if len(aus) < 2: aus = sorted(used, key=used.get)[-2:]
+        strength, start = g.uniform(.28, .8), g.uniform(.1, 1.1)
+        aus = sorted((max(group, key=used.get) for group in _PAIN), key=used.get)[1:]  # the three that come most readily
         aus += [au for au in _PAIN_TOO if g.random() < .2]
         scene.act(aus, start, strength, g.uniform(.3, .7), g.uniform(.5, 1.5), g.uniform(.5, 1))
     elif g.random() < .5: scene.act([str(g.choice(list(used)))], g.uniform(0, 1.5), g.uniform(.3, .8), apex_s=g.uniform(.3, 1.2))
@@ -104,10 +103,10 @@ def _stress(scene: Scene, person: Subject, label: str) -> None:
     stressed, g, used = label == 'stress', scene.g, _habits(person, _TENSE)
     if g.random() < (.8 if stressed else .45): _speech(scene, g.uniform(.5, 1.5))
     total = sum(used.values())
-    for start in scene.moments(.7 if stressed else .13):
+    for start in scene.moments(.9 if stressed else .12):
         au = str(g.choice(_TENSE, p=[used[a] / total for a in _TENSE]))
         pair = {'AU1': 'AU2', 'AU2': 'AU1', 'AU15': 'AU17', 'AU17': 'AU15', 'AU23': 'AU24'}.get(au)
-        scene.act([au, *([pair] if pair and g.random() < .5 else [])], start, g.uniform(.3, .9), .4, g.uniform(.4, 2), .6)
+        scene.act([au, *([pair] if pair and g.random() < .5 else [])], start, g.uniform(.4, .95), .4, g.uniform(.4, 2), .6)
     for start in scene.moments(.08): scene.act([str(g.choice(['AU12', 'AU14', 'AU4', 'AU7']))], start, g.uniform(.2, .7))
     _blinks(scene, .45 if stressed else .25); _glances(scene, .5 if stressed else .25); _sway(scene)
 

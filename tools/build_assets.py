@@ -170,6 +170,8 @@ def main():
     folder = assets() / "facs-tiny"
     (folder / "metrics.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(card(facts, len(clip.known_tokens)), encoding="utf-8")
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o644)  # safetensors writes files that only their owner can read
     write_hashes(assets())
     size = sum(p.stat().st_size for p in assets().rglob("*") if p.is_file())
     print(
