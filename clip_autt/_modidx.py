@@ -544,6 +544,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'clip_autt.video._to_rgb': ('video.html#_to_rgb', 'clip_autt/video.py'),
                                  'clip_autt.video._video_moments': ('video.html#_video_moments', 'clip_autt/video.py'),
                                  'clip_autt.video.clip_id': ('video.html#clip_id', 'clip_autt/video.py'),
+                                 'clip_autt.video.is_cropped': ('video.html#is_cropped', 'clip_autt/video.py'),
                                  'clip_autt.video.iter_frames': ('video.html#iter_frames', 'clip_autt/video.py'),
                                  'clip_autt.video.read_video': ('video.html#read_video', 'clip_autt/video.py'),
                                  'clip_autt.video.sample_frames': ('video.html#sample_frames', 'clip_autt/video.py'),

@@ -87,8 +87,8 @@ class Clip:
     label: str | int | None = None  # the class, where it is known
     id: str = ''  # the name of the clip
     found: np.ndarray | None = None  # bool [T], frames with a face; None before face cropping
-    aus: np.ndarray | None = None  # float32 [T, N], true intensities of action units; known only for drawn faces
     warnings: tuple[str, ...] = ()  # what a reader of the result should know
+    aus: np.ndarray | None = None  # float32 [T, N], true intensities of action units; known only for drawn faces
 
     def __post_init__(self):
         check_frames(self.frames)

@@ -19,7 +19,7 @@ from .backbone import Backbone
 from .clip import Clip
 from .errors import check, describe
 from .face import bridge_gaps, center_box, choose_box, crop_face, crop_frames, face_notes, face_present, last_good
-from .video import clip_id, iter_frames, sample_frames
+from .video import clip_id, is_cropped, iter_frames, sample_frames
 
 # %% auto #0
 __all__ = ['FPS', 'VideoFeatures', 'LabeledVideo', 'encode_clip', 'encode_video', 'encode']
@@ -74,13 +74,14 @@ def encode_video(
     backbone: Backbone,
     source: str | Path | bytes,  # a video file, its bytes, or a folder of images
     fps: float | None = FPS,  # frames a second to sample; None takes every frame
-    crop='auto',  # 'auto' finds the face, 'none' takes frames as faces, or one box (x, y, width, height)
+    crop='auto',  # 'auto' finds the face unless the file says that it is cropped; 'none' takes frames as faces; or one box (x, y, width, height)
     start_s: float | None = None,  # seconds
     stop_s: float | None = None,  # seconds
     batch_size: int = 32,  # frames in memory at a time
 ) -> VideoFeatures:
     "Frame embeddings of a video file, in bounded memory. Equal to reading, cropping and encoding it whole."
     span, notes = dict(fps=fps, start_s=start_s, stop_s=stop_s), []
+    if isinstance(crop, str) and crop == 'auto' and is_cropped(source): crop = 'none'
     box, face_warnings = choose_box(crop, sample_frames(source, 8, **span).frames if isinstance(crop, str) and crop == 'auto' else None)
     embeddings, times, found = [], [], []
     for moments in _batches(iter_frames(source, **span, notes=notes), batch_size):

@@ -22,8 +22,8 @@ from .errors import VideoError, check
 from .files import atomic_path, content_hash, natural_key
 
 # %% auto #0
-__all__ = ['CONTAINERS', 'IMAGES', 'CODECS', 'CLOCK', 'steady', 'iter_frames', 'clip_id', 'read_video', 'write_video',
-           'sample_indices', 'sample_frames']
+__all__ = ['CONTAINERS', 'IMAGES', 'CROPPED', 'CODECS', 'CLOCK', 'steady', 'iter_frames', 'clip_id', 'read_video', 'is_cropped',
+           'write_video', 'sample_indices', 'sample_frames']
 
 # %% ../nbs/10_video.ipynb #d17a6d35
 CONTAINERS = 'mov,mp4,m4a,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,gif,h264,hevc,ivf,mjpeg,mxf,wav,mp3,aac,flac'
@@ -265,10 +265,19 @@ def read_video(
 ) -> Clip:
     "Read a video into memory. Raises `VideoError` for what cannot be read; a damaged file yields what can be decoded, with a warning."
     notes: list[str] = []
-    moments = iter_frames(source, fps, start_s, stop_s, max_side, folder_fps, notes)
     check(max_frames is None or max_frames >= 1, f'{clip_id(source)}: max_frames must be at least 1, got {max_frames}.', VideoError)
-    frames, times = _collect(islice(moments, max_frames))
-    return Clip(frames, times, id=clip_id(source), warnings=tuple(notes))
+    frames, times = _collect(islice(iter_frames(source, fps, start_s, stop_s, max_side, folder_fps, notes), max_frames))
+    return Clip(frames, times, id=clip_id(source), found=np.ones(len(frames), bool) if is_cropped(source) else None, warnings=tuple(notes))
+
+# %% ../nbs/10_video.ipynb #ea3ae5cc
+CROPPED = 'clip_autt: every frame is a face'
+
+def is_cropped(source: str | Path | bytes) -> bool:
+    "Whether a video file, or its content, says that its frames are faces already."
+    try:
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), options={'format_whitelist': CONTAINERS}) as container:
+            return CROPPED in container.metadata.values()
+    except (av.FFmpegError, OSError): return False
 
 # %% ../nbs/10_video.ipynb #2e8965ab
 CODECS = {  # without B-frames ('bf') the duration in an mp4 header is exact; a VP9 rate factor needs a bit rate of 0
@@ -321,9 +330,9 @@ def write_video(
     check(fps is None or 0 < fps < math.inf, f'{path}: fps must be positive, got {fps}.', VideoError)
     check(0 <= crf <= 51, f'{path}: crf must be from 0 to 51, got {crf}. 18 looks like the original.', VideoError)
     codec, options = CODECS[path.suffix.lower()]
-    header = {'movflags': '+faststart'} if path.suffix.lower() == '.mp4' else {}
     try:
-        with atomic_path(path, VideoError) as tmp, av.open(str(tmp), 'w', options=header) as container:
+        with atomic_path(path, VideoError) as tmp, av.open(str(tmp), 'w', options={'movflags': '+faststart'} if path.suffix.lower() == '.mp4' else {}) as container:
+            if isinstance(clip, Clip) and clip.found is not None and clip.found.all(): container.metadata['comment'] = CROPPED
             _encode(container, codec, {**options, 'crf': str(crf)}, _timed(clip, fps))
     except (av.FFmpegError, UnknownCodecError) as e: raise VideoError(f'{path}: cannot be encoded ({e}). Try another format.') from e
     return path
@@ -360,6 +369,5 @@ def sample_frames(
     for i, moment in enumerate(_pictures(source, fps, start_s, stop_s, folder_fps, notes)):
         if i % stride == 0: kept.append(moment)
         if len(kept) == 2 * n: kept, stride = kept[::2], 2 * stride
-    moments = [kept[i] for i in _spread(len(kept), n)]
-    frames, times = _collect(_rgb_frames(moments, _name(source), max_side, notes))
+    frames, times = _collect(_rgb_frames([kept[i] for i in _spread(len(kept), n)], _name(source), max_side, notes))
     return Clip(frames, times, id=clip_id(source), warnings=tuple(notes))

@@ -109,6 +109,13 @@ def test_the_bundled_model_is_the_default_and_says_what_it_is(rendered):
     assert "rendered faces" in call("predict", next(rendered.glob("*.mp4")), "--crop", "none").stdout
 
 
+def test_a_rendered_clip_needs_no_crop_option(rendered):
+    "The file says that its frames are faces, so the same answer comes with and without `--crop none`."
+    path = sorted(rendered.glob("*.mp4"))[0]
+    (auto,), (none,) = (json.loads(call("predict", path, *options, "--json", "-").stdout) for options in ([], ["--crop", "none"]))
+    assert auto["label"] and auto["n_faces"] == auto["n_frames"] and auto["probs"] == none["probs"]
+
+
 def test_train_on_a_folder_of_clips_and_use_the_head(rendered, tmp_path):
     manifest = rendered / "clips.csv"
     options = ["--out", tmp_path / "head", "--crop", "none", "--epochs", 3, "--validation", 0.25]

@@ -13,7 +13,7 @@ from conftest import SHARED
 from PIL import Image
 
 from clip_autt import Clip, InputError, VideoError, iter_frames, read_video, sample_frames, write_video
-from clip_autt.video import sample_indices
+from clip_autt.video import is_cropped, sample_indices
 
 VIDEOS = SHARED / "data/video"
 needs_videos = pytest.mark.skipif(not VIDEOS.is_dir(), reason="the real videos of ../shared are absent")
@@ -450,3 +450,14 @@ def test_parts_of_a_clip():
     for found in ([True] * 9, [1, 0] * 5):
         with pytest.raises(InputError, match="found must be bool"):
             clip.replace(found=found)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_a_cropped_clip_says_so_in_its_file(tmp_path, suffix):
+    clip = Clip(np.random.default_rng(0).integers(0, 255, (6, 32, 32, 3), dtype=np.uint8), np.arange(6) / 25)
+    plain = write_video(clip, tmp_path / f"plain{suffix}")
+    faces = write_video(clip.replace(found=np.ones(6, bool)), tmp_path / f"faces{suffix}")
+    partly = write_video(clip.replace(found=np.arange(6) > 2), tmp_path / f"partly{suffix}")
+    assert [is_cropped(p) for p in (plain, faces, partly)] == [False, True, False]
+    assert is_cropped(faces.read_bytes()) and not is_cropped(b"no video") and not is_cropped(tmp_path)
+    assert read_video(faces).found.all() and read_video(plain).found is None
