@@ -330,8 +330,9 @@ def write_video(
     check(fps is None or 0 < fps < math.inf, f'{path}: fps must be positive, got {fps}.', VideoError)
     check(0 <= crf <= 51, f'{path}: crf must be from 0 to 51, got {crf}. 18 looks like the original.', VideoError)
     codec, options = CODECS[path.suffix.lower()]
+    header = {'movflags': '+faststart'} if path.suffix.lower() == '.mp4' else {}
     try:
-        with atomic_path(path, VideoError) as tmp, av.open(str(tmp), 'w', options={'movflags': '+faststart'} if path.suffix.lower() == '.mp4' else {}) as container:
+        with atomic_path(path, VideoError) as tmp, av.open(str(tmp), 'w', options=header) as container:
             if isinstance(clip, Clip) and clip.found is not None and clip.found.all(): container.metadata['comment'] = CROPPED
             _encode(container, codec, {**options, 'crf': str(crf)}, _timed(clip, fps))
     except (av.FFmpegError, UnknownCodecError) as e: raise VideoError(f'{path}: cannot be encoded ({e}). Try another format.') from e
@@ -349,8 +350,7 @@ def sample_indices(
     "The frames that `sample_frames` picks from a video of `length` frames."
     stride = 1
     while -(-length // stride) >= 2 * n: stride *= 2
-    kept = np.arange(0, length, stride)
-    return kept[_spread(len(kept), n)]
+    return np.arange(0, length, stride)[_spread(-(-length // stride), n)]
 
 def sample_frames(
     source: str | Path | bytes,  # a video file, its content, or a folder of images
