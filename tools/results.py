@@ -71,11 +71,11 @@ def gains(task: str, runs: list[dict]) -> list[str]:
 
 def dials(task: str = "pain") -> list[str]:
     "What each dial costs by itself."
-    base = wars([run(task, s, "source", SOURCE) for s in SEEDS[:2]], "clip-au")
+    base = wars([run(task, s, "source", SOURCE) for s in SEEDS[:1]], "clip-au")
     rows = []
     for dial, x in vars(TARGET).items():
         strong = x if x != 1 else 2.0
-        war = wars([run(task, s, f"{dial}-{strong:g}", Shift(**{dial: strong})) for s in SEEDS[:2]], "clip-au")
+        war = wars([run(task, s, f"{dial}-{strong:g}", Shift(**{dial: strong})) for s in SEEDS[:1]], "clip-au")
         rows.append(f"| {dial} | {strong:g} | {np.mean(war):.3f} | {100 * (np.mean(war) - np.mean(base)):+.1f} |")
     return [f"| none | 1 | {np.mean(base):.3f} | |", *rows]
 
@@ -111,7 +111,8 @@ labels of the other half of a person's clips, so it is no method but a measure o
 |---|---|---|---|---|---|
 {difficulty}
 
-Aims: 0.88 to 0.95 on source-like people, 6 to 12 points lower on strangers, and most of it won back.
+Aims: 0.88 to 0.95 on source-like people, 6 to 12 points lower on strangers, and most of it won back. Ambivalence misses the last aim: its class is a combination of two moods, not a matter of degree,
+and ten labelled clips of a person teach the oracle little about it. Shares above 100 % mean that an oracle that knows the person beats the source model on source-like people.
 
 ## Methods on strangers
 
@@ -175,7 +176,7 @@ def main() -> None:
         difficulty="\n".join(rows),
         gains="\n".join(lines),
         dials="\n".join(dials()),
-        dial_seeds=", ".join(map(str, SEEDS[:2])),
+        dial_seeds=", ".join(map(str, SEEDS[:1])),
     )
     (ROOT / "docs" / "results.md").write_text(page, encoding="utf-8")
     print(page)
