@@ -287,22 +287,28 @@ def pretrain(
     return model.eval()
 
 # %% ../nbs/41_pretrain.ipynb #c2fdc02b
+def _prompt_scores(model: nn.Module, faces: Faces) -> np.ndarray:
+    "Cosines [I, N] of pictures and action units' prompts."
+    with torch.no_grad(): texts = encode_captions(model, [TEMPLATES[0].format(p) for p in BANK.prompts])
+    return (F.normalize(embed_pictures(model, faces.pictures), dim=-1) @ F.normalize(texts, dim=-1).T).cpu().numpy()
+
+def _known_auc(scores: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    "AUC [N] over the pictures in which the action unit is not open."
+    def one(j): keep = seen[:, j] != OPEN; return auc_per_au(scores[keep, j:j + 1], seen[keep, j:j + 1] == SHOWN)[0]
+    return np.array([one(j) for j in range(len(BANK))])
+
 def retrieval_auc(
     model: nn.Module,
     faces: Faces,
-    only: np.ndarray | None = None,  # bool [I], some of the pictures
 ) -> np.ndarray:  # [N]
     "How well each action unit's prompt finds the pictures that show it (area under the ROC curve)."
-    with torch.no_grad(): texts = encode_captions(model, [TEMPLATES[0].format(p) for p in BANK.prompts])
-    scores = (F.normalize(embed_pictures(model, faces.pictures), dim=-1) @ F.normalize(texts, dim=-1).T).cpu().numpy()
-    rows = np.ones(len(faces), bool) if only is None else only
-    def one(j): keep = rows & (faces.seen[:, j] != OPEN); return auc_per_au(scores[keep, j:j + 1], faces.seen[keep, j:j + 1] == SHOWN)[0]
-    return np.array([one(j) for j in range(len(BANK))])
+    return _known_auc(_prompt_scores(model, faces), faces.seen)
 
 def tone_gap(model: nn.Module, faces: Faces) -> float:
     "Mean AUC on the third with the lightest skin minus that on the third with the darkest."
-    light, dark = np.quantile(faces.tones, (1 / 3, 2 / 3))
-    return float(np.nanmean(retrieval_auc(model, faces, faces.tones <= light)) - np.nanmean(retrieval_auc(model, faces, faces.tones >= dark)))
+    scores, (light, dark) = _prompt_scores(model, faces), np.quantile(faces.tones, (1 / 3, 2 / 3))
+    lightest, darkest = (np.nanmean(_known_auc(scores[rows], faces.seen[rows])) for rows in (faces.tones <= light, faces.tones >= dark))
+    return float(lightest - darkest)
 
 # %% ../nbs/41_pretrain.ipynb #23fcd048
 def packed(
