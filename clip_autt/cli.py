@@ -248,6 +248,12 @@ def _table(results: Results, task: str) -> str:
     head = f'{task}: {p["n_videos"]} videos of {p["n_subjects"]} subjects (rendered faces), seed {p["seed"]}, backbone {p["backbone"]}'
     return '\n'.join([head, f'{"method":20} WAR ± sd       UAR    F1     WAR - clip-au [95 %]', *rows, *(f'note: {w}' for w in results.warnings)])
 
+def _deliver(results: Results, task: str, json_path: str | None, quiet: bool, last: str = '') -> None:
+    "Scores as JSON to a file or to standard output, and as a table to the reader."
+    if json_path and json_path != '-': write_json(results.to_json_dict(task=task), json_path)
+    if json_path == '-': typer.echo(json.dumps(results.to_json_dict(task=task), indent=1))
+    elif not quiet: typer.echo(_table(results, task) + last)
+
 # %% ../nbs/80_cli.ipynb #fb72195d
 @app.command('evaluate')
 def evaluate_task(
@@ -262,10 +268,8 @@ def evaluate_task(
     try:
         results, _ = _evaluated(task, seed, subjects, methods, model, oracle, jobs, quiet)
         if csv: results.to_csv(csv)
-        if json_path and json_path != '-': write_json(results.to_json_dict(task=task), json_path)
+        _deliver(results, task, json_path, quiet)
     except ClipAUTTError as e: _fail(e)
-    if json_path == '-': typer.echo(json.dumps(results.to_json_dict(task=task), indent=1))
-    elif not quiet: typer.echo(_table(results, task))
 
 # %% ../nbs/80_cli.ipynb #325c6979
 @app.command()
@@ -287,7 +291,5 @@ def demo(
         example = ClipAUTT(model, seed=seed).adapt(encode(model.backbone, clip))
         write_report(out/'report.html', results, example, clip, task)
         report_picture(out/'report.png', results, example, clip)
-        if json_path and json_path != '-': write_json(results.to_json_dict(task=task), json_path)
+        _deliver(results, task, json_path, quiet, f'\nwrote {out/"report.html"}. No medical assessment; faces are rendered.')
     except ClipAUTTError as e: _fail(e)
-    if json_path == '-': typer.echo(json.dumps(results.to_json_dict(task=task), indent=1))
-    elif not quiet: typer.echo(f'{_table(results, task)}\nwrote {out/"report.html"}. No medical assessment; faces are rendered.')

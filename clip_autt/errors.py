@@ -5,9 +5,12 @@
 # %% ../nbs/02_errors.ipynb #ac69e584
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 # %% auto #0
 __all__ = ['ClipAUTTError', 'BankError', 'VideoError', 'NoFaceError', 'BackboneError', 'CheckpointError', 'InputError',
-           'UntrainedError', 'ManifestError', 'check', 'describe']
+           'UntrainedError', 'ManifestError', 'check', 'describe', 'did_you_mean']
 
 # %% ../nbs/02_errors.ipynb #7a543c4e
 class ClipAUTTError(ValueError):
@@ -51,3 +54,12 @@ def describe(
 ) -> str:  # such as 'float32 [20, 512]'
     "Type and shape, for a message."
     return f'{str(x.dtype).removeprefix("torch.")} {list(x.shape)}'
+
+# %% ../nbs/02_errors.ipynb #ccf34b3c
+def did_you_mean(
+    name: object,  # what was given
+    known: Iterable[str],  # what there is
+    cutoff: float = .6,  # how alike they must be, 0 to 1; 0 always finds one
+) -> str:  # a sentence that begins with a space, or nothing
+    "A hint for a name that was probably meant."
+    return ''.join(f' Did you mean {near!r}?' for near in get_close_matches(str(name), [*known], 1, cutoff))

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import copy, math, time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 from tqdm.auto import tqdm
 
 from .autt import ClipAUTT, entropy
-from .errors import InputError, check
+from .errors import InputError, check, did_you_mean
 from .features import LabeledVideo, VideoFeatures
 from .files import atomic_path
 from .metrics import Difference, macro_f1, paired_bootstrap, uar, war
@@ -82,14 +81,14 @@ def make_methods(
     check(len(methods) > 0, f'no methods to evaluate. Name some of {", ".join(METHODS)}.')
     check('oracle' not in methods, 'the oracle sees labels, so it is no method. Ask for it with with_oracle=True.')
     if not isinstance(methods, dict):
-        for name in methods: check(name in METHODS, f'unknown method {name!r}.{_hint(name, METHODS)} Known: {", ".join(METHODS)}.')
+        for name in methods: check(name in METHODS, f'unknown method {name!r}.{did_you_mean(name, METHODS)} Known: {", ".join(METHODS)}.')
         check(model is not None, 'methods given by name need a model. Pass model=...')
         methods = {name: METHODS[name](model, seed=seed) for name in methods}
     for name, m in methods.items():
         check(isinstance(m, TestTimeMethod), f'{name}: a {type(m).__name__} lacks adapt, reset, state_dict or load_state_dict')
     return methods
 
-def _hint(name: str, known: Iterable[str]) -> str: return ''.join(f' Did you mean {near!r}?' for near in get_close_matches(str(name), known, n=1))
+
 
 # %% ../nbs/60_evaluate.ipynb #ed862719
 def _check_videos(videos: Sequence[LabeledVideo], classes: Sequence[str]) -> None:
@@ -100,7 +99,7 @@ def _check_videos(videos: Sequence[LabeledVideo], classes: Sequence[str]) -> Non
         check(pair, f'a test video must be LabeledVideo(video, label), got a {type(x).__name__}')
         name = x[0].id or 'a video without id'
         check(x[0].subject is not None, f'{name}: has no subject. Scores are per person: give VideoFeatures(..., subject=NAME).')
-        check(x[1] in classes, f'{name}: label {x[1]!r} is not one of the classes {", ".join(classes)}.{_hint(x[1], classes)}')
+        check(x[1] in classes, f'{name}: label {x[1]!r} is not one of the classes {", ".join(classes)}.{did_you_mean(x[1], classes)}')
 
 def _by_subject(videos: Sequence[LabeledVideo]) -> dict[str, list[LabeledVideo]]:
     people = defaultdict(list)
@@ -215,7 +214,7 @@ class Results:
 
     def of(self, method: str) -> pd.DataFrame:
         "The rows of one method."
-        check(method in self.methods, f'no method {method!r} in these results.{_hint(method, self.methods)}')
+        check(method in self.methods, f'no method {method!r} in these results.{did_you_mean(method, self.methods)}')
         return self.table[self.table.method == method]
 
     def __repr__(self) -> str:

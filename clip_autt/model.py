@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from .au import DEFAULT_TEMPLATE, AUBank, fill
 from .backbone import BUNDLED, Backbone, load_backbone
 from .bundled import asset, assets
-from .errors import CheckpointError, UntrainedError, check, describe
+from .errors import CheckpointError, UntrainedError, check, describe, did_you_mean
 from .features import VideoFeatures, encode
 from .files import atomic_path
 from .results import Prediction, window_at
@@ -181,9 +180,7 @@ def _bundled(name: str) -> Path:
     "The folder of a head in the package, its files compared with their hashes."
     name = name if '/' in name else f'{name}/pain'
     known = sorted(p.parent.relative_to(assets()).as_posix() for p in assets().glob('*/*/config.json'))
-    near = get_close_matches(name, known, 1, 0)
-    hint = f' Did you mean {near[0]!r}?' if near else ''
-    check(name in known, f'there is no head {name!r} in the package.{hint} Heads: {", ".join(known)}.', CheckpointError)
+    check(name in known, f'there is no head {name!r} in the package.{did_you_mean(name, known, 0)} Heads: {", ".join(known)}.', CheckpointError)
     for file in ('config.json', 'head.safetensors'): asset(f'{name}/{file}')
     return assets()/name
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 from numpy.random import Generator, default_rng
 
 from .anatomy import BANK, ROW
 from .clip import Clip
-from .errors import check
+from .errors import check, did_you_mean
 from .people import Nuisance, Shift, Subject, render
 
 # %% auto #0
@@ -142,8 +141,7 @@ TASKS = {'pain': Task(('neutral', 'pain'), 75, 25., _pain), 'stress': Task(('neu
 
 def find_task(name: str) -> Task:
     "The task of this name; an unknown one is an `InputError`."
-    near = get_close_matches(str(name), TASKS, 1)
-    check(name in TASKS, f'unknown task {name!r}. {f"Did you mean {near[0]!r}? " if near else ""}Tasks: {", ".join(TASKS)}.')
+    check(name in TASKS, f'unknown task {name!r}.{did_you_mean(name, TASKS)} Tasks: {", ".join(TASKS)}.')
     return TASKS[name]
 
 # %% ../nbs/01_synth.ipynb #142f2b78

@@ -9,7 +9,6 @@ import copy, io, math, warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from tqdm.auto import tqdm
 
 from .backbone import Backbone
 from .datasets import Item, Manifest, span_seconds, split_subjects
-from .errors import CheckpointError, ClipAUTTError, ManifestError, NoFaceError, check
+from .errors import CheckpointError, ClipAUTTError, ManifestError, NoFaceError, check, did_you_mean
 from .features import FPS, LabeledVideo, VideoFeatures, encode_video
 from .files import atomic_path, content_hash
 from .model import ClipAU
@@ -173,9 +172,8 @@ def _check_data(model: ClipAU, data: _Videos, what: str) -> None:
     _check_examples(data, what)
     for v, label in data:
         model.check_features(v)
-        near = get_close_matches(str(label), model.classes, n=1)
         check(label in model.classes, f'{v.id or "video"}: label {label!r} is not one of {", ".join(model.classes)}.'
-              + (f' Did you mean {near[0]!r}?' if near else ' Build the model with classes that hold it.'))
+              + (did_you_mean(label, model.classes) or ' Build the model with classes that hold it.'))
     labels = sorted({label for _, label in data})
     check(len(labels) > 1, f'all {len(data)} {what} videos are {labels[0]!r}. Two classes are needed; add videos, or split people with another seed.')
 
