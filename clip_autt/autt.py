@@ -20,22 +20,15 @@ from .errors import CheckpointError, check
 from .features import VideoFeatures
 from .files import atomic_path
 from .model import ClipAU, check_trained
+from .primitives import entropy
 from .prompts import AUPrompts, ReleasedPrompts
 from .results import Adapted, Prediction, window_at
 from .temporal import score_windows
 from .weights import weights_hash
 
 # %% auto #0
-__all__ = ['OBJECTIVES', 'entropy', 'Step', 'ClipAUTT', 'tune', 'adapt', 'state_dict', 'load_state_dict', 'save_profile',
-           'load_profile', 'predict']
-
-# %% ../nbs/51_autt.ipynb #0458e97d
-def entropy(
-    logits: Tensor,  # [..., C]
-) -> Tensor:  # [...] nats, from 0 (certain) to ln C (undecided)
-    "Entropy of the predicted distribution (CLIP-AUTT, step 3)."
-    log_p = logits.log_softmax(-1)
-    return -(log_p.exp() * log_p).sum(-1)
+__all__ = ['OBJECTIVES', 'Step', 'ClipAUTT', 'tune', 'adapt', 'state_dict', 'load_state_dict', 'save_profile', 'load_profile',
+           'predict']
 
 # %% ../nbs/51_autt.ipynb #b26ab35e
 @dataclass(frozen=True, eq=False)

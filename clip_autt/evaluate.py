@@ -17,12 +17,13 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from .autt import ClipAUTT, entropy
+from .autt import ClipAUTT
 from .errors import InputError, check, did_you_mean
 from .features import LabeledVideo, VideoFeatures
 from .files import atomic_path
 from .metrics import Difference, macro_f1, paired_bootstrap, uar, war
 from .model import ClipAU, check_trained
+from .primitives import entropy
 from .results import Adapted
 from .stream import TestTimeMethod
 from .train import fit

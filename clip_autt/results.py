@@ -15,7 +15,7 @@ from torch import Tensor
 from .au import AUBank
 
 # %% auto #0
-__all__ = ['Window', 'window_at', 'Prediction', 'bar_table', 'Adapted']
+__all__ = ['Window', 'window_at', 'Prediction', 'bar_table', 'Passes', 'Adapted']
 
 # %% ../nbs/22_results.ipynb #23be8c5e
 class Window(NamedTuple):
@@ -89,6 +89,14 @@ def _show(result: Prediction, rows: list, scores: Tensor, n: int) -> str:
     largest = max(float(scores.abs().max()), 1e-9)
     return bar_table([*rows, *((result.bank.prompts[i], f'{scores[i]:+.3f}', float(scores[i].abs()) / largest) for i in top)], f'{result.label} · {faces}')
 
+# %% ../nbs/22_results.ipynb #pa55e5a1
+class Passes(NamedTuple):
+    "How often parts of the model ran for a video."
+    forward: int = 0  # looks of the head at the video, all windows together
+    backward: int = 0
+    text_forward: int = 0  # prompts through the text encoder
+    text_backward: int = 0
+
 # %% ../nbs/22_results.ipynb #a65d1ae6
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Adapted(Prediction):
@@ -98,6 +106,8 @@ class Adapted(Prediction):
     entropy: Tensor = field(repr=False)  # [M] nats, of every window, before the first step
     loss: tuple[float, ...]  # before each step
     seconds: float = field(repr=False)
+    passes: Passes = Passes()
+    gates: dict[str, bool] = field(default_factory=dict)  # which of the method's gates this video passed
 
     @property
     def probs_before(self) -> dict[str, float]: return _probs(self.classes, self.logits_before) if self.seen else {}

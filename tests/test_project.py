@@ -22,16 +22,16 @@ FLOORS = [
     {"errors", "files"},
     {"au", "clip", "video", "anatomy", "shading", "drawing", "people", "portrait", "synth", "weights", "bundled"},
     {"texttower", "backbone", "face", "datasets"},
-    {"temporal", "prompts", "features", "results", "metrics"},
-    {"model", "stream"},
-    {"autt", "train", "pretrain", "world"},
+    {"temporal", "prompts", "features", "results", "metrics", "source"},
+    {"model", "stream", "primitives"},
+    {"autt", "train", "pretrain", "world", "methods"},
     {"evaluate", "viz", "records"},
     {"cli", "report"},
 ]
 SAME_FLOOR = {
     ("files", "errors"), ("anatomy", "au"), ("shading", "anatomy"), ("drawing", "anatomy"), ("drawing", "shading"), ("people", "anatomy"),
     ("people", "drawing"), ("synth", "anatomy"), ("synth", "clip"), ("synth", "people"), ("portrait", "clip"), ("video", "clip"),
-    ("backbone", "texttower"), ("stream", "model"), ("cli", "report"),
+    ("backbone", "texttower"), ("stream", "model"), ("stream", "primitives"), ("source", "features"), ("source", "temporal"), ("cli", "report"),
 }  # fmt: skip
 
 
