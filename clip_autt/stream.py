@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy, time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -24,7 +24,7 @@ from .temporal import score_windows
 
 # %% auto #0
 __all__ = ['ORDERS', 'SCOPES', 'TestTimeMethod', 'Stream', 'arrange', 'Seen', 'see', 'Answer', 'OnlineMethod', 'score', 'adapt',
-           'class_text']
+           'unchanged', 'SourceOnly', 'class_text']
 
 # %% ../nbs/50_stream.ipynb #4f246be3
 @runtime_checkable
@@ -218,6 +218,42 @@ def _adapted(method: OnlineMethod, v: VideoFeatures, seen: Seen, a: Answer, seco
     logits, before, au, au_before, h = (x.detach().cpu() for x in (a.logits, a.logits_before, a.au, a.au_before, h))
     return Adapted(logits=logits, logits_before=before, au=au, au_before=au_before, entropy=h, loss=a.loss, window=window, seconds=seconds,
                    passes=a.passes, gates=a.gates, classes=method.model.classes, bank=method.model.bank, **v.faces())
+
+# %% ../nbs/50_stream.ipynb #cd0b0f8f
+@torch.no_grad()
+def unchanged(
+    model: ClipAU,
+    v: VideoFeatures,
+) -> Adapted:
+    "The model's prediction as the result of no adaptation."
+    began = time.perf_counter()
+    p = model.predict(v, untrained_ok=True)
+    facts, seconds = {f.name: getattr(p, f.name) for f in fields(p)}, time.perf_counter() - began
+    return Adapted(**facts, logits_before=p.logits, au_before=p.au, entropy=entropy(p.logits)[None], loss=(), seconds=seconds, passes=Passes(forward=1))
+
+# %% ../nbs/50_stream.ipynb #ead32343
+class SourceOnly:
+    "CLIP-AU as it was trained: a `TestTimeMethod` that learns nothing at test time."
+    variant, reset_at, steps, n_trained = 'source', 'nothing to reset', 0, 0
+
+    def __init__(
+        self,
+        model: ClipAU,
+        untrained_ok: bool = False,  # allow a head that was never trained
+    ):
+        check_trained(model, untrained_ok)
+        self.model = model
+
+    def adapt(self, videos: VideoFeatures | Sequence[VideoFeatures]) -> Adapted | list[Adapted]:
+        "The source prediction of one video, or of several."
+        if isinstance(videos, VideoFeatures): return unchanged(self.model, videos)
+        return [unchanged(self.model, v) for v in videos]
+
+    def reset(self) -> None: pass
+
+    def state_dict(self) -> dict: return {}
+
+    def load_state_dict(self, state: dict) -> None: pass
 
 # %% ../nbs/50_stream.ipynb #bc61826b
 def class_text(
