@@ -12,7 +12,7 @@ from pathlib import Path
 from .errors import BackboneError, check
 
 # %% auto #0
-__all__ = ['assets', 'file_hash', 'write_hashes', 'asset']
+__all__ = ['assets', 'file_hash', 'write_hashes', 'asset', 'asset_folder']
 
 # %% ../nbs/17_bundled.ipynb #6f49457d
 def assets() -> Path:
@@ -37,8 +37,20 @@ def asset(
     folder = assets() if folder is None else folder
     path, way_out = folder/name, 'Install the package again: pip install --force-reinstall clip_autt.'
     check(path.is_file() and (folder/'hashes.json').is_file(), f'{name} is missing from the package. {way_out}', BackboneError)
-    known = json.loads((folder/'hashes.json').read_text(encoding='utf-8'))
+    known = _listed(folder)
     check(name in known, f'{name} is not a file of the package. {way_out}', BackboneError)
     found = file_hash(path)
     check(found == known[name], f'{name} is damaged: its SHA-256 begins with {found[:8]}, not {known[name][:8]}. {way_out}', BackboneError)
     return path
+
+def asset_folder(
+    name: str,  # relative to the folder of the package
+    folder: Path | None = None,  # the package's own if None
+) -> Path:
+    "A folder of the package, each of its files compared with its hash."
+    folder = assets() if folder is None else folder
+    for file in _listed(folder):
+        if file.startswith(f'{name}/'): asset(file, folder)
+    return folder/name
+
+def _listed(folder: Path) -> dict[str, str]: return json.loads((folder/'hashes.json').read_text(encoding='utf-8'))

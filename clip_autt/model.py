@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -18,16 +19,19 @@ from torch import Tensor, nn
 
 from .au import DEFAULT_TEMPLATE, AUBank, fill
 from .backbone import BUNDLED, Backbone, load_backbone
-from .bundled import asset, assets
+from .baseline import Baseline
+from .bundled import asset_folder, assets
 from .errors import CheckpointError, UntrainedError, check, describe, did_you_mean
 from .features import VideoFeatures, encode
 from .files import atomic_path
 from .results import Prediction, window_at
+from .shift import LogitPrior
+from .source import SourceStatistics
 from .temporal import TemporalConv
 from .weights import flatten, load_weights, read_weights
 
 # %% auto #0
-__all__ = ['Output', 'ClipAU', 'predict', 'check_features', 'check_trained', 'save_pretrained', 'from_pretrained',
+__all__ = ['Output', 'ClipAU', 'Personal', 'predict', 'check_features', 'check_trained', 'save_pretrained', 'from_pretrained',
            'load_released']
 
 # %% ../nbs/32_model.ipynb #078a955a
@@ -65,6 +69,8 @@ class ClipAU(nn.Module):
         self.bank, self.classes, self.template, self.tau = bank or AUBank.default(), tuple(classes), template, tau
         self.sizes = dict(activation=activation, adapter_hidden=adapter_hidden, classifier_hidden=classifier_hidden)
         self.trained = False
+        self.source: SourceStatistics | None = None  # of the people it was trained on
+        self.personal: Personal | None = None  # what it needs to be personalized
         text = self.backbone.encode_text(fill(template, self.bank.prompts))
         self.register_buffer('au_text', text.float(), persistent=False)
         d, n = text.shape[1], len(self.bank)
@@ -104,6 +110,14 @@ class ClipAU(nn.Module):
         scores = self.au_scores(video, self.embed_text(text))
         return Output(self.classifier(scores), scores, video)
 
+# %% ../nbs/32_model.ipynb #a71944e6
+@dataclass(frozen=True, eq=False)
+class Personal:
+    "What a model needs to be personalized."
+    head: ClipAU  # trained on embeddings relative to each person's baseline
+    usual: Baseline  # of the usual source person
+    prior: LogitPrior  # of the logits of `head` on people it was not trained on
+
 # %% ../nbs/32_model.ipynb #73dfc445
 @torch.no_grad()
 def predict(
@@ -139,16 +153,29 @@ ClipAU.predict = predict
 def save_pretrained(
     model: ClipAU,
     folder: str | Path,  # created if need be
+    dtype: torch.dtype = torch.float32,  # of the weights on disk; torch.float16 halves the files
 ) -> None:
-    "Save the head and its configuration."
+    "Save the head and its configuration, with what comes along."
     folder, b = Path(folder), model.backbone
     backbone = dict(name=b.name, pretrained=b.pretrained and Path(b.pretrained).name, config=b.config, hash=b.hash)
     config = dict(format='clip_autt head', format_version=1, backbone=backbone, classes=model.classes, template=model.template, tau=model.tau,
                   **model.sizes, trained=model.trained, bank=model.bank.to_dict(), versions={p: version(p) for p in ('clip_autt', 'torch', 'open_clip_torch')})
-    with atomic_path(folder/'head.safetensors') as tmp: save_file({k: t.contiguous().cpu() for k, t in model.state_dict().items()}, tmp)
+    with atomic_path(folder/'head.safetensors') as tmp: save_file({k: t.to(dtype).contiguous().cpu() for k, t in model.state_dict().items()}, tmp)
+    _save_or_remove(folder/'source.safetensors', model.source and model.source.state())
+    if model.personal: model.personal.head.save_pretrained(folder/'personal', dtype)
+    _save_or_remove(folder/'personal'/'people.safetensors', model.personal and _people_state(model.personal))
     with atomic_path(folder/'config.json') as tmp: tmp.write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding='utf-8')
 
 ClipAU.save_pretrained = save_pretrained
+
+def _save_or_remove(path: Path, state: dict[str, Tensor] | None) -> None:
+    "Write tensors; where there are none, take away those of an earlier head."
+    if not state: return path.unlink(missing_ok=True)
+    with atomic_path(path) as tmp: save_file(state, tmp)
+
+def _people_state(p: Personal) -> dict[str, Tensor]:
+    numbers = torch.tensor([p.usual.n, p.prior.noise, p.prior.shift], dtype=torch.float64)
+    return {'center': p.usual.center.cpu(), 'spread': p.usual.spread.cpu(), 'means': p.prior.means.cpu(), 'n, noise, shift': numbers}
 
 # %% ../nbs/32_model.ipynb #ab8c3a27
 def from_pretrained(
@@ -171,7 +198,16 @@ def from_pretrained(
                    activation=config['activation'], adapter_hidden=config['adapter_hidden'], classifier_hidden=config['classifier_hidden'])
     load_weights(model, read_weights(folder/'head.safetensors'), str(folder/'head.safetensors'))
     model.trained = config['trained']
+    if (folder/'source.safetensors').is_file(): model.source = SourceStatistics.from_state(read_weights(folder/'source.safetensors')).to(device)
+    if (folder/'personal'/'people.safetensors').is_file(): model.personal = _read_personal(folder/'personal', backbone)
     return model.eval()
+
+def _read_personal(folder: Path, backbone: Backbone) -> Personal:
+    state = read_weights(folder/'people.safetensors')
+    check({'center', 'spread', 'means', 'n, noise, shift'} <= {*state}, f'{folder}/people.safetensors: not a personal baseline. Save the head again.', CheckpointError)
+    n, noise, shift = state['n, noise, shift'].tolist()
+    center, spread, means = (state[k].to(backbone.device) for k in ('center', 'spread', 'means'))
+    return Personal(from_pretrained(folder, backbone), Baseline(center, spread, int(n)), LogitPrior(means, noise, shift))
 
 ClipAU.from_pretrained = staticmethod(from_pretrained)
 
@@ -181,8 +217,7 @@ def _bundled(name: str) -> Path:
     name = name if '/' in name else f'{name}/pain'
     known = sorted(p.parent.relative_to(assets()).as_posix() for p in assets().glob('*/*/config.json'))
     check(name in known, f'there is no head {name!r} in the package.{did_you_mean(name, known, 0)} Heads: {", ".join(known)}.', CheckpointError)
-    for file in ('config.json', 'head.safetensors'): asset(f'{name}/{file}')
-    return assets()/name
+    return asset_folder(name)
 
 # %% ../nbs/32_model.ipynb #af98278c
 _CONFIG_KEYS = 'backbone', 'classes', 'template', 'tau', 'activation', 'adapter_hidden', 'classifier_hidden', 'trained', 'bank'

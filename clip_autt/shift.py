@@ -52,8 +52,8 @@ FAR = 4.5  # nats below the peak where a point counts as an outlier: three stand
 def person_shift(
     logits: Tensor,  # [k, C] of one person's videos
     prior: LogitPrior,
-    wider: float = 2.,  # times the shift of validation people
-    a: float = 1.5,  # of the Dirichlet prior on class shares; 1 is flat
+    wider: float = 1.5,  # times the shift of validation people
+    a: float = 1.2,  # of the Dirichlet prior on class shares; 1 is flat
     n_iter: int = 15,
 ) -> Tensor:  # [C] to be subtracted from the person's logits
     "The most probable shift of a person's logits, class shares unknown."
