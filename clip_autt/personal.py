@@ -26,7 +26,7 @@ from .results import Adapted, Passes, window_at
 from .shift import logit_prior, person_shift
 from .source import source_statistics
 from .stream import SCOPES, Answer, OnlineMethod, Seen, SourceOnly, TestTimeMethod
-from .train import History, fit, logits_of
+from .train import History, fit, logits_of, split_videos
 from .weights import read_weights, weights_hash
 
 # %% auto #0
@@ -65,7 +65,7 @@ def _seen_from(x: LabeledVideo, person: Baseline, base: Baseline) -> LabeledVide
 def prepare_personal(
     model: ClipAU,  # a trained one; gets `source` and `personal`
     train: Sequence[LabeledVideo],  # the videos it was trained on
-    val: Sequence[LabeledVideo],  # of other people: to choose the epoch, and to measure the prior
+    val: Sequence[LabeledVideo] | float = .2,  # of other people, or the fraction of subjects: to choose the epoch, and to measure the prior
     seed: int = 0,
     draws: int = 4,  # baselines for each training video
     epochs: int = 4,  # over all draws
@@ -74,9 +74,9 @@ def prepare_personal(
     **kwargs,  # of `fit`
 ) -> History:  # of the personal head's training
     "Train the personal head, and measure the source people. What `personal_autt` and the rivals with a baseline need."
-    nameless = [x.video.id for x in (*train, *val) if x.video.subject is None]
-    check(not nameless, f'{len(nameless)} videos have no subject, the first is {nameless[:1]}. A personal baseline needs to know who is in a video.')
+    train, val = split_videos(train, val, seed)
     check(len(val) > 0, 'no validation videos. Give videos of some people that the model was not trained on.')
+    check(len({x.label for x in val}) == len(model.classes), f'the validation videos show {len({x.label for x in val})} of {len(model.classes)} classes; all are needed.')
     base = usual(_baseline(own) for own in _people(train).values())
     head = ClipAU(model.backbone, bank=model.bank, classes=model.classes, template=model.template, tau=model.tau, seed=seed, **model.sizes)
     views, unseen = training_views(train, base, seed, draws), training_views(val, base, seed + 1, 3)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% auto #0
-__all__ = ['logits_of', 'balanced_weights', 'History', 'to_frame', 'plot', 'fit', 'encode_manifest']
+__all__ = ['logits_of', 'balanced_weights', 'History', 'to_frame', 'plot', 'split_videos', 'fit', 'encode_manifest']
 
 # %% ../nbs/40_train.ipynb #922749e4
 def logits_of(
@@ -138,7 +138,7 @@ History.plot = plot
 # %% ../nbs/40_train.ipynb #6fa2f816
 _Videos = Sequence[LabeledVideo]
 
-def _split(train: _Videos, val: _Videos | float | None, seed: int) -> tuple[_Videos, _Videos]:
+def split_videos(train: _Videos, val: _Videos | float | None, seed: int) -> tuple[_Videos, _Videos]:
     "Training and validation videos without a common subject. A number is the fraction of subjects to set aside."
     train = list(train)
     if val is None: return train, []
@@ -297,7 +297,7 @@ def fit(
 ) -> History:
     "Train CLIP-AU on labelled videos (arXiv 2603.27999) and keep the epoch with the best validation UAR. Raises `InputError` or `CheckpointError`."
     lr, weight_decay, seed = float(lr), float(weight_decay), int(seed)  # NumPy numbers cannot be loaded safely
-    train, val = _split(train, val, seed)
+    train, val = split_videos(train, val, seed)
     _check_settings(lr, weight_decay, bool(val), epochs=epochs, batch_size=batch_size, window=window, patience=patience)
     _check_data(model, train, 'training')
     if val: _check_data(model, val, 'validation')

@@ -139,7 +139,7 @@ def test_cached_embeddings_are_not_changed(fresh):
 
 def test_a_fraction_sets_people_aside(fresh):
     data = examples(40, people=10)
-    kept, aside = train._split(data, 0.2, seed=0)
+    kept, aside = train.split_videos(data, 0.2, seed=0)
     people = [{v.subject for v, _ in part} for part in (kept, aside)]
     assert not people[0] & people[1] and len(people[1]) == 2 and len(kept) + len(aside) == 40
     a, b = fresh(), fresh()
@@ -184,7 +184,7 @@ def test_validation_scores_are_those_of_the_model(fresh):
     data = examples(40, people=10)
     model = fresh()
     h = quiet(model, data, val=0.3, epochs=1)
-    aside = train._split(data, 0.3, 0)[1]
+    aside = train.split_videos(data, 0.3, 0)[1]
     y, guess = [label for _, label in aside], [model.predict(v).label for v, _ in aside]
     assert h.val_uar[0] == pytest.approx(recall_score(y, guess, average="macro", labels=["neutral", "pain"]))
     assert h.val_war[0] == pytest.approx(np.mean(np.array(y) == guess))

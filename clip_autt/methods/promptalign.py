@@ -34,7 +34,7 @@ class PromptAlignConfig:
     window: int = 16  # frames in a window
     share: float = .1  # of the views to keep, the surest ones; published
     steps: int = 1  # gradient steps per video; published
-    lr: float = 5e-4  # of AdamW; published for fine-grained data, 4e-2 for domain shifts
+    lr: float = 5e-4  # of AdamW; published for fine-grained data (for domain shifts 4e-2, which harms here)
     weight_decay: float = .01  # of AdamW; PyTorch's default, left as it is by the published code
     entropy_weight: float = 1.  # of the marginal entropy; published
     align_weight: float = 100.  # of all levels together; published
@@ -68,6 +68,7 @@ def home(
     "A level with its unit."
     return Home(mean, var, var.mean().sqrt().clamp(min=1e-6))
 
+# %% ../../nbs/52_methods.promptalign.ipynb #b91aa6f7
 def away(
     x: Tensor,  # [n, K] frames of the kept views
     level: Home,
@@ -111,6 +112,7 @@ class Look(NamedTuple):
     align: Tensor  # sum over levels, in units of the source's deviation
     loss: Tensor
 
+# %% ../../nbs/52_methods.promptalign.ipynb #716e3441
 class PromptAlign(OnlineMethod):
     "PromptAlign (arXiv 2311.01459), ported: words and frames are prompted, statistics of the surest windows are aligned to the source's."
     Config = PromptAlignConfig
@@ -149,6 +151,7 @@ def prompted(self: PromptAlign, frames: Tensor, prompts: Prompts) -> Tensor:
     "Frames [T, D] with the visual prompt added."
     return frames + self.homes['frame'].unit * (coupled(prompts) - coupled(self.first))
 
+# %% ../../nbs/52_methods.promptalign.ipynb #43c1fc17
 def tune(
     self: PromptAlign,
     frames: Tensor,  # [T, D]
@@ -182,9 +185,10 @@ def look(
     h, align = marginal_entropy(self.score(views, z)[0]), self.distance(parts, activations)
     return Look(logits, au, kept, h, align, c.entropy_weight * h + c.level_weight * align)
 
+# %% ../../nbs/52_methods.promptalign.ipynb #8f4894d0
 def distance(self: PromptAlign, parts: Sequence[Tensor], activations: Sequence[Tensor]) -> Tensor:
     "Distance from the source, summed over the levels."
     levels = {'frame': parts, 'hidden': activations}
     return torch.stack([away(torch.cat([x.flatten(0, 1) for x in levels[name]]), self.homes[name]) for name in self.config.levels]).sum()
 
-for _f in (words, prompted, tune, look, distance): setattr(PromptAlign, _f.__name__, _f)
+PromptAlign.words, PromptAlign.prompted, PromptAlign.tune, PromptAlign.look, PromptAlign.distance = words, prompted, tune, look, distance

@@ -56,6 +56,7 @@ class SARConfig:
     decay: float = .9  # of the moving average of the loss (paper)
     reset_fraction: float = .029  # of ln C: reset when the average is below it (paper: 0.2 nats for 1,000 classes)
 
+# %% ../../nbs/52_methods.sar.ipynb #2abfbcd2
 class SAR(OnlineMethod):
     "Sharpness-aware and reliable entropy minimisation (Niu et al., ICLR 2023)."
     Config, reset_at, variant = SARConfig, 'subject', 'online'
@@ -85,6 +86,7 @@ class Climb(NamedTuple):
     loss: tuple[float, ...] = ()  # nats: at the present values, and above; as far as there were sure views
     slope: dict[str, Tensor] | None = None  # None where nothing is to be learned
 
+# %% ../../nbs/52_methods.sar.ipynb #95c7743e
 def look_from_above(method: SAR, seen: Seen) -> Climb:
     "The slope of the mean entropy of the sure views, taken after a climb."
     look, nats = method.adaptable.look, method.sure_nats
@@ -102,6 +104,8 @@ def look_from_above(method: SAR, seen: Seen) -> Climb:
         loss_above = h[still].mean()
         return Climb(*before, (float(loss.detach()), float(loss_above.detach())), gradient(loss_above, above))
 
+SAR.look_from_above = look_from_above
+
 # %% ../../nbs/52_methods.sar.ipynb #d6706706
 def descend(method: SAR, slope: dict[str, Tensor], loss: float) -> bool:
     "Step from the present values with the slope from above. True if the model was reset instead."
@@ -112,6 +116,9 @@ def descend(method: SAR, slope: dict[str, Tensor], loss: float) -> bool:
     method.state = method.start() if home else dict(values=values, velocity=velocity, average=average)
     return home
 
+SAR.descend = descend
+
+# %% ../../nbs/52_methods.sar.ipynb #65c365ac
 def step(method: SAR, seen: Seen) -> Answer:
     "Learn from the sure views of a video, and answer before and after."
     seen_from = look_from_above(method, seen)
@@ -127,4 +134,4 @@ def step(method: SAR, seen: Seen) -> Answer:
                   passes=Passes(forward, backward, forward * n, backward * n),
                   gates=dict(sure=backward > 0, sure_above=learned, reset=home))
 
-SAR.look_from_above, SAR.descend, SAR.step = look_from_above, descend, step
+SAR.step = step

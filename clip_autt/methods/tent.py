@@ -27,6 +27,7 @@ def adam_start(
     zeros = {name: torch.zeros_like(x) for name, x in values.items()}
     return dict(values=dict(values), mean=zeros, square=zeros, n=0)
 
+# %% ../../nbs/52_methods.tent.ipynb #25dfb1c6
 def adam_step(
     state: dict,  # from `adam_start`, or from the step before
     slope: dict[str, Tensor],  # gradient of each value
@@ -52,6 +53,7 @@ class TentConfig:
     beta1: float = .9  # of Adam (paper)
     steps: int = 1  # per video (paper)
 
+# %% ../../nbs/52_methods.tent.ipynb #466d899a
 class Tent(OnlineMethod):
     "Online entropy minimisation over scales and shifts (Wang et al., ICLR 2021)."
     Config, reset_at, variant = TentConfig, 'subject', 'online'
@@ -75,6 +77,9 @@ def look(
     "What the model says with the values that the method has now."
     with torch.no_grad(): return method.adaptable.look(method.state['values'], seen.frames, seen.views)
 
+Tent.look = look
+
+# %% ../../nbs/52_methods.tent.ipynb #683d4c76
 def learn(
     method: Tent,
     seen: Seen,
@@ -88,6 +93,9 @@ def learn(
     method.state = adam_step(method.state, slope, method.config.lr, method.config.beta1)
     return logits.detach(), au.detach(), float(loss.detach())
 
+Tent.learn = learn
+
+# %% ../../nbs/52_methods.tent.ipynb #37393592
 def step(method: Tent, seen: Seen) -> Answer:
     "Learn from a video, and answer before and after."
     steps, n = method.config.steps, method.adaptable.prompts
@@ -97,4 +105,4 @@ def step(method: Tent, seen: Seen) -> Answer:
     return Answer(after[0], before[0], au[0], au_before[0], entropy=entropy(before[1:]), loss=tuple(loss for _, _, loss in history),
                   passes=Passes(steps + 1, steps, (steps + 1) * n, steps * n))
 
-Tent.look, Tent.learn, Tent.step = look, learn, step
+Tent.step = step
