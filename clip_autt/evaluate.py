@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os, time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 
 import pandas as pd
@@ -144,7 +145,7 @@ def _run(method: TestTimeMethod, videos: list[LabeledVideo], model: ClipAU, stre
     with torch.random.fork_rng(gpus), scoped(method, stream.reset):
         torch.manual_seed(facts['seed'])
         method.reset()
-        for block in [_person for _person in _people(videos)] if isinstance(method, _Oracle) else _blocks(method, stream, videos):
+        for block in _people(videos) if isinstance(method, _Oracle) else _blocks(method, stream, videos):
             rows += _rows(method, block, model.classes, stream.predict, **facts)
             bar.update(len(block))
     return rows
@@ -177,14 +178,23 @@ def peak_mb(
     v,  # VideoFeatures
 ) -> float:  # megabytes above what was in use before
     "Peak memory that a method allocates for one video."
-    os.environ.setdefault('KINETO_LOG_LEVEL', '99')
     from torch.profiler import ProfilerActivity, profile
 
     state = method.state_dict()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as p: _ask(method, [v])
+    with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as p: _ask(method, [v])
     method.load_state_dict(state)
     held = peak = 0
     for e in sorted((e for e in p.profiler.kineto_results.events() if e.name() == '[memory]'), key=lambda e: e.start_ns()):
         held += e.nbytes()
         peak = max(peak, held)
     return peak / 1e6
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    "Without the profiler's own remarks, which go past Python to the error stream."
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try: yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept); os.close(nowhere)

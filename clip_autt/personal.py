@@ -69,7 +69,8 @@ def prepare_personal(
     seed: int = 0,
     draws: int = 4,  # baselines for each training video
     epochs: int = 4,  # over all draws
-    lr: float = 1e-3,
+    anchor: float = .5,  # keeps the meaning of action-unit scores, see `fit`
+    batch_size: int = 16,  # videos; the anchor is a correlation over a batch
     progress: bool = False,
     **kwargs,  # of `fit`
 ) -> History:  # of the personal head's training
@@ -80,7 +81,7 @@ def prepare_personal(
     base = usual(_baseline(own) for own in _people(train).values())
     head = ClipAU(model.backbone, bank=model.bank, classes=model.classes, template=model.template, tau=model.tau, seed=seed, **model.sizes)
     views, unseen = training_views(train, base, seed, draws), training_views(val, base, seed + 1, 3)
-    history = fit(head, views, unseen, epochs=epochs, lr=lr, seed=seed, progress=progress, **kwargs)
+    history = fit(head, views, unseen, epochs=epochs, anchor=anchor, batch_size=batch_size, seed=seed, progress=progress, **kwargs)
     coming = [_seen_from(x, person, base) for own in _people(val).values() for x, person in zip(own, _so_far(own))]
     with torch.no_grad(): logits = logits_of(head, [x.video.frames for x in coming])
     y = torch.tensor([model.classes.index(x.label) for x in coming])

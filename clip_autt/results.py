@@ -107,7 +107,7 @@ class Adapted(Prediction):
     loss: tuple[float, ...]  # before each step
     seconds: float = field(repr=False)
     passes: Passes = Passes()
-    gates: dict[str, bool] = field(default_factory=dict)  # which of the method's gates this video passed
+    gates: dict[str, float] = field(default_factory=dict)  # for each of the method's gates, 1 if this video passed; or the share of its windows that did
 
     @property
     def probs_before(self) -> dict[str, float]: return _probs(self.classes, self.logits_before) if self.seen else {}

@@ -123,7 +123,7 @@ class Answer(NamedTuple):
     entropy: Tensor | None = None  # [M] nats of each window, where the method looked at them
     loss: tuple[float, ...] = ()
     passes: Passes = Passes()
-    gates: dict[str, bool] = {}  # which gates let this video pass
+    gates: dict[str, float] = {}  # 1 where a gate let this video pass, or the share of windows that passed
 
 # %% ../nbs/50_stream.ipynb #818c6402
 class OnlineMethod:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% auto #0
-__all__ = ['logits_of', 'balanced_weights', 'History', 'to_frame', 'plot', 'split_videos', 'fit', 'encode_manifest']
+__all__ = ['logits_of', 'outputs_of', 'balanced_weights', 'History', 'to_frame', 'plot', 'split_videos', 'frozen_scores',
+           'anchor_loss', 'fit', 'encode_manifest']
 
 # %% ../nbs/40_train.ipynb #922749e4
 def logits_of(
@@ -40,11 +41,16 @@ def logits_of(
     batch_size: int = 64,  # videos in a pass, at most
 ) -> Tensor:  # [B, C], in the order given
     "Logits of videos of any lengths. Videos of one length share a pass; none is padded."
+    return outputs_of(model, frames, batch_size)[0]
+
+def outputs_of(model: ClipAU, frames: Sequence[Tensor], batch_size: int = 64) -> tuple[Tensor, Tensor]:
+    "Logits [B, C] and action-unit scores [B, N] of videos of any lengths."
     lengths = defaultdict(list)
     for i, x in enumerate(frames): lengths[len(x)].append(i)
     parts = [same[i:i + batch_size] for same in lengths.values() for i in range(0, len(same), batch_size)]
-    logits = torch.cat([model(torch.stack([frames[i] for i in part]).to(model.au_text)).logits for part in parts])
-    return logits[torch.tensor([i for part in parts for i in part]).argsort()]
+    outputs = [model(torch.stack([frames[i] for i in part]).to(model.au_text)) for part in parts]
+    order = torch.tensor([i for part in parts for i in part]).argsort()
+    return torch.cat([o.logits for o in outputs])[order], torch.cat([o.au for o in outputs])[order]
 
 # %% ../nbs/40_train.ipynb #61e2754b
 def balanced_weights(
@@ -187,6 +193,24 @@ def _check_settings(lr: float, weight_decay: float, validated: bool, **counts: i
     check(0 <= weight_decay < math.inf, f'weight_decay must be 0 or more, got {weight_decay}')
     check(validated or counts['patience'] is None, 'patience needs a validation set. Give val, such as val=0.2.')
 
+# %% ../nbs/40_train.ipynb #anc0code
+@torch.no_grad()
+def frozen_scores(
+    model: ClipAU,
+    videos: Sequence[LabeledVideo],
+) -> Tensor:  # [n, N]
+    "Plain cosines of frames and action-unit sentences, the mean over each video: no trained part is used."
+    text = F.normalize(model.au_text, dim=-1)
+    return torch.stack([(F.normalize(x.video.frames.to(text), dim=-1) @ text.T).mean(0) for x in videos])
+
+def anchor_loss(
+    au: Tensor,  # [B, N] trained scores
+    frozen: Tensor,  # [B, N] frozen ones of the same videos
+) -> Tensor:  # from 0 (they rise and fall together) to 2
+    "1 minus the correlation over the videos of a batch, mean over action units."
+    z, f = ((x - x.mean(0)) / (x.std(0, correction=0) + 1e-6) for x in (au, frozen))
+    return 1 - (z * f).mean()
+
 # %% ../nbs/40_train.ipynb #fa48e17d
 @dataclass(eq=False)
 class _Run:
@@ -215,16 +239,19 @@ def _run_of(x: Tensor, window: int | None, g: torch.Generator) -> Tensor:
     return x[start:start + window]
 
 # %% ../nbs/40_train.ipynb #74bf5daa
-def _epoch(run: _Run, data: _Videos, y: Tensor, batch_size: int, window: int | None, weight: Tensor | None) -> float:
-    "One pass over the data in random order. Returns the mean training loss in nats."
+def _epoch(run: _Run, data: _Videos, y: Tensor, batch_size: int, window: int | None, weight: Tensor | None,
+           anchor: float = 0., frozen: Tensor | None = None) -> float:
+    "One pass over the data in random order. Returns the mean training loss in nats, the anchor not counted."
     total = count = torch.zeros((), device=y.device)
     run.model.train()
     for batch in torch.randperm(len(data), generator=run.generator).split(batch_size):
         frames = [_run_of(data[i].video.frames, window, run.generator) for i in batch.tolist()]
         target = y[batch.to(y.device)]
-        loss = F.cross_entropy(logits_of(run.model, frames), target, weight)
+        logits, au = outputs_of(run.model, frames)
+        loss = F.cross_entropy(logits, target, weight)
+        total_loss = loss if frozen is None else loss + anchor * anchor_loss(au, frozen[batch.to(au.device)])
         run.optimizer.zero_grad()
-        loss.backward()
+        total_loss.backward()
         run.optimizer.step()
         size = len(batch) if weight is None else weight[target].sum()
         total, count = total + loss.detach() * size, count + size
@@ -289,6 +316,7 @@ def fit(
     weight_decay: float = 1e-4,
     batch_size: int = 8,  # videos
     class_weights: str | Sequence[float] | None = None,  # 'balanced', or one number for each class
+    anchor: float = 0.,  # weight of the term that keeps the meaning of action-unit scores
     window: int | None = None,  # train on a random run of this many frames of each video; None takes all
     patience: int | None = None,  # stop after this many epochs without a better one
     seed: int = 0,  # of order, windows and the choice of validation subjects
@@ -303,13 +331,15 @@ def fit(
     if val: _check_data(model, val, 'validation')
     y, y_val = _targets(model, train), _targets(model, val)
     weight, begin = _class_weights(class_weights, y, model.classes), _weights(model)
-    settings = dict(lr=lr, weight_decay=weight_decay, batch_size=batch_size, window=window, patience=patience, seed=seed)
+    check(anchor >= 0, f'anchor must be 0 or more, got {anchor}')
+    frozen = frozen_scores(model, train) if anchor else None
+    settings = dict({'anchor': float(anchor)} if anchor else {}, lr=lr, weight_decay=weight_decay, batch_size=batch_size, window=window, patience=patience, seed=seed)
     try:
         run = _start(model, lr, weight_decay, seed)
         save = _resume(run, checkpoint, epochs, lambda: _description(model, train, val, weight, **settings))
         with tqdm(total=epochs, initial=len(run.history), unit='epoch', disable=not progress) as bar:
             while len(run.history) < epochs and not _is_over(run.history, patience):
-                loss = _epoch(run, train, y, batch_size, window, weight)
+                loss = _epoch(run, train, y, batch_size, window, weight, anchor, frozen)
                 _note(run, loss, _validate(model, val, y_val, weight) if val else (), lr)
                 save(run)
                 bar.set_postfix_str(f'loss {loss:.3f}' + (f', validation UAR {run.history.val_uar[-1]:.3f}' if val else ''))
