@@ -22,7 +22,7 @@ from .files import atomic_path
 from .model import ClipAU, check_trained
 from .primitives import entropy
 from .prompts import AUPrompts, ReleasedPrompts
-from .results import Adapted, Prediction, window_at
+from .results import Adapted, Passes, Prediction, window_at
 from .temporal import score_windows
 from .weights import weights_hash
 
@@ -129,6 +129,11 @@ class ClipAUTT:
             self.notes = (f'the template {m.template!r} has no words to start the context from; it starts from "a photo of a", so zero steps are not CLIP-AU',)
         return AUPrompts(m.backbone, m.bank, m.template, position, init or ('template' if side else 'a photo of a'), n_ctx, shared, seed)
 
+    @property
+    def n_trained(self) -> int:
+        "How many values are learned at test time."
+        return self.prompts.ctx.numel()
+
     def reset(self) -> None:
         "Forget everything learned, bit for bit."
         self.prompts.reset()
@@ -174,11 +179,13 @@ def _results(method: ClipAUTT, videos: Sequence[VideoFeatures], batch: _Batch, b
     "Predictions before and after, with the record of the steps."
     released = method.variant == 'released' and bool(steps)
     after = (steps[-1].logits, steps[-1].au, steps[-1].start, None) if released else _predict(method, batch, ctx)
+    n, looks = len(method.model.bank), len(steps) + (1 if released else 2)
+    passes = Passes(looks, len(steps), n * looks, n * len(steps))
     def one(i: int, v: VideoFeatures) -> Adapted:
         entropies = before[3][i, batch.real[i]].cpu()
         return Adapted(logits=after[0][i].cpu(), logits_before=before[0][i].cpu(), au=after[1][i].cpu(), au_before=before[1][i].cpu(),
                        window=window_at(v.times, int((steps[0].start if steps else before[2])[i]), method.window), entropy=entropies,
-                       loss=tuple(float(s.loss[i]) for s in steps), seconds=seconds / len(videos), classes=method.model.classes, bank=method.model.bank,
+                       loss=tuple(float(s.loss[i]) for s in steps), seconds=seconds / len(videos), passes=passes, classes=method.model.classes, bank=method.model.bank,
                        **_noted(method, v))
     return [one(i, v) for i, v in enumerate(videos)]
 

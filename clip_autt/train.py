@@ -23,6 +23,7 @@ from .datasets import Item, Manifest, span_seconds, split_subjects
 from .errors import CheckpointError, ClipAUTTError, ManifestError, NoFaceError, check, did_you_mean
 from .features import FPS, LabeledVideo, VideoFeatures, encode_video
 from .files import atomic_path, content_hash
+from .meaning import anchor_loss, frozen_scores
 from .model import ClipAU
 from .weights import load_weights, read_weights, weights_hash
 
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% auto #0
-__all__ = ['logits_of', 'outputs_of', 'balanced_weights', 'History', 'to_frame', 'plot', 'split_videos', 'frozen_scores',
-           'anchor_loss', 'fit', 'encode_manifest']
+__all__ = ['logits_of', 'outputs_of', 'balanced_weights', 'History', 'to_frame', 'plot', 'split_videos', 'fit', 'encode_manifest']
 
 # %% ../nbs/40_train.ipynb #922749e4
 def logits_of(
@@ -192,24 +192,6 @@ def _check_settings(lr: float, weight_decay: float, validated: bool, **counts: i
     check(0 < lr < math.inf, f'lr must be above 0, got {lr}')
     check(0 <= weight_decay < math.inf, f'weight_decay must be 0 or more, got {weight_decay}')
     check(validated or counts['patience'] is None, 'patience needs a validation set. Give val, such as val=0.2.')
-
-# %% ../nbs/40_train.ipynb #anc0code
-@torch.no_grad()
-def frozen_scores(
-    model: ClipAU,
-    videos: Sequence[LabeledVideo],
-) -> Tensor:  # [n, N]
-    "Plain cosines of frames and action-unit sentences, the mean over each video: no trained part is used."
-    text = F.normalize(model.au_text, dim=-1)
-    return torch.stack([(F.normalize(x.video.frames.to(text), dim=-1) @ text.T).mean(0) for x in videos])
-
-def anchor_loss(
-    au: Tensor,  # [B, N] trained scores
-    frozen: Tensor,  # [B, N] frozen ones of the same videos
-) -> Tensor:  # from 0 (they rise and fall together) to 2
-    "1 minus the correlation over the videos of a batch, mean over action units."
-    z, f = ((x - x.mean(0)) / (x.std(0, correction=0) + 1e-6) for x in (au, frozen))
-    return 1 - (z * f).mean()
 
 # %% ../nbs/40_train.ipynb #fa48e17d
 @dataclass(eq=False)

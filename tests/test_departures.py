@@ -38,7 +38,7 @@ def by_library(method, departures, videos):
 
 def test_without_a_switch_it_is_the_papers_method(departures, model, videos):
     for setup, on in ((departures.PAPER, "video"), (replace(departures.PAPER, window=True), "window")):
-        expected = by_library(ClipAUTT(model, predict_on=on, untrained_ok=True), departures, videos)
+        expected = by_library(ClipAUTT(model, variant="paper", predict_on=on, untrained_ok=True), departures, videos)
         assert torch.allclose(adapted(departures, model, setup, videos), expected, atol=1e-5)
 
 
@@ -161,10 +161,15 @@ def test_a_change_is_with_minus_without_in_points(departures, monkeypatch, tmp_p
 
 
 def test_what_was_measured_is_kept(departures, monkeypatch, tmp_path, model, videos):
-    calls = []
-    monkeypatch.setattr(departures, "head", lambda task, name: calls.append(name) or setattr(model, "trained", True) or model)
+    calls, run = [], departures.run
+    monkeypatch.setattr(departures, "head", lambda task, name: model)
+    monkeypatch.setattr(departures, "run", lambda m, setup, *rest: calls.append(setup) or run(m, setup, *rest))
     monkeypatch.setattr(departures, "strangers", lambda folder, task, seed: videos)
     monkeypatch.setattr(departures, "clip", lambda: model.backbone)
     first, second = (departures.measure(tmp_path, "pain", 0, departures.PAPER) for _ in range(2))
     other = departures.measure(tmp_path, "pain", 0, departures.RELEASED)
-    assert first == second and calls == ["bundled", "bundled"] and other["wordless"]
+    assert first == second and calls == [departures.PAPER, departures.RELEASED] and other["wordless"]
+    with torch.no_grad():
+        model.classifier[0].bias += 1
+    departures.measure(tmp_path, "pain", 0, departures.PAPER)
+    assert len(calls) == 3, "another head needs another run"

@@ -13,13 +13,17 @@ import torch
 from clip_autt import stream
 from clip_autt.autt import ClipAUTT
 from clip_autt.errors import InputError, UntrainedError
-from clip_autt.evaluate import METHODS, SourceOnly, evaluate, make_methods, oracle
+from clip_autt.evaluate import evaluate
 from clip_autt.features import LabeledVideo, VideoFeatures
 from clip_autt.metrics import war
 from clip_autt.model import ClipAU
+from clip_autt.oracle import oracle
+from clip_autt.registry import METHODS, make_methods
+from clip_autt.personal import prepare_personal
+from clip_autt.stream import SourceOnly
 from clip_autt.train import fit
 
-module = importlib.import_module("clip_autt.evaluate")  # a function of the package may have the same name
+module = importlib.import_module("clip_autt.oracle")  # a function of the package may have the same name
 CLASSES = ("neutral", "pain")
 SWAP = dict(zip(CLASSES, CLASSES[::-1]))
 
@@ -52,6 +56,7 @@ def one_thread():
 def trained(tiny):
     model = ClipAU(tiny, classes=CLASSES)
     fit(model, planted("abcdefghijklmnop", 10, seed=1), epochs=6, progress=False)
+    prepare_personal(model, planted("abcdefghijklmnop", 10, seed=1), planted("ABCD", 6, seed=9), epochs=2, draws=2, anchor=0.0)
     return model
 
 

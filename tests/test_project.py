@@ -23,17 +23,17 @@ FLOORS = [
     {"au", "clip", "video", "anatomy", "shading", "drawing", "people", "portrait", "synth", "weights", "bundled"},
     {"texttower", "backbone", "face", "datasets", "autables"},
     {"temporal", "prompts", "features", "results", "metrics", "source", "baseline", "shift", "primitives"},
-    {"model", "stream", "adaptable"},
+    {"model", "stream", "adaptable", "meaning"},
     {"autt", "train", "pretrain", "world", "oracle", "personal", "methods"},
     {"registry", "scores"},
     {"evaluate", "viz", "records", "explain"},
-    {"cli", "report"},
+    {"cli", "report", "benchmark"},
 ]
 SAME_FLOOR = {
     ("files", "errors"), ("anatomy", "au"), ("shading", "anatomy"), ("drawing", "anatomy"), ("drawing", "shading"), ("people", "anatomy"),
     ("people", "drawing"), ("synth", "anatomy"), ("synth", "clip"), ("synth", "people"), ("portrait", "clip"), ("video", "clip"),
-    ("backbone", "texttower"), ("source", "features"), ("source", "temporal"), ("stream", "model"), ("oracle", "train"), ("personal", "train"),
-    ("cli", "report"),
+    ("backbone", "texttower"), ("source", "features"), ("source", "temporal"), ("stream", "model"), ("adaptable", "model"), ("meaning", "model"), ("oracle", "train"), ("personal", "train"),
+    ("cli", "report"), ("cli", "benchmark"),
 }  # fmt: skip
 
 
