@@ -58,6 +58,7 @@ def run_unit(
     videos = kept_target_videos(clip_au.backbone, task, seed, n_subjects, jobs=jobs, progress=progress)
     with _no_word_notes(): return evaluate(methods, videos, clip_au, seed, progress, with_oracle, stream, memory)
 
+# %% ../nbs/63_benchmark.ipynb #eee461a1
 def load_head(
     task: str,
     model: str | None = None,  # folder of a trained head; the bundled one if None
@@ -98,10 +99,12 @@ def benchmark(
         if keep: keep(_by_task(done, tasks))
     return _by_task(done, tasks)
 
+# %% ../nbs/63_benchmark.ipynb #3a5cdf7b
 def _by_task(done: dict[tuple[str, int], Results], tasks: Sequence[str]) -> dict[str, Results]:
     "Finished units of each task as one result, seeds in order."
     return {t: combine([done[u] for u in sorted(done, key=lambda u: u[1]) if u[0] == t]) for t in tasks if any(u[0] == t for u in done)}
 
+# %% ../nbs/63_benchmark.ipynb #be27dea3
 def _results(units: list[tuple[str, int]], methods: Sequence[str], jobs: int, progress: bool, kwargs: dict) -> Iterator[tuple[tuple[str, int], Results]]:
     "Results of units as they come. A single unit runs here, and shows its own progress."
     if len(units) == 1: return iter([(units[0], run_unit(*units[0], methods, jobs=jobs, progress=progress, **kwargs))])
@@ -109,6 +112,7 @@ def _results(units: list[tuple[str, int]], methods: Sequence[str], jobs: int, pr
         results = Parallel(return_as='generator_unordered')(delayed(_named)(unit, methods, kwargs) for unit in units)
     return iter(tqdm(results, total=len(units), unit='run', disable=not progress))
 
+# %% ../nbs/63_benchmark.ipynb #5e7172af
 def _named(unit: tuple[str, int], methods: Sequence[str], kwargs: dict) -> tuple[tuple[str, int], Results]:
     return unit, run_unit(*unit, methods, **kwargs)
 
@@ -134,13 +138,14 @@ def benchmark_json(
 ) -> dict:
     "Scores of each task under the names of `to_json_dict`, and means over tasks."
     first = next(iter(results.values())).protocol
-    one = {t: r.to_json_dict(task=t) | {'seeds': r.protocol.get('seeds', [r.protocol['seed']])} for t, r in results.items()}
-    if len(one) == 1: return next(iter(one.values())) | {'complete': complete}
+    one = {t: r.to_json_dict(task=t) for t, r in results.items()}
+    if len(one) == 1: return next(iter(one.values()))
     means = over_tasks(results) if 'clip-au' in next(iter(results.values())).methods and complete else pd.DataFrame()
     mean = {name: {k: float(x) if math.isfinite(x) else None for k, x in row.items()} for name, row in means.to_dict('index').items()}
     versions = {name: version(name) for name in ('clip_autt', 'torch', 'open_clip_torch', 'numpy')}
     return dict(backbone=first['backbone'], task='all', seed=first['seed'], seeds=first.get('seeds', [first['seed']]), tasks=one, mean=mean, complete=complete, versions=versions)
 
+# %% ../nbs/63_benchmark.ipynb #ab5c68e0
 def benchmark_text(
     results: dict[str, Results],
 ) -> str:
@@ -149,6 +154,7 @@ def benchmark_text(
     if len(results) > 1 and 'clip-au' in next(iter(results.values())).methods: blocks.append(_mean_text(results))
     return '\n\n'.join(blocks)
 
+# %% ../nbs/63_benchmark.ipynb #cde13b1c
 def _task_text(task: str, results: Results) -> str:
     p, s = results.protocol, results.summary()
     rows = [f'{name:28} {r.war:.3f} ± {r.war_sd:.3f}  {r.uar:.3f}  {r.f1:.3f}  {1000 * r.seconds_per_video:6.1f}{_gain(r)}' for name, r in s.iterrows()]
@@ -157,8 +163,10 @@ def _task_text(task: str, results: Results) -> str:
     rules = f'order: {p["order"]}; forgets: {p["reset"]}; scored: {p["counted"]}'
     return '\n'.join([head, rules, f'{"method":28} WAR ± sd       UAR    F1     ms/video  WAR - clip-au [95 %]', *rows, *(f'note: {w}' for w in results.warnings)])
 
+# %% ../nbs/63_benchmark.ipynb #ab913f3c
 def _gain(r) -> str: return '' if math.isnan(r.difference) else f'    {r.difference:+.3f} [{r.low:+.3f}, {r.high:+.3f}]'
 
+# %% ../nbs/63_benchmark.ipynb #8476543a
 def _mean_text(results: dict[str, Results]) -> str:
     rows = [f'{name:28} {r.war:.3f}{_gain(r)}  {"" if math.isnan(r.gap_closed) else f"{r.gap_closed:7.0%}"}' for name, r in over_tasks(results).iterrows()]
     return '\n'.join([f'mean of {", ".join(results)}', f'{"method":28} WAR      WAR - clip-au [95 %]      of the oracle\'s gap', *rows])

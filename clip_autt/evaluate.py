@@ -37,6 +37,7 @@ def _outcomes(method: TestTimeMethod, videos: Sequence) -> list[Adapted | Except
     rest = iter(_outcomes(method, kept) if kept else ())
     return [next(rest) if error is None else error for error in alone]
 
+# %% ../nbs/60_evaluate.ipynb #afe61a20
 def _ask(method: TestTimeMethod, videos: Sequence) -> list[Adapted] | Exception:
     "Results, or the error that was raised. After an error the method's state is the one before."
     state = method.state_dict()
@@ -48,6 +49,7 @@ def _ask(method: TestTimeMethod, videos: Sequence) -> list[Adapted] | Exception:
     check(sound, f'{type(method).__name__}.adapt must return an Adapted for each of {len(videos)} videos, in their order, got {results!r:.80}')
     return results
 
+# %% ../nbs/60_evaluate.ipynb #468d3bfc
 def _refusal(method: TestTimeMethod, v) -> Exception | None:
     "The error on one video, if any. The method is left as it was."
     state, outcome = method.state_dict(), _ask(method, [v])
@@ -69,6 +71,7 @@ def _blocks(method: TestTimeMethod, stream: Stream, videos: Sequence[LabeledVide
         elif own or scope not in SCOPES: yield block
         else: yield from _reset_for(method, scope, block)
 
+# %% ../nbs/60_evaluate.ipynb #dda036c2
 def _reset_for(method: TestTimeMethod, scope: str, block: list[LabeledVideo]) -> Iterator[list[LabeledVideo]]:
     "A block of a person for a method that does not know scopes: it is told when to forget."
     for part in [[x] for x in block] if scope == 'video' else [block]:
@@ -86,6 +89,7 @@ def _row(x: LabeledVideo, outcome: Adapted | Exception, classes: Sequence[str], 
     if isinstance(outcome, Exception): return row | dict(error=f'{type(outcome).__name__}: {outcome}')
     return row | _said(outcome, predict)
 
+# %% ../nbs/60_evaluate.ipynb #7ec89cdb
 def _said(r: Adapted, predict: str) -> dict:
     "Labels and probabilities before and after, the window, passes and gates."
     before, after = (max(p, key=p.get) if p else None for p in (r.probs_before, r.probs))
@@ -93,13 +97,14 @@ def _said(r: Adapted, predict: str) -> dict:
                 notes='; '.join(r.warnings), **r.passes._asdict(), **{f'gate_{k}': float(x) for k, x in r.gates.items()},
                 **{f'prob_{c}': p for c, p in r.probs.items()}, **{f'before_{c}': p for c, p in r.probs_before.items()})
 
+# %% ../nbs/60_evaluate.ipynb #8b5ff067
 def _sound(r: Adapted, classes: Sequence[str]) -> Adapted | InputError:
     "A result, or an error where it is not one: NaN would pass for the first class."
     check(r.classes == tuple(classes), f'a method predicts the classes {", ".join(r.classes)}, but the model has {", ".join(classes)}')
     finite = all(bool(t.isfinite().all()) for t in (r.logits, r.logits_before))
     return r if finite else InputError('the method returned NaN or infinite logits. A smaller learning rate may help.')
 
-# %% ../nbs/60_evaluate.ipynb #aa01d8d4
+# %% ../nbs/60_evaluate.ipynb #0a045995
 class _Oracle(SourceOnly):
     "The oracle, in the form of a method that is given labels."
     variant, reset_at, prediction = 'oracle', 'two halves of each subject', "after tuning on the other half's labels"
@@ -110,6 +115,7 @@ class _Oracle(SourceOnly):
 
     def adapt(self, videos: Sequence[LabeledVideo]) -> list[Adapted]: return oracle(self.model, videos, self.seed)
 
+# %% ../nbs/60_evaluate.ipynb #679306ff
 def evaluate(
     methods: dict[str, TestTimeMethod] | Sequence[str] | str,  # methods by name; names in METHODS, with '+baseline' behind if you like; or 'all'
     videos: Sequence[LabeledVideo],  # labels are used for scores, and for the order where the stream asks for it
@@ -132,6 +138,7 @@ def evaluate(
     with tqdm(total=sum(map(len, runs.values())) * len(videos), unit='video', disable=not progress) as bar:
         rows = [row for s, methods in runs.items() for name, m in methods.items() for row in _run(m, videos, model, stream, bar, method=name, seed=s)]
     table = pd.DataFrame(rows).astype({'window_start': 'Int64', 'window_stop': 'Int64'})
+    table = table[[c for c in table if not c.startswith('gate_')] + sorted(c for c in table if c.startswith('gate_'))]
     protocol = _protocol(runs[seeds[0]], model, seeds, videos, stream)
     if memory:
         for name, m in runs[seeds[0]].items():
@@ -150,12 +157,14 @@ def _run(method: TestTimeMethod, videos: list[LabeledVideo], model: ClipAU, stre
             bar.update(len(block))
     return rows
 
+# %% ../nbs/60_evaluate.ipynb #fbd31d86
 def _people(videos: Sequence[LabeledVideo]) -> list[list[LabeledVideo]]:
     "The videos of each person, whatever the order of the stream."
     people = {}
     for x in videos: people.setdefault(x.video.subject, []).append(x)
     return list(people.values())
 
+# %% ../nbs/60_evaluate.ipynb #2242bae2
 def _rows(method: TestTimeMethod, block: list[LabeledVideo], classes: Sequence[str], predict: str, /, **facts) -> list[dict]:
     "The rows of one method and one block."
     visible, began = block if isinstance(method, _Oracle) else [x.video for x in block], time.perf_counter()
@@ -166,6 +175,7 @@ def _rows(method: TestTimeMethod, block: list[LabeledVideo], classes: Sequence[s
 _ORDER = {'subject': 'subject by subject in the order given, all videos of a subject in one call', 'shuffled': 'shuffled over all subjects',
           'correlated': 'subject by subject, class after class', 'imbalanced': 'subject by subject, {:.0%} of the videos of one class'}
 
+# %% ../nbs/60_evaluate.ipynb #a4b5ca86
 def _protocol(methods: dict[str, TestTimeMethod], model: ClipAU, seeds: list[int], videos: list[LabeledVideo], stream: Stream) -> dict:
     return dict(order=_ORDER[stream.order].format(stream.share), average='mean over subjects', start='each method is reset before its first video',
                 reset=stream.reset or 'as each method was published', counted=f'prediction {stream.predict} the update', stream_seed=stream.seed,
@@ -189,6 +199,7 @@ def peak_mb(
         peak = max(peak, held)
     return peak / 1e6
 
+# %% ../nbs/60_evaluate.ipynb #8640c9be
 @contextmanager
 def _quiet() -> Iterator[None]:
     "Without the profiler's own remarks, which go past Python to the error stream."

@@ -49,6 +49,7 @@ def training_views(
             views += [_seen_from(x, _handful(own, i, g), base) for i, (x, _) in enumerate(own)]
     return views
 
+# %% ../nbs/53_personal.ipynb #288a39ad
 def _handful(own: list[tuple[LabeledVideo, Baseline]], i: int, g: torch.Generator) -> Baseline:
     "The baseline of video i and of some others, with a random share of each class."
     labels = sorted({x.label for x, _ in own})
@@ -58,6 +59,7 @@ def _handful(own: list[tuple[LabeledVideo, Baseline]], i: int, g: torch.Generato
     others = torch.multinomial(weight, n, generator=g).tolist() if n else []
     return sum((own[j][1] for j in others), own[i][1])
 
+# %% ../nbs/53_personal.ipynb #14c6f62c
 def _seen_from(x: LabeledVideo, person: Baseline, base: Baseline) -> LabeledVideo:
     return LabeledVideo(replace(x.video, frames=relative(x.video.frames, person, base)), x.label)
 
@@ -89,18 +91,22 @@ def prepare_personal(
     model.source, head.source = source_statistics(model.temporal, train, model.classes), source_statistics(head.temporal, views[:len(train)], model.classes)
     return history
 
+# %% ../nbs/53_personal.ipynb #1be49d76
 def _people(videos: Sequence[LabeledVideo]) -> dict[str, list[LabeledVideo]]:
     people = defaultdict(list)
     for x in videos: people[x.video.subject].append(x)
     return people
 
+# %% ../nbs/53_personal.ipynb #9388ba3d
 def _baseline(own: Sequence[LabeledVideo]) -> Baseline: return sum((Baseline.of(x.video.frames) for x in own[1:]), Baseline.of(own[0].video.frames))
 
+# %% ../nbs/53_personal.ipynb #54c2a49d
 def _so_far(own: Sequence[LabeledVideo]) -> list[Baseline]: return [_baseline(own[:i + 1]) for i in range(len(own))]
 
-# %% ../nbs/53_personal.ipynb #1a2a9a34
+# %% ../nbs/53_personal.ipynb #4537ea28
 _STATE = 'begin', 'subject', 'person', 'logits'
 
+# %% ../nbs/53_personal.ipynb #346b7afc
 class PersonalBaseline:
     """A method that sees each person against their own rest. A `TestTimeMethod` around another one.
 
@@ -157,6 +163,7 @@ def adapt(
 
 PersonalBaseline.adapt = adapt
 
+# %% ../nbs/53_personal.ipynb #7c9f5ef2
 def _runs(method: PersonalBaseline, videos: Sequence[VideoFeatures]) -> list[list[VideoFeatures]]:
     "Videos between which nothing is forgotten."
     runs = []
@@ -165,11 +172,13 @@ def _runs(method: PersonalBaseline, videos: Sequence[VideoFeatures]) -> list[lis
         else: runs.append([v])
     return runs
 
+# %% ../nbs/53_personal.ipynb #ead007a4
 def _adapt_run(method: PersonalBaseline, run: list[VideoFeatures]) -> list[Adapted]:
     "The inner method on relative videos, all in one call; then the person's shift, video by video."
     relative_videos = [_relative(method, v) for v in run]
     return [_finish(method, v, a) for v, a in zip(run, method.inner.adapt(relative_videos), strict=True)]
 
+# %% ../nbs/53_personal.ipynb #b10025c6
 def _relative(method: PersonalBaseline, v: VideoFeatures) -> VideoFeatures:
     "The video against the person's baseline, which it joins if it shows a face."
     frames, seen = v.frames.to(method.model.au_text), 2 * int(v.found.sum()) >= len(v)
@@ -178,6 +187,7 @@ def _relative(method: PersonalBaseline, v: VideoFeatures) -> VideoFeatures:
     if seen: method.person = person
     return replace(v, frames=relative(frames, person, method.model.personal.usual, method.own))
 
+# %% ../nbs/53_personal.ipynb #53922601
 @torch.no_grad()
 def _finish(method: PersonalBaseline, v: VideoFeatures, a: Adapted) -> Adapted:
     "The answer without the person's shift, beside what would have been said without knowing the person."
@@ -199,6 +209,7 @@ class SurestWindow(OnlineMethod):
         h = entropy(logits[1:])
         return Answer(logits[0], logits[0], au[0], au[0], int(h.argmin()), h, passes=Passes(forward=1))
 
+# %% ../nbs/53_personal.ipynb #9c9cf6a7
 def personal_autt(
     model: ClipAU,  # with `personal`
     window: int = 16,  # frames in the window that is reported
@@ -222,8 +233,10 @@ def save_profile(
     tensors = dict(center=p.center.cpu(), spread=p.spread.cpu(), n=torch.tensor(p.n), logits=method.logits)
     with atomic_path(path) as tmp: save_file(tensors, tmp, {'format': 'clip_autt personal profile 1', 'model': _binding(method)})
 
+# %% ../nbs/53_personal.ipynb #93afb2e0
 def _binding(method: PersonalBaseline) -> str: return f'{method.model.backbone.hash} {weights_hash(method.model.personal.head.state_dict())}'
 
+# %% ../nbs/53_personal.ipynb #e9076e51
 def load_profile(
     method: PersonalBaseline,
     path: str | Path,  # written by `save_profile` with the same model

@@ -93,6 +93,7 @@ def confusion(
     columns = [*results.classes, *['(none)'] * int(own.predicted.isna().any())]
     return pd.crosstab(own.label.rename('true'), guess.rename('predicted')).reindex(results.classes, columns=columns, fill_value=0)
 
+# %% ../nbs/62_scores.ipynb #fac7478f
 def histogram(
     results: Results,
 ) -> pd.DataFrame:  # index method, and 'true' first; columns classes: share of the videos
@@ -116,9 +117,10 @@ def _alarms(name: str, own: pd.DataFrame) -> Iterator[str]:
         one = shares.index[0]
         yield f'{name}: predicts {one!r} for {shares.iloc[0]:.0%} of videos, but {true.get(one, 0):.0%} are. It may have collapsed.'
 
-# %% ../nbs/62_scores.ipynb #9422d4c1
+# %% ../nbs/62_scores.ipynb #7f269893
 _PASSES = ['forward', 'backward', 'text_forward', 'text_backward']
 
+# %% ../nbs/62_scores.ipynb #70d41d17
 def cost(
     results: Results,
 ) -> pd.DataFrame:  # index method; trained values, passes per video, ms per video, peak MB
@@ -128,6 +130,7 @@ def cost(
                        peak_mb=facts.get(name, {}).get('peak_mb', math.nan)) for name in results.methods}
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('method')
 
+# %% ../nbs/62_scores.ipynb #dfb66aca
 def gates(
     results: Results,
 ) -> pd.DataFrame:  # index method; a column for each gate: share of the videos that passed
@@ -151,7 +154,7 @@ def combine(
     total = {k: sum(r.protocol[k] for r in runs) for k in ('n_subjects', 'n_videos')}
     return replace(first, table=pd.concat([r.table for r in runs], ignore_index=True), protocol={**first.protocol, **total, 'seeds': seeds})
 
-# %% ../nbs/62_scores.ipynb #6326f28c
+# %% ../nbs/62_scores.ipynb #cad2d217
 def _shown(results: Results) -> pd.DataFrame:
     "The summary for readers."
     p, s = results.protocol, results.summary()
@@ -160,11 +163,14 @@ def _shown(results: Results) -> pd.DataFrame:
     for column in ('variant', 'reset', 'prediction'): table[column] = [p['methods'][name][column] for name in s.index]
     return table
 
+# %% ../nbs/62_scores.ipynb #cee34403
 def _gain(r) -> str: return '' if math.isnan(r.difference) else f'{r.difference:+.3f} [{r.low:+.3f}, {r.high:+.3f}]'
 
+# %% ../nbs/62_scores.ipynb #bd7b5205
 def _protocol_line(p: dict) -> str:
     return f'{p["n_videos"]} videos of {p["n_subjects"]} subjects, {p["order"]}. Scores: {p["average"]}. Backbone {p["backbone"]}, seed {", ".join(map(str, p.get("seeds", [p["seed"]])))}.'
 
+# %% ../nbs/62_scores.ipynb #37f9915e
 def _html(results: Results) -> str:
     notes = (_protocol_line(results.protocol), *results.warnings)
     return _shown(results).to_html(float_format='{:.3f}'.format, na_rep='') + ''.join(f'<p>{escape(x)}</p>' for x in notes)
@@ -202,6 +208,7 @@ def to_csv(
     "Write the table, one row for each method and video."
     with atomic_path(path, InputError) as tmp: results.table.to_csv(tmp, index=False)
 
+# %% ../nbs/62_scores.ipynb #4e9e1ac8
 def to_latex(
     results: Results,
 ) -> str:
@@ -221,15 +228,19 @@ def to_json_dict(
 ) -> dict:
     "Scores and protocol as plain values, as `clip-autt demo --json` writes them."
     p, scores, s, c = results.protocol, results.per_subject().war, results.summary(), results.cost()
-    columns = ('war', 'uar', 'f1', 'war_sd', 'difference', 'low', 'high', 'seconds_per_video')
-    methods = {m: {k: _number(s.at[m, k]) for k in columns} | {'cost': {k: _number(c.at[m, k]) for k in c}}
-               | {'per_subject': {_subject(k): float(x) for k, x in scores[m].items()}} for m in s.index}
+    rows = lambda table, columns: {m: {k: _number(table.at[m, k]) for k in columns} for m in table.index}
+    methods = rows(s, ('war', 'uar', 'f1', 'war_sd', 'seconds_per_video'))
+    for m in methods: methods[m]['per_subject'] = {_subject(k): float(x) for k, x in scores[m].items()}
+    extra = dict(gain_over_clip_au=rows(s, ('difference', 'low', 'high')), cost=rows(c, c.columns), predicted=rows(results.histogram(), results.classes),
+                 gates={m: {k: x for k, x in row.items() if x is not None} for m, row in rows(results.gates(), results.gates().columns).items()})
     if versions is None: versions = {name: version(name) for name in ('clip_autt', 'torch', 'open_clip_torch', 'numpy')}
     return dict(backbone=backbone or p['backbone'], task=task, seed=p['seed'], n_subjects=p['n_subjects'], n_videos=p['n_videos'],
-                protocol={**p, 'warnings': list(results.warnings)}, methods=methods, versions=versions)
+                protocol={**p, **extra, 'warnings': list(results.warnings)}, methods=methods, versions=versions)
 
+# %% ../nbs/62_scores.ipynb #8af159c7
 def _subject(key) -> str: return '/'.join(map(str, key)) if isinstance(key, tuple) else str(key)
 
+# %% ../nbs/62_scores.ipynb #c997251b
 def _number(x: float) -> float | None: return float(x) if math.isfinite(x) else None
 
 Results.to_csv, Results.to_latex, Results.to_json_dict = to_csv, to_latex, to_json_dict

@@ -25,12 +25,14 @@ class LogitPrior:
     noise: float  # standard deviation around the mean of the class, per dimension
     shift: float  # standard deviation of a person's shift
 
+# %% ../nbs/35_shift.ipynb #df191888
 def centred(
     logits: Tensor,  # [..., C]
 ) -> Tensor:  # [..., C] with mean 0
     "Logits without the constant that softmax ignores."
     return logits - logits.mean(-1, keepdim=True)
 
+# %% ../nbs/35_shift.ipynb #4cde4b26
 def logit_prior(
     logits: Tensor,  # [n, C] of videos of people that the head was not trained on
     y: Tensor,  # [n] class numbers
@@ -49,6 +51,7 @@ def logit_prior(
 # %% ../nbs/35_shift.ipynb #8ae548bc
 FAR = 4.5  # nats below the peak where a point counts as an outlier: three standard deviations
 
+# %% ../nbs/35_shift.ipynb #23234dfb
 def person_shift(
     logits: Tensor,  # [k, C] of one person's videos
     prior: LogitPrior,
@@ -71,6 +74,7 @@ def person_shift(
     height = (_fit(z, s, prior)[1] + shares.log()[:, None]).logsumexp(-1).sum(-1) - s.square().sum(-1) / (2 * tau ** 2) + (a - 1) * shares.log().sum(-1)
     return s[height.argmax()]
 
+# %% ../nbs/35_shift.ipynb #676309c5
 def _fit(z: Tensor, s: Tensor, prior: LogitPrior) -> tuple[Tensor, Tensor]:
     "Log densities [S, k, C] of k videos under each class, for S shifts; and the same with a floor for outliers."
     off = z[None, :, None] - prior.means - s[:, None, None]

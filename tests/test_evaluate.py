@@ -78,6 +78,7 @@ def predictions(r, *methods):
     "What was predicted, without labels and times."
     table = pd.concat([r.of(m) for m in methods or r.methods], ignore_index=True)
     table = table.drop(columns=["label", "seconds"]).astype(object)
+    table = table.drop(columns=[c for c in table if c.startswith("gate_") and table[c].isna().all()])
     return table.where(table.notna(), None)
 
 
