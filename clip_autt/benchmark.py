@@ -20,10 +20,11 @@ from .errors import check
 from .evaluate import evaluate
 from .metrics import paired_bootstrap
 from .model import ClipAU
+from .people import Shift
 from .registry import BASELINE, METHODS, make_methods
 from .scores import Results, combine
 from .stream import Stream
-from .synth import TASKS, find_task
+from .synth import TARGET, find_task
 from .world import N_TARGETS, kept_target_videos
 
 # %% auto #0
@@ -49,13 +50,14 @@ def run_unit(
     stream: Stream = Stream(),
     model: str | None = None,  # folder of a trained head; the bundled one if None
     n_subjects: int = N_TARGETS,
+    shift: Shift = TARGET,  # population of the people
     jobs: int = 1,  # processes that draw
     progress: bool = False,
     memory: bool = False,  # measure peak memory
 ) -> Results:
     "All methods on the strangers of one task and seed."
     clip_au = load_head(task, model)
-    videos = kept_target_videos(clip_au.backbone, task, seed, n_subjects, jobs=jobs, progress=progress)
+    videos = kept_target_videos(clip_au.backbone, task, seed, n_subjects, shift, jobs=jobs, progress=progress)
     with _no_word_notes(): return evaluate(methods, videos, clip_au, seed, progress, with_oracle, stream, memory)
 
 # %% ../nbs/63_benchmark.ipynb #eee461a1

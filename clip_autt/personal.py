@@ -30,8 +30,8 @@ from .train import History, fit, logits_of, split_videos
 from .weights import read_weights, weights_hash
 
 # %% auto #0
-__all__ = ['training_views', 'prepare_personal', 'PersonalBaseline', 'adapt', 'SurestWindow', 'personal_autt', 'save_profile',
-           'load_profile']
+__all__ = ['training_views', 'prepare_personal', 'as_they_come', 'PersonalBaseline', 'adapt', 'SurestWindow', 'personal_autt',
+           'save_profile', 'load_profile']
 
 # %% ../nbs/53_personal.ipynb #a24134d6
 def training_views(
@@ -84,7 +84,7 @@ def prepare_personal(
     head = ClipAU(model.backbone, bank=model.bank, classes=model.classes, template=model.template, tau=model.tau, seed=seed, **model.sizes)
     views, unseen = training_views(train, base, seed, draws), training_views(val, base, seed + 1, 3)
     history = fit(head, views, unseen, epochs=epochs, anchor=anchor, batch_size=batch_size, seed=seed, progress=progress, **kwargs)
-    coming = [_seen_from(x, person, base) for own in _people(val).values() for x, person in zip(own, _so_far(own))]
+    coming = as_they_come(val, base)
     with torch.no_grad(): logits = logits_of(head, [x.video.frames for x in coming])
     y = torch.tensor([model.classes.index(x.label) for x in coming])
     model.personal = Personal(head, base, logit_prior(logits.cpu(), y, [x.video.subject for x in coming]))
@@ -100,8 +100,13 @@ def _people(videos: Sequence[LabeledVideo]) -> dict[str, list[LabeledVideo]]:
 # %% ../nbs/53_personal.ipynb #9388ba3d
 def _baseline(own: Sequence[LabeledVideo]) -> Baseline: return sum((Baseline.of(x.video.frames) for x in own[1:]), Baseline.of(own[0].video.frames))
 
-# %% ../nbs/53_personal.ipynb #54c2a49d
-def _so_far(own: Sequence[LabeledVideo]) -> list[Baseline]: return [_baseline(own[:i + 1]) for i in range(len(own))]
+# %% ../nbs/53_personal.ipynb #d6eac62c
+def as_they_come(
+    videos: Sequence[LabeledVideo],
+    base: Baseline,  # of the usual person
+) -> list[LabeledVideo]:  # person by person
+    "Each video relative to the baseline of the person's videos so far."
+    return [_seen_from(x, _baseline(own[:i + 1]), base) for own in _people(videos).values() for i, x in enumerate(own)]
 
 # %% ../nbs/53_personal.ipynb #4537ea28
 _STATE = 'begin', 'subject', 'person', 'logits'

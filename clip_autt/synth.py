@@ -18,7 +18,7 @@ from .people import Nuisance, Shift, Subject, render
 
 # %% auto #0
 __all__ = ['TASKS', 'SOURCE_SUBJECTS', 'VALIDATION_SUBJECTS', 'SOURCE', 'TARGET', 'course', 'Scene', 'Task', 'find_task',
-           'make_clip', 'make_clips', 'stride', 'draw_person']
+           'make_scene', 'make_clip', 'make_clips', 'stride', 'draw_person', 'true_intensities']
 
 # %% ../nbs/01_synth.ipynb #1edefa23
 def course(
@@ -144,6 +144,23 @@ def find_task(name: str) -> Task:
     check(name in TASKS, f'unknown task {name!r}.{did_you_mean(name, TASKS)} Tasks: {", ".join(TASKS)}.')
     return TASKS[name]
 
+# %% ../nbs/01_synth.ipynb #33c1b3c6
+def make_scene(
+    task: str,  # 'pain', 'stress' or 'ambivalence'
+    person: Subject,
+    label: str,  # one of the task's classes
+    seed: int = 0,  # number of the clip
+) -> Scene:  # with the intensities as this person shows them
+    "What a face does in a clip. The same arguments give the same numbers."
+    t = find_task(task)
+    check(label in t.classes, f'label {label!r} is not one of the classes of {task}: {", ".join(t.classes)}.')
+    scene = Scene(np.arange(t.frames) / t.fps, _chance(task, person, seed, 2))
+    t.script(scene, person, label)
+    scene.aus = np.clip(scene.aus * person.gain, 0, 1)
+    return scene
+
+def _chance(task: str, person: Subject, seed: int, what: int) -> Generator: return default_rng([person.seed, int(seed), [*TASKS].index(task), what])
+
 # %% ../nbs/01_synth.ipynb #142f2b78
 def make_clip(
     task: str,  # 'pain', 'stress' or 'ambivalence'
@@ -155,13 +172,9 @@ def make_clip(
     every: int = 1,  # draw every so many frames only
 ) -> Clip:  # with `aus` float32 [T, N], the true intensities; the frames are faces, so there is nothing to crop
     "A clip of a drawn face. The same arguments give the same pixels."
-    t = find_task(task)
-    check(label in t.classes, f'label {label!r} is not one of the classes of {task}: {", ".join(t.classes)}.')
     person = subject if isinstance(subject, Subject) else Subject.sample(subject, shift or Shift())
-    scenery, camera = (default_rng([person.seed, int(seed), [*TASKS].index(task), k]) for k in (2, 3))
-    scene = Scene(np.arange(t.frames) / t.fps, scenery)
-    t.script(scene, person, label)
-    aus = np.clip(scene.aus * person.gain, 0, 1)[::every]
+    scene, camera = make_scene(task, person, label, seed), _chance(task, person, seed, 3)
+    aus = scene.aus[::every]
     frames = render(aus, person, Nuisance.sample(camera, shift or person.shift), camera, size, scene.head[::every])
     return Clip(frames, scene.times[::every], person.id, label, f'{task}-{person.id}-{seed}', np.ones(len(frames), bool), aus=aus)
 
@@ -179,12 +192,15 @@ def make_clips(
     every: int = 1,  # draw every so many frames only
 ) -> Iterator[Clip]:
     "Clips of some people, person by person, classes in random order."
+    for person, label, number in _plan(task, subjects, n, shift, seed): yield make_clip(task, person, label, number, size, every=every)
+
+def _plan(task: str, subjects: Sequence[int], n: int, shift: Shift, seed: int) -> Iterator[tuple[Subject, str, int]]:
+    "Person, label and number of each clip: person by person, classes in random order."
     check(n >= 1 and seed >= 0, f'n must be 1 or more and seed 0 or more, got n={n} and seed={seed}')
     classes = find_task(task).classes
     for number in subjects:
         person = Subject.sample(number, shift)
-        for i, which in enumerate(default_rng([person.seed, seed, 5]).permutation(n) % 2):
-            yield make_clip(task, person, classes[which], seed * 10_000 + i, size, every=every)
+        for i, which in enumerate(default_rng([person.seed, seed, 5]).permutation(n) % 2): yield person, classes[which], seed * 10_000 + i
 
 def stride(
     task: str,
@@ -196,3 +212,15 @@ def stride(
 def draw_person(task: str, number: int, n: int = 20, shift: Shift = SOURCE, seed: int = 0, size: int = 64) -> list[Clip]:
     "All clips of one person as the models see them."
     return list(make_clips(task, [number], n, shift, seed, size, stride(task)))
+
+# %% ../nbs/01_synth.ipynb #6fdc32a9
+def true_intensities(
+    task: str,
+    subjects: Sequence[int],  # numbers of people
+    n: int = 20,  # clips of each person
+    shift: Shift = SOURCE,
+    seed: int = 0,
+) -> np.ndarray:  # [V, N], mean over the frames that models look at
+    "Intensities of the clips that `make_clips` makes of the same arguments, in its order, without drawing them."
+    every = stride(task)
+    return np.stack([make_scene(task, person, label, number).aus[::every].mean(0) for person, label, number in _plan(task, subjects, n, shift, seed)])

@@ -9,7 +9,8 @@ import json, os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from importlib.metadata import version
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -97,12 +98,17 @@ def kept_target_videos(
     **kwargs,  # of `rendered_videos`
 ) -> list[LabeledVideo]:
     "`target_videos`, drawn and embedded only once. A file that cannot be read is made again."
-    facts = (backbone.hash, version('clip_autt'), task, seed, n_subjects, sorted(asdict(shift).items()), kwargs.get('n', 20))
+    facts = (backbone.hash, _drawing_code(), task, seed, n_subjects, sorted(asdict(shift).items()), kwargs.get('n', 20))
     path = Path(folder or cache_folder())/f'strangers-{task}-{seed}-{content_hash(repr(facts))}.safetensors'
     with suppress(CheckpointError): return _read_videos(path, backbone.hash)
     videos = target_videos(backbone, task, seed, n_subjects, shift, **kwargs)
     with atomic_path(path) as tmp: _write_videos(tmp, videos)
     return videos
+
+@cache
+def _drawing_code() -> str:
+    "A hash of the code that draws."
+    return content_hash(*(Path(find_spec(f'clip_autt.{name}').origin).read_bytes() for name in ('anatomy', 'shading', 'drawing', 'people', 'synth')))
 
 # %% ../nbs/42_world.ipynb #a4cb2a0d
 def _write_videos(path: Path, videos: Sequence[LabeledVideo]) -> None:

@@ -1,5 +1,7 @@
 """Shared models and files. Nothing here needs a network or a data set."""
 
+import os
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from clip_autt import AUBank, ClipAU, VideoFeatures, load_backbone, moving_portr
 from clip_autt.backbone import UntrainedWarning
 
 SHARED = Path(__file__).parents[2] / "shared"
+os.environ.setdefault("CLIP_AUTT_CACHE", tempfile.mkdtemp(prefix="clip_autt"))  # drawn faces of this run; nothing in the user's folders
 
 
 @pytest.fixture(scope="session", autouse=True)

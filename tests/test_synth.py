@@ -11,7 +11,7 @@ from clip_autt.anatomy import BANK, INDEX, ROW, shaped
 from clip_autt.drawing import Look
 from clip_autt.errors import BankError, InputError
 from clip_autt.people import Nuisance, Shift, Subject, render
-from clip_autt.synth import SOURCE_SUBJECTS, TARGET, TASKS, VALIDATION_SUBJECTS, make_clip, make_clips
+from clip_autt.synth import SOURCE_SUBJECTS, TARGET, TASKS, VALIDATION_SUBJECTS, make_clip, make_clips, make_scene, stride, true_intensities
 from clip_autt.video import read_video, write_video
 
 N, SIZE = len(BANK), 96
@@ -197,3 +197,23 @@ def test_parts_of_a_clip_keep_their_truth():
 def test_bad_input_is_one_clear_error(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_truth_of_clips_costs_no_drawing(task):
+    clips = list(make_clips(task, [7, 8], 3, TARGET, seed=4, size=16, every=stride(task)))
+    np.testing.assert_allclose(true_intensities(task, [7, 8], 3, TARGET, seed=4), [c.aus.mean(0) for c in clips], atol=1e-7)
+    person, number = Subject.sample(8, TARGET), int(clips[-1].id.rsplit("-", 1)[1])
+    scene = make_scene(task, person, clips[-1].label, number)
+    np.testing.assert_array_equal(scene.aus[:: stride(task)].astype("f4"), clips[-1].aus)
+    assert (scene.times[:: stride(task)] == clips[-1].times).all() and scene.head.any()
+    with pytest.raises(InputError, match="not one of the classes"):
+        make_scene(task, person, "joy")
+    with pytest.raises(InputError, match="n=0"):
+        true_intensities(task, [7], 0)
+
+
+def test_the_same_person_and_number_give_the_same_pixels_for_good():
+    "Clips that were embedded once are read from a cache under the names of their arguments, so they must stay as they are."
+    clip = make_clip("pain", 3, "pain", seed=7, every=25, shift=TARGET)
+    np.testing.assert_allclose(clip.frames.mean((1, 2)), [[146.65, 138.59, 130.56], [145.74, 137.14, 129.12], [146.07, 137.24, 129.01]], atol=0.05)

@@ -1,0 +1,284 @@
+"""Personal baseline and threshold: what they ignore, what they keep, and what they must not look at."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from clip_autt import ClipAU, ClipAUTT, LabeledVideo, VideoFeatures
+from clip_autt.baseline import Baseline, relative, rest, usual
+from clip_autt.errors import CheckpointError, InputError
+from clip_autt.methods.tpt import TPT
+from clip_autt.personal import PersonalBaseline, SurestWindow, as_they_come, personal_autt, prepare_personal, training_views
+from clip_autt.shift import LogitPrior, centred, logit_prior, person_shift
+from clip_autt.stream import SourceOnly, TestTimeMethod
+from clip_autt.train import fit
+
+CLASSES = ("neutral", "pain")
+
+
+def planted(names, clips=8, rest=0.0, seed=0, classes=CLASSES):
+    "Clips of made-up people: class k moves the middle frames along direction k; `rest` shifts the person along all directions."
+    g, videos = torch.Generator().manual_seed(seed), []
+    moves = torch.nn.functional.normalize(torch.randn(len(classes), 64, generator=torch.Generator().manual_seed(7)), dim=-1)
+    for name in names:
+        person = 0.5 * torch.randn(64, generator=g) + rest * (torch.randn(len(classes), generator=g) @ moves)
+        for i in range(clips):
+            k = i % len(classes)
+            frames = person + torch.randn(20, 64, generator=g)
+            frames[6:14] += 5 * k * moves[k]
+            v = VideoFeatures(frames, torch.arange(20) / 12.5, torch.ones(20, dtype=torch.bool), f"{name}{i}", name)
+            videos.append(LabeledVideo(v, classes[k]))
+    return videos
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n)
+
+
+def make_model(tiny, classes=CLASSES):
+    model = ClipAU(tiny, classes=classes)
+    train = planted("abcdefghijkl", seed=1, classes=classes)
+    fit(model, train, epochs=5, progress=False)
+    prepare_personal(model, train, planted("ABCDEF", seed=2, classes=classes), epochs=3, draws=2, batch_size=8, anchor=0.0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model(tiny):
+    return make_model(tiny)
+
+
+@pytest.fixture(scope="module")
+def videos():
+    return [x.video for x in planted("XY", seed=3, rest=2.0)]
+
+
+def logits(results):
+    return torch.stack([r.logits for r in results])
+
+
+# --- the baseline
+
+
+def test_a_baseline_ignores_where_a_person_rests_and_how_lively_they_are():
+    g = torch.Generator().manual_seed(0)
+    x, source = torch.randn(30, 8, generator=g), Baseline(torch.randn(8, generator=g), torch.rand(8, generator=g) + 0.5)
+    moved = 3 * x + 7
+    torch.testing.assert_close(relative(x, Baseline.of(x), source), relative(moved, Baseline.of(moved), source), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("own", [0.0, 0.5, 1.0])
+def test_relative_is_the_formula(own):
+    g = torch.Generator().manual_seed(1)
+    x, other = torch.randn(21, 4, generator=g), torch.randn(33, 4, generator=g) + 2
+    person, source = Baseline.of(x) + Baseline.of(other), Baseline(torch.ones(4), 2 * torch.ones(4))
+    c = torch.stack([x.sort(0).values[10], other.sort(0).values[16]])
+    d = torch.stack([(v - m).abs().mean(0) for v, m in zip((x, other), c)])
+    b = own * c[0] + (1 - own) * c.mean(0)
+    torch.testing.assert_close(relative(x, person, source, own), (x - b) / d.mean(0) * 2 + 1)
+
+
+def test_a_frozen_face_is_no_division_by_zero():
+    still = torch.ones(10, 3)
+    assert relative(still, Baseline.of(still), Baseline(torch.zeros(3), torch.ones(3))).isfinite().all()
+
+
+def test_order_of_videos_does_not_matter_for_a_baseline():
+    a, b, c = (Baseline.of(torch.randn(9, 3, generator=torch.Generator().manual_seed(i))) for i in range(3))
+    for one, two in (((a + b) + c, (c + a) + b), ((a + b) + c, a + (b + c))):
+        torch.testing.assert_close(one.center, two.center)
+        assert one.n == two.n == 3
+
+
+def test_the_usual_person_is_the_median():
+    people = [Baseline(torch.tensor([float(i)]), torch.tensor([1.0])) for i in (1, 2, 90)]
+    assert usual(people).center == 2
+
+
+@pytest.mark.parametrize("bad", [torch.zeros(0, 3), torch.zeros(3), torch.zeros(2, 3, dtype=torch.long)])
+def test_rest_refuses(bad):
+    with pytest.raises(InputError, match="T > 0"):
+        rest(bad)
+
+
+# --- the threshold
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return LogitPrior(torch.tensor([[1.0, -1.0], [-1.0, 1.0]]), 0.7, 0.7)
+
+
+def clouds(share, shift, n=200, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    y = (torch.rand(n, generator=g) < share).long()
+    d = 4.0 * y - 2 + torch.randn(n, generator=g) + shift
+    return torch.stack([-d / 2, d / 2], 1), y
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("shift", [-1.2, 0.0, 1.2])
+def test_the_shift_is_found_whatever_the_share(prior, share, shift):
+    found = person_shift(clouds(share, shift)[0], prior)
+    assert float(found[1] - found[0]) == pytest.approx(shift, abs=0.4)
+
+
+def test_a_balanced_prior_would_be_wrong_where_we_are_right(prior):
+    z, y = clouds(0.05, 0.0)
+    ours, balanced = z - person_shift(z, prior), z - centred(z).mean(0)
+    assert (ours.argmax(1) == y).float().mean() > 0.95 > (balanced.argmax(1) == y).float().mean()
+
+
+def test_the_shift_does_not_depend_on_a_constant_added_to_all_logits(prior):
+    z = clouds(0.5, 1.0)[0]
+    torch.testing.assert_close(person_shift(z + 5, prior), person_shift(z, prior), atol=1e-4, rtol=0)
+
+
+def test_the_prior_recovers_its_numbers_for_seven_classes():
+    g = torch.Generator().manual_seed(0)
+    y, who = torch.arange(7000) % 7, [i // 70 for i in range(7000)]
+    means = centred(4 * torch.eye(7))
+    z = means[y] + centred(0.5 * torch.randn(7000, 7, generator=g)) + centred(0.8 * torch.randn(100, 7, generator=g))[who]
+    found = logit_prior(z, y, who)
+    torch.testing.assert_close(found.means, means, atol=0.3, rtol=0)
+    assert found.noise == pytest.approx(0.5, rel=0.05) and found.shift == pytest.approx(0.8, rel=0.15)
+
+
+# --- training
+
+
+def test_training_views_keep_order_and_labels_and_differ_from_draw_to_draw():
+    videos = planted("ab")
+    base = usual(Baseline.of(x.video.frames) for x in videos)
+    views = training_views(videos, base, seed=0, draws=2)
+    assert [(x.label, x.video.id) for x in views] == [(x.label, x.video.id) for x in videos] * 2
+    assert not torch.equal(views[0].video.frames, views[len(videos)].video.frames)
+    again = training_views(videos, base, seed=0, draws=2)
+    assert all(torch.equal(a.video.frames, b.video.frames) for a, b in zip(views, again))
+
+
+def test_as_they_come_uses_earlier_videos_only():
+    videos = planted("a")
+    base = Baseline.of(videos[0].video.frames)
+    changed = [*videos[:-1], videos[-1]._replace(video=replace(videos[-1].video, frames=videos[-1].video.frames + 3))]
+    for a, b in list(zip(as_they_come(videos, base), as_they_come(changed, base)))[:-1]:
+        assert torch.equal(a.video.frames, b.video.frames)
+
+
+def test_prepare_refuses(tiny):
+    model, videos = ClipAU(tiny), planted("abc")
+    with pytest.raises(InputError, match="of 2 classes"):
+        prepare_personal(model, videos, [x for x in planted("Z") if x.label == "pain"])
+    with pytest.raises(InputError, match="no subject"):
+        prepare_personal(model, [x._replace(video=replace(x.video, subject=None)) for x in videos], 0.3)
+    assert model.personal is None and model.source is None
+
+
+# --- the method
+
+
+def test_it_gains_where_people_rest_differently(model):
+    strangers = planted("PQRSTU", seed=8, rest=2.0)
+    results = personal_autt(model).adapt([x.video for x in strangers])
+    right = sum(r.label == x.label for r, x in zip(results, strangers)) / len(strangers)
+    before = sum(max(r.probs_before, key=r.probs_before.get) == x.label for r, x in zip(results, strangers)) / len(strangers)
+    assert right > before + 0.1
+
+
+@pytest.mark.parametrize("n_classes", [2, 7])
+def test_any_number_of_classes(tiny, n_classes):
+    classes = tuple(f"class {i}" for i in range(n_classes))
+    m = make_model(tiny, classes)
+    results = personal_autt(m).adapt([x.video for x in planted("XY", 14, rest=1.0, seed=4, classes=classes)])
+    assert all(len(r.probs) == n_classes and sum(r.probs.values()) == pytest.approx(1, abs=1e-5) for r in results)
+
+
+def test_the_first_video_is_relative_to_itself(model, videos):
+    result = PersonalBaseline(model, SourceOnly).adapt(videos[0])
+    p, x = model.personal, videos[0].frames
+    with torch.no_grad():
+        want = p.head(relative(x, Baseline.of(x), p.usual)[None]).logits[0]
+    torch.testing.assert_close(result.logits, want)
+    torch.testing.assert_close(result.logits_before, model.predict(videos[0]).logits)
+
+
+def test_a_new_person_starts_afresh(model, videos):
+    method = personal_autt(model)
+    together = method.adapt(videos)
+    alone = personal_autt(model).adapt([v for v in videos if v.subject == "Y"])
+    torch.testing.assert_close(logits(together[8:]), logits(alone))
+
+
+@pytest.mark.parametrize("reset", ["video", "never"])
+def test_other_scopes(model, videos, reset):
+    results = personal_autt(model, reset=reset).adapt(videos)
+    fresh = personal_autt(model).adapt(videos[9])
+    assert torch.allclose(results[9].logits, fresh.logits, atol=1e-5) == (reset == "video")
+
+
+def test_a_faceless_video_teaches_nothing(model, videos):
+    hidden = replace(videos[1], found=torch.zeros(20, dtype=torch.bool))
+    with_it = personal_autt(model).adapt([videos[0], hidden, videos[2]])
+    without = personal_autt(model).adapt([videos[0], videos[2]])
+    torch.testing.assert_close(with_it[2].logits, without[1].logits)
+    assert with_it[1].label is None
+
+
+def test_the_inner_method_sees_relative_videos_and_its_own_scope(model, videos):
+    rival = PersonalBaseline(model, lambda head: TPT(head))
+    results = rival.adapt(videos[:3])
+    assert isinstance(rival, TestTimeMethod) and rival.inner.model is model.personal.head
+    base = PersonalBaseline(model, SourceOnly).adapt(videos[:3])
+    assert torch.allclose(logits(results), logits(base), atol=1.0) and not torch.equal(logits(results), logits(base))
+
+
+def test_the_window_is_the_surest(model, videos):
+    result = SurestWindow(model.personal.head).adapt(videos[0])
+    assert result.window.start == int(result.entropy.argmin()) and len(result.entropy) == 5
+
+
+def test_saved_and_loaded_with_the_model(model, videos, tmp_path):
+    model.save_pretrained(tmp_path)
+    again = ClipAU.from_pretrained(tmp_path, model.backbone)
+    assert torch.equal(logits(personal_autt(again).adapt(videos)), logits(personal_autt(model).adapt(videos)))
+    torch.testing.assert_close(again.source.prototypes, model.source.prototypes)
+    plain = copy.copy(again)
+    plain.personal = plain.source = None
+    plain.save_pretrained(tmp_path)
+    assert ClipAU.from_pretrained(tmp_path, model.backbone).personal is None, "an older personal head must not come back"
+
+
+def test_half_precision_on_disk(model, videos, tmp_path):
+    model.save_pretrained(tmp_path, torch.float16)
+    again = ClipAU.from_pretrained(tmp_path, model.backbone)
+    assert again.classifier[0].weight.dtype == torch.float32
+    torch.testing.assert_close(logits(personal_autt(again).adapt(videos)), logits(personal_autt(model).adapt(videos)), atol=0.1, rtol=0.05)
+
+
+def test_profiles(model, tiny, videos, tmp_path):
+    method = personal_autt(model)
+    with pytest.raises(InputError, match="nothing was learned"):
+        method.save_profile(tmp_path / "x.safetensors")
+    method.adapt(videos[:8])
+    method.save_profile(tmp_path / "x.safetensors")
+    later = personal_autt(model)
+    later.load_profile(tmp_path / "x.safetensors")
+    assert later.person.n == 8 and torch.equal(later.adapt(videos[0]).logits, method.adapt(videos[0]).logits)
+    later.reset()
+    assert later.person.n == 8, "reset returns to the profile"
+    with pytest.raises(CheckpointError, match="another model"):
+        personal_autt(make_model(tiny, ("calm", "torn"))).load_profile(tmp_path / "x.safetensors")
+    ClipAUTT(model).save_profile(tmp_path / "prompts.safetensors")
+    with pytest.raises(CheckpointError, match="not a personal profile"):
+        later.load_profile(tmp_path / "prompts.safetensors")
+
+
+def test_a_model_without_a_personal_head_says_what_to_do(tiny):
+    with pytest.raises(InputError, match="prepare_personal"):
+        personal_autt(ClipAU(tiny))

@@ -1,0 +1,270 @@
+# ruff: noqa: E501  (templates of pages)
+"""The search for the method, on validation strangers: which parts help? Writes docs/search.md: `make search`. Every result is kept in build/search, so an interrupted call goes on."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import getitem
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from build_assets import kept
+from numpy.random import default_rng
+from torch import Tensor
+
+from clip_autt.backbone import load_backbone
+from clip_autt.baseline import Baseline, relative, usual
+from clip_autt.evaluate import evaluate
+from clip_autt.explain import agreement
+from clip_autt.features import LabeledVideo
+from clip_autt.files import atomic_path
+from clip_autt.meaning import frozen_scores
+from clip_autt.model import ClipAU
+from clip_autt.people import Subject
+from clip_autt.personal import _baseline, _handful, _people, _so_far
+from clip_autt.shift import LogitPrior, centred, logit_prior, person_shift
+from clip_autt.stream import Stream, arrange
+from clip_autt.synth import TARGET, TASKS, Scene, find_task, stride
+from clip_autt.train import fit, outputs_of
+from clip_autt.world import kept_target_videos, source_videos
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / "build" / "search"
+SEEDS = range(30_000, 30_060, 10)
+HEADS = 0, 1
+STREAMS = {"balanced": Stream(), "80:20": Stream("imbalanced", share=0.8), "one class": Stream("imbalanced", share=1.0)}
+SIZES = dict(draws=4, epochs=4, batch_size=16)  # those of prepare_personal
+
+
+@dataclass(frozen=True)
+class Way:
+    "What a head is trained on, and sees later."
+
+    own: float | None = None  # share of the video's own center; None: raw embeddings
+    spread: bool = False  # divide by the person's liveliness
+    handfuls: bool = False  # trained with random handfuls of a person's videos; False: with all of them
+    anchor: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return "-".join(str(x) for x in vars(self).values())
+
+
+RAW, VIDEO, PERSON, LIVELY = Way(), Way(1), Way(0), Way(0, True)
+HALF_ALL, HALF, ANCHORED = Way(0.5, True), Way(0.5, True, True), Way(0.5, True, True, 0.5)
+SHARES = [Way(own, True, True) for own in (0, 0.3, 0.5, 0.7, 1)]
+PLAIN = [Way(own, False, True) for own in (0, 0.5)]
+
+
+class World(NamedTuple):
+    "A task: people to train on, to choose the epoch with, and strangers."
+
+    task: str
+    train: list[LabeledVideo]
+    val: list[LabeledVideo]
+    strangers: list[LabeledVideo]
+
+
+def seen(x: LabeledVideo, person: Baseline, base: Baseline, way: Way) -> LabeledVideo:
+    "A video relative to a person's baseline, as a way asks for it."
+    if way.own is None:
+        return x
+    if not way.spread:
+        person = replace(person, spread=base.spread)
+    return LabeledVideo(replace(x.video, frames=relative(x.video.frames, person, base, way.own)), x.label)
+
+
+def views(videos: Sequence[LabeledVideo], base: Baseline, way: Way, seed: int, draws: int) -> list[LabeledVideo]:
+    "Each video `draws` times: against all of the person's videos, or against a random handful each time."
+    g, found = torch.Generator().manual_seed(seed), []
+    people = [[(x, Baseline.of(x.video.frames)) for x in own] for own in _people(videos).values()]
+    whole = [_baseline(own) for own in _people(videos).values()]
+    for _ in range(draws):
+        for own, everything in zip(people, whole):
+            found += [seen(x, _handful(own, i, g) if way.handfuls else everything, base, way) for i, (x, _) in enumerate(own)]
+    return found
+
+
+def train_head(world: World, way: Way, seed: int) -> tuple[ClipAU, Baseline]:
+    base = usual(_baseline(own) for own in _people(world.train).values())
+    head = ClipAU(load_backbone("facs-tiny"), classes=TASKS[world.task].classes, seed=seed)
+    training, unseen = views(world.train, base, way, seed, SIZES["draws"]), views(world.val, base, way, seed + 1, 3)
+    fit(head, training, unseen, epochs=SIZES["epochs"], batch_size=SIZES["batch_size"], anchor=way.anchor, seed=seed, progress=False)
+    return head, base
+
+
+class Said(NamedTuple):
+    "What a head says about one person's videos, in their order."
+
+    logits: Tensor  # [k, C]
+    au: Tensor  # [k, N]
+    y: Tensor  # [k]
+
+
+@torch.no_grad()
+def answers(head: ClipAU, base: Baseline, way: Way, videos: Sequence[LabeledVideo], knows: str = "past") -> list[Said]:
+    "What a head says about each person, who is known from the 'past', from 'all' of the videos, or from this 'video'."
+    said = []
+    for own in _people(videos).values():
+        whole = _baseline(own)
+        known = _so_far(own) if knows == "past" else [whole if knows == "all" else Baseline.of(x.video.frames) for x in own]
+        logits, au = outputs_of(head, [seen(x, person, base, way).video.frames for x, person in zip(own, known)])
+        said.append(Said(logits, au, torch.tensor([head.classes.index(x.label) for x in own])))
+    return said
+
+
+def war(said: Sequence[Said], better=lambda logits, y: logits) -> float:
+    "Mean over people."
+    return float(np.mean([(better(s.logits, s.y).argmax(-1) == s.y).float().mean() for s in said]))
+
+
+def balanced_out(strength: float, kappa: float = 5.0):
+    "What a diversity term does, in closed form: the mean logit so far is taken off, the more of it the more is known."
+
+    def better(logits: Tensor, y: Tensor) -> Tensor:
+        z, k = centred(logits), torch.arange(1, len(logits) + 1)[:, None]
+        return z - strength * k / (k + kappa) * z.cumsum(0) / k
+
+    return better
+
+
+def shifted(prior: LogitPrior, **kwargs):
+    "The personal threshold, from the videos so far."
+    return lambda logits, y: centred(logits) - torch.stack([person_shift(logits[: k + 1], prior, **kwargs) for k in range(len(logits))])
+
+
+def best_threshold(logits: Tensor, y: Tensor) -> Tensor:
+    "The best of all thresholds, chosen with labels: a bound."
+    d = logits[:, 1] - logits[:, 0]
+    cuts = torch.cat([d - 1e-4, d + 1e-4])
+    cut = cuts[((d > cuts[:, None]).long() == y).float().mean(1).argmax()]
+    return torch.stack([torch.zeros_like(d), d - cut], 1)
+
+
+def true_aus(task: str) -> np.ndarray:
+    "Mean true intensities of the strangers' clips [V, N], as `make_clips` plays them, without drawing."
+    t, found = find_task(task), []
+    for seed in SEEDS:
+        for person in (Subject.sample(n, TARGET) for n in range(seed, seed + 10)):
+            for i, which in enumerate(default_rng([person.seed, seed, 5]).permutation(20) % 2):
+                scene = Scene(np.arange(t.frames) / t.fps, default_rng([person.seed, seed * 10_000 + i, [*TASKS].index(task), 2]))
+                t.script(scene, person, t.classes[which])
+                found.append(np.clip(scene.aus * person.gain, 0, 1)[:: stride(task)].mean(0))
+    return np.stack(found)
+
+
+def agrees(scores: np.ndarray, truth: np.ndarray) -> float:
+    "Spearman correlation over videos, mean over the AUs that more than 20 videos show."
+    return float(np.nanmean(agreement(scores, truth).per_au[(truth > 0.02).sum(0) > 20]))
+
+
+def judge(world: World, way: Way, seed: int) -> dict:
+    "Train a head one way, and measure it."
+    head, base = train_head(world, way, seed)
+    streams = {name: answers(head, base, way, arrange(s, world.strangers)) for name, s in STREAMS.items()}
+    found = {"none": {name: war(said) for name, said in streams.items()}}
+    for knows in ("all", "video"):
+        found["none"][knows] = war(answers(head, base, way, world.strangers, knows))
+    if way in (HALF, ANCHORED):
+        truth, relative_au = true_aus(world.task), torch.cat([s.au for s in streams["balanced"]])
+        raw_au = torch.cat([s.au for s in answers(head, base, RAW, world.strangers)])
+        scores = dict(personal=relative_au, raw=raw_au, frozen=frozen_scores(head, world.strangers))
+        found["agreement"] = {name: agrees(x.numpy(), truth) for name, x in scores.items()}
+    if way == ANCHORED:
+        coming = answers(head, base, way, world.val)
+        prior = logit_prior(torch.cat([s.logits for s in coming]), torch.cat([s.y for s in coming]), [str(i) for i, s in enumerate(coming) for _ in s.y])
+        thresholds = {"threshold": shifted(prior), "wide": shifted(prior, wider=2.0, a=1.5), "best": best_threshold}
+        remedies = {"diversity 0.5": balanced_out(0.5), "diversity 1": balanced_out(1.0), **thresholds}
+        found |= {r: {name: war(said, better) for name, said in streams.items()} for r, better in remedies.items()}
+        better = torch.stack([remedies["threshold"](s.logits, s.y).argmax(-1) == s.y for s in streams["balanced"]]).float()
+        plain = torch.stack([s.logits.argmax(-1) == s.y for s in streams["balanced"]]).float()
+        found["at"] = {part: [float(x[:, span].mean()) for x in (plain, better)] for part, span in SPANS.items()}
+    return found
+
+
+SPANS = {"1": slice(0, 1), "2 to 5": slice(1, 5), "6 to 10": slice(5, 10), "11 to 20": slice(10, 20)}
+METHODS = "clip-au", "clip-autt-paper", "clip-au+baseline", "clip-autt-paper+baseline", "clip-autt"
+
+
+def run_methods(world: World) -> dict:
+    "The bundled model, prompt tuning and the oracle, through the library's own benchmark."
+    model = ClipAU.from_pretrained(f"facs-tiny/{world.task}")
+    table = evaluate(METHODS, world.strangers, model, progress=False, with_oracle=True).table
+    said = {m: table[table.method == m].set_index("video") for m in (*METHODS, "oracle")}
+    of = lambda t: float((t.predicted == t.label).groupby(t.subject).mean().mean())
+    changed = {m: int((said[m].predicted != said[n].predicted).sum()) for m, n in (METHODS[1::-1], METHODS[3:1:-1])}
+    uneven = {name: evaluate(["clip-au"], world.strangers, model, progress=False, stream=s).table for name, s in STREAMS.items()}
+    ms = {m: float(1e3 * said[m].seconds.median()) for m in METHODS}
+    return dict(war={m: of(t) for m, t in said.items()}, changed=changed, ms=ms, clip_au={name: of(t) for name, t in uneven.items()})
+
+
+def remember(name: str, make) -> dict:
+    "What `make` returns, computed once."
+    path = KEPT / f"{name}.json"
+    if not path.is_file():
+        found = make()
+        with atomic_path(path) as tmp:
+            tmp.write_text(json.dumps(found, indent=1))
+        print(f"measured {name}", flush=True)
+    return json.loads(path.read_text())
+
+
+def row(name: str, values: Sequence[float], text="{:.1f}", scale: float = 100.0) -> str:
+    return f"| {name} | " + " | ".join(text.format(scale * x) for x in [*values, np.mean(values)]) + " |"
+
+
+def tables(found: dict[str, dict[Way, list[dict]]], methods: dict[str, dict]) -> dict[str, str]:
+    "The tables of the page by name; WAR in percent, the mean of the heads."
+    of = lambda w, *keys: [np.mean([reduce(getitem, keys, f) for f in by_way[w]]) for by_way in found.values()]
+    rows = lambda cells, **kwargs: "\n".join(row(name, of(w, *keys), **kwargs) for name, w, *keys in cells)
+    streams = lambda name, w, remedy="none": [(f"{name} | {s}", w, remedy, s) for s in STREAMS]
+    whens = lambda name, w: [(f"{name} | offline", w, "none", "all"), (f"{name} | online", w, "none", "balanced")]
+    trained = lambda name, a, b: [*streams(f"{name} | all", a), *streams(f"{name} | handfuls", b)]
+    share = lambda name, w: [*streams(name, w), (f"{name} | one video known", w, "none", "video")]
+    wars = {m: [r["war"][m] for r in methods.values()] for m in (*METHODS, "oracle")}
+    ours, start, best = (np.mean(wars[m]) for m in ("clip-autt", "clip-au", "oracle"))
+    cost = {m: f" {sum(r['changed'].get(m, 0) for r in methods.values())} | {np.mean([r['ms'][m] for r in methods.values()]):.0f} |" for m in METHODS}
+    apart = [abs(a["none"]["balanced"] - b["none"]["balanced"]) for by_way in found.values() for a, b in by_way.values()]
+    meaning = [(f"{name} | {a:g}", w, "agreement", frames) for name, frames in (("relative", "personal"), ("raw", "raw")) for a, w in ((0, HALF), (0.5, ANCHORED))]
+    return dict(
+        reference="\n".join(row(m, wars[m]) for m in ("clip-au", "clip-autt", "oracle")),
+        gain=f"{100 * (ours - start):+.1f}",
+        gap=f"{(ours - start) / (best - start):.0%}",
+        apart=f"{100 * np.mean(apart):.1f}",
+        baselines=rows([("raw | either", RAW, "none", "all"), ("minus the video's median | either", VIDEO, "none", "all"), *whens("minus the person's median", PERSON), *whens("divided by liveliness, too", LIVELY)]),
+        handfuls=rows([*trained("person, no liveliness", PERSON, PLAIN[0]), *trained("person", LIVELY, SHARES[0]), *trained("half video, half person", HALF_ALL, HALF)]),
+        shares=rows([*share("0.5, no liveliness", PLAIN[1]), *(cell for w in SHARES for cell in share(f"{w.own:g}", w))]),
+        diversity=rows([*streams("none", ANCHORED), *streams("0.5", ANCHORED, "diversity 0.5"), *streams("1", ANCHORED, "diversity 1")]),
+        thresholds=rows([*streams("none", ANCHORED), *streams("estimated", ANCHORED, "threshold"), *streams("estimated, prior 2 times wider", ANCHORED, "wide"), ("best one, with labels | balanced", ANCHORED, "best", "balanced")]),
+        clip_au="\n".join(row(f"CLIP-AU | {s}", [r["clip_au"][s] for r in methods.values()]) for s in STREAMS),
+        spans=rows([(f"{part} | {name}", ANCHORED, "at", part, i) for part in SPANS for i, name in enumerate(("baseline", "and threshold"))]),
+        prompts="\n".join(row(m, wars[m]) + cost[m] for m in METHODS),
+        anchor=rows([*streams("0", HALF), *streams("0.5", ANCHORED)]),
+        meaning=rows([("raw | the backbone's own cosines", ANCHORED, "agreement", "frozen"), *meaning], text="{:.2f}", scale=1),
+    )
+
+
+PAGE = (ROOT / "tools" / "search_page.md").read_text(encoding="utf-8")
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    clip, found, methods = load_backbone("facs-tiny"), {}, {}
+    ways = list(dict.fromkeys([RAW, VIDEO, PERSON, LIVELY, HALF_ALL, *SHARES, *PLAIN, ANCHORED]))
+    for task in TASKS:
+        train, val = kept(ROOT / "build" / "assets" / f"{task}-{clip.hash}.pt", lambda task=task: source_videos(clip, task, jobs=-1))
+        strangers = [x for seed in SEEDS for x in kept_target_videos(clip, task, seed, folder=ROOT / "build" / "cache", jobs=-1, progress=False)]
+        world = World(task, train, val, strangers)
+        methods[task] = remember(f"{task}-methods", lambda world=world: run_methods(world))
+        found[task] = {w: [remember(f"{task}-{w.name}-{seed}", lambda w=w, seed=seed, world=world: judge(world, w, seed)) for seed in HEADS] for w in ways}
+    text = PAGE.format(n_people=10 * len(SEEDS), n=200 * len(SEEDS), n_heads=len(HEADS), **tables(found, methods))
+    (ROOT / "docs" / "search.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
