@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := settings.ini setup.py pyproject.toml
 
-.PHONY: help demo test lab bench assets results outputs readme clean
+.PHONY: help demo test lab bench assets results search outputs readme clean
 
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench    measure speed and memory, write docs/benchmarks.md (about 10 minutes)"
 	@echo "make assets   train the bundled model and its heads from scratch (about an hour)"
 	@echo "make results  measure the embedded benchmark, write docs/results.md (about half an hour)"
+	@echo "make search   compare the ideas behind the method on validation strangers, write docs/search.md (about an hour)"
 	@echo "make outputs  run all notebooks, save their outputs, write README.md"
 	@echo "make clean    remove the environment and everything that was built"
 
@@ -59,6 +60,10 @@ assets: $(VENV)/.installed-dev
 results: $(VENV)/.installed-dev
 	@echo "== measuring the embedded benchmark (about half an hour)"
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/results.py
+
+search: $(VENV)/.installed-dev
+	@echo "== comparing the ideas behind the method (about an hour, most of it drawing; an interrupted run goes on where it stopped)"
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/search.py
 
 outputs: $(VENV)/.installed-dev
 	@$(BIN)/nbdev-export && $(BIN)/nbdev-test --save && $(BIN)/nbdev-clean

@@ -185,7 +185,8 @@ def _results(method: ClipAUTT, videos: Sequence[VideoFeatures], batch: _Batch, b
         entropies = before[3][i, batch.real[i]].cpu()
         return Adapted(logits=after[0][i].cpu(), logits_before=before[0][i].cpu(), au=after[1][i].cpu(), au_before=before[1][i].cpu(),
                        window=window_at(v.times, int((steps[0].start if steps else before[2])[i]), method.window), entropy=entropies,
-                       loss=tuple(float(s.loss[i]) for s in steps), seconds=seconds / len(videos), passes=passes, classes=method.model.classes, bank=method.model.bank,
+                       loss=tuple(float(s.loss[i]) for s in steps), seconds=seconds / len(videos), passes=passes,
+                       classes=method.model.classes, bank=method.model.bank,
                        **_noted(method, v))
     return [one(i, v) for i, v in enumerate(videos)]
 

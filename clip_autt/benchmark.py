@@ -9,6 +9,7 @@ import math, warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ def run_unit(
     seed: int,  # number of the first person
     methods: Sequence[str],
     with_oracle: bool = False,
-    stream: Stream = Stream(),
+    stream: Stream | None = None,  # the protocol; `Stream()` if None
     model: str | None = None,  # folder of a trained head; the bundled one if None
     n_subjects: int = N_TARGETS,
     shift: Shift = TARGET,  # population of the people
@@ -92,7 +93,7 @@ def benchmark(
     "Methods on the strangers of some tasks and seeds."
     seeds, n = sorted({*seeds}), kwargs.get('n_subjects', N_TARGETS)
     check(len(tasks) > 0 and len(seeds) > 0, 'give at least one task and one seed')
-    overlap = [(a, b) for a, b in zip(seeds, seeds[1:]) if b - a < n]
+    overlap = [(a, b) for a, b in pairwise(seeds) if b - a < n]
     check(not overlap, f'seeds {overlap[:1]} share people: each seed stands for {n} people from its number on. Choose seeds at least {n} apart.')
     for task in tasks: make_methods(methods, load_head(task, kwargs.get('model')))  # what is wrong with a name is said before anything is drawn
     units, done = [(t, s) for s in seeds for t in tasks], {}
@@ -145,7 +146,8 @@ def benchmark_json(
     means = over_tasks(results) if 'clip-au' in next(iter(results.values())).methods and complete else pd.DataFrame()
     mean = {name: {k: float(x) if math.isfinite(x) else None for k, x in row.items()} for name, row in means.to_dict('index').items()}
     versions = {name: version(name) for name in ('clip_autt', 'torch', 'open_clip_torch', 'numpy')}
-    return dict(backbone=first['backbone'], task='all', seed=first['seed'], seeds=first.get('seeds', [first['seed']]), tasks=one, mean=mean, complete=complete, versions=versions)
+    facts = dict(backbone=first['backbone'], task='all', seed=first['seed'], seeds=first.get('seeds', [first['seed']]))
+    return dict(**facts, tasks=one, mean=mean, complete=complete, versions=versions)
 
 # %% ../nbs/63_benchmark.ipynb #ab5c68e0
 def benchmark_text(
@@ -163,7 +165,8 @@ def _task_text(task: str, results: Results) -> str:
     seeds = ', '.join(map(str, p.get('seeds', [p['seed']])))
     head = f'{task}: {p["n_videos"]} videos of {p["n_subjects"]} subjects (rendered faces), seed {seeds}, backbone {p["backbone"]}'
     rules = f'order: {p["order"]}; forgets: {p["reset"]}; scored: {p["counted"]}'
-    return '\n'.join([head, rules, f'{"method":28} WAR ± sd       UAR    F1     ms/video  WAR - clip-au [95 %]', *rows, *(f'note: {w}' for w in results.warnings)])
+    title, notes = f'{"method":28} WAR ± sd       UAR    F1     ms/video  WAR - clip-au [95 %]', [f'note: {w}' for w in results.warnings]
+    return '\n'.join([head, rules, title, *rows, *notes])
 
 # %% ../nbs/63_benchmark.ipynb #ab913f3c
 def _gain(r) -> str: return '' if math.isnan(r.difference) else f'    {r.difference:+.3f} [{r.low:+.3f}, {r.high:+.3f}]'

@@ -123,11 +123,11 @@ def evaluate(
     seed: int | Sequence[int] = 0,  # of the methods given by name; several seeds are several runs
     progress: bool = True,  # show a bar
     with_oracle: bool = False,  # add the row 'oracle', which sees labels
-    stream: Stream = Stream(),  # order, reset scope, and which prediction counts
+    stream: Stream | None = None,  # order, reset scope, and which prediction counts; `Stream()` if None
     memory: bool = False,  # measure the peak memory of each method on one video
 ) -> Results:
     "Run methods over the videos, without labels, and score them. Videos that a method refuses are recorded."
-    videos, seeds = list(videos), [seed] if isinstance(seed, int) else list(seed)
+    videos, stream, seeds = list(videos), stream or Stream(), [seed] if isinstance(seed, int) else list(seed)
     check(len(seeds) > 0, 'no seeds to run. Give one, or several.')
     runs = {s: make_methods(methods, model, s) for s in seeds}
     model = model or next((m.model for m in runs[seeds[0]].values() if hasattr(m, 'model')), None)
@@ -170,7 +170,8 @@ def _rows(method: TestTimeMethod, block: list[LabeledVideo], classes: Sequence[s
     visible, began = block if isinstance(method, _Oracle) else [x.video for x in block], time.perf_counter()
     outcomes = _outcomes(method, visible)
     seconds = (time.perf_counter() - began) / len(block)
-    return [_row(x, outcome, classes, seconds, 'after' if isinstance(method, _Oracle) else predict, **facts) for x, outcome in zip(block, outcomes, strict=True)]
+    if isinstance(method, _Oracle): predict = 'after'
+    return [_row(x, outcome, classes, seconds, predict, **facts) for x, outcome in zip(block, outcomes, strict=True)]
 
 _ORDER = {'subject': 'subject by subject in the order given, all videos of a subject in one call', 'shuffled': 'shuffled over all subjects',
           'correlated': 'subject by subject, class after class', 'imbalanced': 'subject by subject, {:.0%} of the videos of one class'}

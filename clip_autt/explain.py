@@ -22,13 +22,14 @@ from .au import AUBank
 from .autables import AUTable
 from .clip import Clip
 from .errors import InputError, NoFaceError, check, describe, did_you_mean
-from .features import VideoFeatures
 from .model import ClipAU
+from .personal import PersonalBaseline, SurestWindow
 from .results import Adapted, Prediction, Window, bar_table
+from .stream import TestTimeMethod
 
 # %% auto #0
-__all__ = ['attribute', 'baseline_scores', 'Explanation', 'table', 'top', 'explain', 'explain_change', 'explanation_record',
-           'plot_explanation', 'Agreement', 'agreement', 'true_aus', 'agreement_before_after', 'frozen_scores',
+__all__ = ['attribute', 'explaining_head', 'baseline_scores', 'Explanation', 'table', 'top', 'explain', 'explain_change',
+           'explanation_record', 'plot_explanation', 'Agreement', 'agreement', 'true_aus', 'agreement_before_after',
            'plot_agreement']
 
 # %% ../nbs/61_explain.ipynb #84d13c79
@@ -57,6 +58,19 @@ def _weights(model: ClipAU) -> tuple[Tensor, Tensor, Tensor]:
     check(ok, f'the classifier must be Linear, ReLU, Linear, got {", ".join(type(x).__name__ for x in layers)}. Only for this form is the attribution exact.')
     return tuple(x.detach().cpu().double() for x in (layers[0].weight, layers[0].bias, layers[2].weight))
 
+# %% ../nbs/61_explain.ipynb #5afd5547
+def explaining_head(
+    maker: ClipAU | TestTimeMethod,  # what made the result: a model, or a method
+) -> ClipAU:
+    "The head whose scores stand in the results: the personal one for a method with a personal baseline."
+    if isinstance(maker, ClipAU): return maker
+    return maker.model.personal.head if isinstance(maker, PersonalBaseline) else maker.model
+
+def _rest_names(maker: ClipAU | TestTimeMethod) -> tuple[str, str]:
+    "What changes the logits before the scores move, and after."
+    if not isinstance(maker, PersonalBaseline): return 'not from AUs', 'not from AUs'
+    return 'the personal head', "the person's threshold" if maker.shift and isinstance(maker.inner, SurestWindow) else 'not from AUs'
+
 # %% ../nbs/61_explain.ipynb #fe261d8b
 @torch.no_grad()
 def baseline_scores(
@@ -73,7 +87,7 @@ def baseline_scores(
 class Explanation:
     "What each action unit added to the margin of class `target` over class `versus`. `contributions` and `rest` sum to `stop - start`."
     contributions: np.ndarray  # float64 [N] logits
-    rest: float  # logits that do not come from the scores: a cache, or a changed classifier
+    rest: dict[str, float]  # logits that do not come from the scores, by name, such as the person's threshold
     start: float  # margin at the baseline
     stop: float  # margin of the result
     au: np.ndarray  # [N] scores
@@ -84,28 +98,32 @@ class Explanation:
     bank: AUBank = field(repr=False)
 
     @property
-    def has_rest(self) -> bool:
-        "Whether `rest` is more than rounding in single precision."
-        return abs(self.rest) > 1e-4 * max(1., abs(self.start), abs(self.stop))
+    def parts(self) -> dict[str, float]:
+        "The entries of `rest` that are more than rounding in single precision."
+        return {name: x for name, x in self.rest.items() if abs(x) > _ROUNDING * max(1., abs(self.start), abs(self.stop))}
 
     def __repr__(self) -> str: return f'Explanation({_sentence(self)})'
 
     def _repr_html_(self) -> str:
-        largest = max(float(np.abs(self.contributions).max()), abs(self.rest), 1e-12)
-        rows = [(f'{au} {row["name"]}'.strip(), row['contribution']) for au, row in self.table.iterrows() if au == 'not from AUs' or au in self.top(8).index]
+        rows = [*_named(self.top(8)), *self.parts.items()]
+        largest = max(1e-12, *(abs(x) for _, x in rows))
         return bar_table([(name, f'{x:+.3f}', abs(x) / largest) for name, x in rows], _sentence(self))
 
+_ROUNDING = 1e-4  # of logits in single precision
+
 def _sentence(e: Explanation) -> str: return f'{e.target} over {e.versus}: margin {e.start:+.2f} at {e.since}, {e.stop:+.2f} here'
+
+def _named(rows: pd.DataFrame) -> list[tuple[str, float]]: return [(f'{au} {row["name"]}'.strip(), row['contribution']) for au, row in rows.iterrows()]
 
 # %% ../nbs/61_explain.ipynb #ed72c421
 def table(
     explanation: Explanation,
 ) -> pd.DataFrame:
-    "One row an AU, the largest contribution first, either sign; then the rest where there is one."
+    "One row an AU, the largest contribution first, either sign; then what is not from AUs."
     e = explanation
     rows = pd.DataFrame(dict(name=[au.name for au in e.bank], baseline=e.baseline, score=e.au, contribution=e.contributions),
                         pd.Index(e.bank.ids, name='au')).sort_values('contribution', key=np.abs, ascending=False, kind='stable')
-    if e.has_rest: rows.loc['not from AUs'] = ['', np.nan, np.nan, e.rest]
+    for name, x in e.parts.items(): rows.loc[name] = ['', np.nan, np.nan, x]
     return rows
 
 def top(
@@ -114,46 +132,58 @@ def top(
 ) -> pd.DataFrame:
     "The n AUs that moved the margin most."
     check(n >= 1, f'n must be 1 AU or more, got {n}')
-    return explanation.table.drop(index='not from AUs', errors='ignore').head(n)
+    return explanation.table.head(min(n, len(explanation.bank)))
 
 Explanation.table, Explanation.top = property(table), top
 
-# %% ../nbs/61_explain.ipynb #4d4897f9
+# %% ../nbs/61_explain.ipynb #750c3c04
 def explain(
-    model: ClipAU,
-    result: Prediction,  # of this model, before or after adaptation
+    maker: ClipAU | TestTimeMethod,  # what made the result: a model, or a method
+    result: Prediction,
     baseline: Tensor | None = None,  # [N] scores; None: see `baseline_scores`
     target: str | None = None,  # class; None: the predicted one
     versus: str | None = None,  # class; None: the one that came second
 ) -> Explanation:
     "Why the result says what it says. A result without a face in most frames is a `NoFaceError`."
-    scores, since = baseline_scores(model) if baseline is None else (torch.as_tensor(baseline), 'the given scores')
-    return _explanation(model, result, scores, None, since, target, versus)
+    scores, since = baseline_scores(explaining_head(maker)) if baseline is None else (torch.as_tensor(baseline), 'the given scores')
+    return _explanation(maker, result, scores, None, since, target, versus)
 
 def explain_change(
-    model: ClipAU,
+    maker: ClipAU | TestTimeMethod,  # what made the result: a method, or the model whose scores it moved
     adapted: Adapted,
     target: str | None = None,  # class; None: the predicted one
     versus: str | None = None,  # class; None: the one that came second
 ) -> Explanation:
     "Which action units moved the decision from before adaptation to after it."
     check(isinstance(adapted, Adapted), f'a change needs a result of adapt, which knows the scores before; got a {type(adapted).__name__}. Use explain.')
-    return _explanation(model, adapted, adapted.au_before, adapted.logits_before, 'the scores before adaptation', target, versus)
+    return _explanation(maker, adapted, adapted.au_before, adapted.logits_before, 'the scores before adaptation', target, versus)
 
-# %% ../nbs/61_explain.ipynb #5c41b296
-def _explanation(model: ClipAU, r: Prediction, baseline: Tensor, start: Tensor | None, since: str, target: str | None, versus: str | None) -> Explanation:
-    check(r.seen, f'there is no prediction to explain: a face in {r.n_faces} of {r.n_frames} frames', NoFaceError)
-    check(tuple(r.classes) == tuple(model.classes) and len(r.bank) == len(model.bank), 'the result comes from another model: '
-          f'{len(r.bank)} AUs and classes {", ".join(r.classes)}, here {len(model.bank)} and {", ".join(model.classes)}. Give the model that made it.')
+# %% ../nbs/61_explain.ipynb #e9199750
+def _explanation(maker, r: Prediction, baseline: Tensor, start: Tensor | None, since: str, target: str | None, versus: str | None) -> Explanation:
+    head = explaining_head(maker)
+    _check_result(head, r)
     a, b = _two_classes(r, target, versus)
-    shares = attribute(model, r.au, baseline)
-    if start is None:
-        with torch.no_grad(): start = model.classifier(baseline.to(model.au_text)).cpu()
+    shares = attribute(head, r.au, baseline)
     margin = lambda logits: float(logits.double()[a] - logits.double()[b])
-    one = (shares[a] - shares[b]).numpy()
-    rest = margin(r.logits) - margin(start) - float(one.sum())
-    return Explanation(one, rest, margin(start), margin(r.logits), r.au.double().numpy(), baseline.double().cpu().numpy(),
-                       r.classes[a], r.classes[b], since, r.bank)
+    first, last = (margin(_classify(head, x)) for x in (baseline, r.au))
+    begin, end = first if start is None else margin(start), margin(r.logits)
+    rest = dict.fromkeys(_rest_names(maker), 0.)
+    for name, x in zip(_rest_names(maker), (first - begin, end - last)): rest[name] += x
+    e = Explanation((shares[a] - shares[b]).numpy(), rest, begin, end, r.au.double().numpy(), baseline.double().cpu().numpy(),
+                    r.classes[a], r.classes[b], since, r.bank)
+    check(maker is not head or not e.parts, 'the scores of this result do not give its logits, so not this model alone made it. Give the method: explain(method, result).')
+    return e
+
+def _classify(head: ClipAU, au: Tensor) -> Tensor:
+    "Logits of scores, in double precision."
+    w3, b3, w4 = _weights(head)
+    return (au.detach().cpu().double() @ w3.T + b3).relu() @ w4.T + head.classifier[2].bias.detach().cpu().double()
+
+# %% ../nbs/61_explain.ipynb #8a1bef5c
+def _check_result(head: ClipAU, r: Prediction) -> None:
+    check(r.seen, f'there is no prediction to explain: a face in {r.n_faces} of {r.n_frames} frames', NoFaceError)
+    check(tuple(r.classes) == tuple(head.classes) and len(r.bank) == len(head.bank), 'the result comes from another model: '
+          f'{len(r.bank)} AUs and classes {", ".join(r.classes)}, here {len(head.bank)} and {", ".join(head.classes)}. Give the model that made it.')
 
 # %% ../nbs/61_explain.ipynb #47084ce8
 def _two_classes(r: Prediction, target: str | None, versus: str | None) -> tuple[int, int]:
@@ -170,7 +200,7 @@ def _two_classes(r: Prediction, target: str | None, versus: str | None) -> tuple
 def explanation_record(
     explanation: Explanation,
 ) -> dict:  # ready for JSON
-    "An explanation as plain data: target, versus, since, margins, not_from_aus, and for each AU its baseline, score and contribution."
+    "An explanation as plain data: target, versus, since, margins, not_from_aus by name, and for each AU its baseline, score and contribution."
     e = explanation
     aus = [dict(au=au.id, name=au.name, baseline=float(b), score=float(s), contribution=float(c))
            for au, b, s, c in zip(e.bank, e.baseline, e.au, e.contributions)]
@@ -184,10 +214,9 @@ def plot_explanation(
 ) -> Axes:
     "Contributions to the margin as bars, largest first; the last bars hold the other AUs and what is not from AUs."
     e, ax = explanation, _axes(ax, 6, .3 * top + 1.3)
-    bars = [(f'{au} {row["name"]}', row['contribution']) for au, row in e.top(top).iterrows()]
+    bars = _named(e.top(top))
     if len(e.bank) > len(bars): bars.append((f'{len(e.bank) - len(bars)} other AUs', float(e.contributions.sum() - sum(x for _, x in bars))))
-    if e.has_rest: bars.append(('not from AUs', e.rest))
-    names, x = zip(*bars)
+    names, x = zip(*bars, *e.parts.items())
     colors = sns.color_palette('colorblind').as_hex()
     ax.barh(range(len(x)), x, .7, color=[colors[0] if v >= 0 else colors[1] for v in x])
     for k, v in enumerate(x): ax.annotate(f'{v:+.3f}', (1.02, k), xycoords=('axes fraction', 'data'), va='center')
@@ -256,16 +285,6 @@ def agreement_before_after(
     check(pool in ('video', 'window'), f"pool must be 'video' or 'window', got {pool!r}")
     truth = np.stack([true_aus(x, r.bank, r.window if pool == 'window' else None) for r, x in zip(results, sources)])
     return tuple(agreement(np.stack([getattr(r, name).numpy() for r in results]), truth) for name in ('au_before', 'au'))
-
-# %% ../nbs/61_explain.ipynb #062bd79b
-@torch.no_grad()
-def frozen_scores(
-    model: ClipAU,
-    video: VideoFeatures,
-) -> Tensor:  # [N] mean cosine
-    "What the backbone says about the action units without the trained head: the mean over frames of the cosine with each sentence."
-    frames = F.normalize(video.frames.to(model.au_text), dim=-1).mean(0)
-    return (F.normalize(model.au_text, dim=-1) @ frames).cpu()
 
 # %% ../nbs/61_explain.ipynb #4d1c523f
 _MARKS = 'osDv^P'

@@ -204,7 +204,8 @@ def from_pretrained(
 
 def _read_personal(folder: Path, backbone: Backbone) -> Personal:
     state = read_weights(folder/'people.safetensors')
-    check({'center', 'spread', 'means', 'n, noise, shift'} <= {*state}, f'{folder}/people.safetensors: not a personal baseline. Save the head again.', CheckpointError)
+    complete = {'center', 'spread', 'means', 'n, noise, shift'} <= {*state}
+    check(complete, f'{folder}/people.safetensors: not a personal baseline. Save the head again.', CheckpointError)
     n, noise, shift = state['n, noise, shift'].tolist()
     center, spread, means = (state[k].to(backbone.device) for k in ('center', 'spread', 'means'))
     return Personal(from_pretrained(folder, backbone), Baseline(center, spread, int(n)), LogitPrior(means, noise, shift))

@@ -106,7 +106,7 @@ class Adapted(Prediction):
     entropy: Tensor = field(repr=False)  # [M] nats, of every window, before the first step
     loss: tuple[float, ...]  # before each step
     seconds: float = field(repr=False)
-    passes: Passes = Passes()
+    passes: Passes = field(default_factory=Passes)
     gates: dict[str, float] = field(default_factory=dict)  # for each of the method's gates, 1 if this video passed; or the share of its windows that did
 
     @property

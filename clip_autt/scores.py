@@ -126,8 +126,11 @@ def cost(
 ) -> pd.DataFrame:  # index method; trained values, passes per video, ms per video, peak MB
     "The price of each method: values learned at test time, mean passes per video, time, and peak memory where it was measured."
     facts = results.protocol['methods']
-    rows = {name: dict(n_trained=facts.get(name, {}).get('n_trained', 0), **results.of(name)[_PASSES].mean(), ms_per_video=1000 * results.of(name).seconds.mean(),
-                       peak_mb=facts.get(name, {}).get('peak_mb', math.nan)) for name in results.methods}
+    def price(name: str) -> dict:
+        own, fact = results.of(name), facts.get(name, {})
+        measured = dict(ms_per_video=1000 * own.seconds.mean(), peak_mb=fact.get('peak_mb', math.nan))
+        return dict(n_trained=fact.get('n_trained', 0), **own[_PASSES].mean(), **measured)
+    rows = {name: price(name) for name in results.methods}
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('method')
 
 # %% ../nbs/62_scores.ipynb #dfb66aca
@@ -168,7 +171,8 @@ def _gain(r) -> str: return '' if math.isnan(r.difference) else f'{r.difference:
 
 # %% ../nbs/62_scores.ipynb #bd7b5205
 def _protocol_line(p: dict) -> str:
-    return f'{p["n_videos"]} videos of {p["n_subjects"]} subjects, {p["order"]}. Scores: {p["average"]}. Backbone {p["backbone"]}, seed {", ".join(map(str, p.get("seeds", [p["seed"]])))}.'
+    seeds = ', '.join(map(str, p.get('seeds', [p['seed']])))
+    return f'{p["n_videos"]} videos of {p["n_subjects"]} subjects, {p["order"]}. Scores: {p["average"]}. Backbone {p["backbone"]}, seed {seeds}.'
 
 # %% ../nbs/62_scores.ipynb #37f9915e
 def _html(results: Results) -> str:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import copy, time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import check
@@ -123,7 +123,7 @@ class Answer(NamedTuple):
     entropy: Tensor | None = None  # [M] nats of each window, where the method looked at them
     loss: tuple[float, ...] = ()
     passes: Passes = Passes()
-    gates: dict[str, float] = {}  # 1 where a gate let this video pass, or the share of windows that passed
+    gates: Mapping[str, float] = MappingProxyType({})  # 1 where a gate let this video pass, or the share of windows that passed
 
 # %% ../nbs/50_stream.ipynb #818c6402
 class OnlineMethod:
@@ -217,7 +217,7 @@ def _adapted(method: OnlineMethod, v: VideoFeatures, seen: Seen, a: Answer, seco
     h = entropy(a.logits_before)[None] if a.entropy is None else a.entropy
     logits, before, au, au_before, h = (x.detach().cpu() for x in (a.logits, a.logits_before, a.au, a.au_before, h))
     return Adapted(logits=logits, logits_before=before, au=au, au_before=au_before, entropy=h, loss=a.loss, window=window, seconds=seconds,
-                   passes=a.passes, gates=a.gates, classes=method.model.classes, bank=method.model.bank, **v.faces())
+                   passes=a.passes, gates=dict(a.gates), classes=method.model.classes, bank=method.model.bank, **v.faces())
 
 # %% ../nbs/50_stream.ipynb #cd0b0f8f
 @torch.no_grad()

@@ -315,7 +315,8 @@ def fit(
     weight, begin = _class_weights(class_weights, y, model.classes), _weights(model)
     check(anchor >= 0, f'anchor must be 0 or more, got {anchor}')
     frozen = frozen_scores(model, train) if anchor else None
-    settings = dict({'anchor': float(anchor)} if anchor else {}, lr=lr, weight_decay=weight_decay, batch_size=batch_size, window=window, patience=patience, seed=seed)
+    settings = dict(lr=lr, weight_decay=weight_decay, batch_size=batch_size, window=window, patience=patience, seed=seed)
+    if anchor: settings['anchor'] = float(anchor)
     try:
         run = _start(model, lr, weight_decay, seed)
         save = _resume(run, checkpoint, epochs, lambda: _description(model, train, val, weight, **settings))

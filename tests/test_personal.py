@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from clip_autt import ClipAU, ClipAUTT, LabeledVideo, VideoFeatures
+from clip_autt import ClipAU, ClipAUTT, LabeledVideo, VideoFeatures, stream
 from clip_autt.baseline import Baseline, relative, rest, usual
 from clip_autt.errors import CheckpointError, InputError
 from clip_autt.methods.tpt import TPT
 from clip_autt.personal import PersonalBaseline, SurestWindow, as_they_come, personal_autt, prepare_personal, training_views
 from clip_autt.shift import LogitPrior, centred, logit_prior, person_shift
-from clip_autt.stream import SourceOnly, TestTimeMethod
+from clip_autt.stream import SourceOnly
 from clip_autt.train import fit
 
 CLASSES = ("neutral", "pain")
@@ -233,7 +233,7 @@ def test_a_faceless_video_teaches_nothing(model, videos):
 def test_the_inner_method_sees_relative_videos_and_its_own_scope(model, videos):
     rival = PersonalBaseline(model, lambda head: TPT(head))
     results = rival.adapt(videos[:3])
-    assert isinstance(rival, TestTimeMethod) and rival.inner.model is model.personal.head
+    assert isinstance(rival, stream.TestTimeMethod) and rival.inner.model is model.personal.head
     base = PersonalBaseline(model, SourceOnly).adapt(videos[:3])
     assert torch.allclose(logits(results), logits(base), atol=1.0) and not torch.equal(logits(results), logits(base))
 

@@ -32,7 +32,8 @@ FLOORS = [
 SAME_FLOOR = {
     ("files", "errors"), ("anatomy", "au"), ("shading", "anatomy"), ("drawing", "anatomy"), ("drawing", "shading"), ("people", "anatomy"),
     ("people", "drawing"), ("synth", "anatomy"), ("synth", "clip"), ("synth", "people"), ("portrait", "clip"), ("video", "clip"),
-    ("backbone", "texttower"), ("source", "features"), ("source", "temporal"), ("stream", "model"), ("adaptable", "model"), ("meaning", "model"), ("oracle", "train"), ("personal", "train"),
+    ("backbone", "texttower"), ("source", "features"), ("source", "temporal"), ("stream", "model"), ("adaptable", "model"), ("meaning", "model"),
+    ("oracle", "train"), ("personal", "train"),
     ("cli", "report"), ("cli", "benchmark"),
 }  # fmt: skip
 

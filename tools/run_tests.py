@@ -17,7 +17,8 @@ def run(title: str, *command: str) -> str:
     print(f"== {title}", flush=True)
     # IPython writes a history file; a scratch home keeps it out of the user's
     # threads that wait asleep: where other programs run, threads that spin while they wait are twenty times slower
-    env = {"OMP_WAIT_POLICY": "PASSIVE", "CLIP_AUTT_CACHE": CACHE, **os.environ, "IPYTHONDIR": tempfile.mkdtemp(), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    defaults = {"OMP_WAIT_POLICY": "PASSIVE", "CLIP_AUTT_CACHE": CACHE}
+    env = {**defaults, **os.environ, "IPYTHONDIR": tempfile.mkdtemp(), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as p:
         lines = []
         for line in p.stdout:
