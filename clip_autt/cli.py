@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clip_autt.model import ClipAU
     from clip_autt.results import Adapted
     from clip_autt.scores import Results
+    from clip_autt.stream import TestTimeMethod
 
 # %% auto #0
 __all__ = ['Paths', 'Model', 'BackboneName', 'Pretrained', 'Head', 'Classes', 'Fps', 'Crop', 'Device', 'Json', 'Quiet', 'app',
@@ -102,7 +103,7 @@ def predict(
 @app.command()
 def personalize(
     paths: Paths, model: Model = None, backbone: BackboneName = 'ViT-B-32', pretrained: Pretrained = None, head: Head = None, classes: Classes = None,
-    variant: Annotated[Optional[str], typer.Option(help="'personal' (baseline and threshold of the person; the default where the model has them), 'paper', 'released'.")] = None,
+    variant: Annotated[Optional[str], typer.Option(help="'personal' (baseline and threshold; the default where the model has them), 'paper', 'released'.")] = None,
     window: Annotated[int, typer.Option(help='Frames in a window.')] = 16,
     steps: Annotated[Optional[int], typer.Option(help="Gradient steps per video, for 'paper' and 'released'; 1 if not given.")] = None,
     lr: Annotated[Optional[float], typer.Option(help="Learning rate, for 'paper' and 'released'; 0.001 if not given.")] = None,
@@ -110,6 +111,7 @@ def personalize(
     ctx_position: Annotated[Optional[str], typer.Option(help="Learnable context in 'front' of the words, or at the 'end' (faster), for 'paper'.")] = None,
     profile: Annotated[Optional[str], typer.Option(help='Start from this saved profile.')] = None,
     save_profile: Annotated[Optional[str], typer.Option(help='Save what was learned as a profile (.safetensors).')] = None,
+    explain: Annotated[bool, typer.Option('--explain', help='Say which action units made the decision, and which moved it; sums to the logits.')] = False,
     fps: Fps = 12.5, crop: Crop = 'auto', device: Device = 'cpu', json_path: Json = None, quiet: Quiet = False,
 ) -> None:
     "Adapt to the person in the videos, and predict before and after. All videos of a call are of one person, in the order in which they were made."
@@ -120,11 +122,18 @@ def personalize(
         method = _personal_method(clip_au, variant, window, reset, dict(steps=steps, lr=lr, ctx_position=ctx_position))
         if profile: method.load_profile(profile)
     except ClipAUTTError as e: _fail(e)
-    records = run(paths, lambda path: method.adapt(encode(clip_au.backbone, path, fps=fps, crop=crop)), json_path, quiet, caveats(clip_au))
+    records = run(paths, lambda path: method.adapt(encode(clip_au.backbone, path, fps=fps, crop=crop)), json_path, quiet, caveats(clip_au),
+                  _explainer(method) if explain else None)
     try:
         if save_profile and any(r['label'] for r in records): method.save_profile(save_profile)
     except ClipAUTTError as e: _fail(e)
     _finish(records)
+
+def _explainer(method: TestTimeMethod) -> Callable[[Adapted], dict]:
+    "Why a result says what it says, and what changed, as plain data."
+    from clip_autt.explain import explain, explain_change, explanation_record
+
+    return lambda result: {name: explanation_record(f(method, result)) for name, f in (('why', explain), ('change', explain_change))}
 
 def _personal_method(model: ClipAU, variant: str | None, window: int, reset: str | None, tuning: dict):
     "The method that the options describe. Options that the variant does not know are refused, not ignored."
@@ -264,7 +273,7 @@ def evaluate_task(
     baseline: Annotated[bool, typer.Option('--baseline', help='Evaluate each method once more with the personal baseline.')] = False,
     order: Annotated[str, typer.Option(help='Order of the videos: subject, shuffled, correlated, imbalanced.')] = 'subject',
     share: Annotated[float, typer.Option(help="Of each person's more frequent class, for --order imbalanced.")] = .8,
-    reset: Annotated[Optional[str], typer.Option(help="Make all methods forget at each 'video', 'subject' or 'never'; as each was published if not given.")] = None,
+    reset: Annotated[Optional[str], typer.Option(help="All methods forget at each 'video', 'subject' or 'never'; as published if not given.")] = None,
     counted: Annotated[str, typer.Option('--predict', help="Score the prediction 'after' or 'before' the update.")] = 'after',
     model: Annotated[Optional[str], typer.Option(help='A trained head for the task; the bundled one if not given.')] = None,
     oracle: Oracle = False, jobs: Jobs = -1, json_path: Json = None,

@@ -84,8 +84,8 @@ def _film(example: Adapted, clip: Clip) -> str:
     _draw_film(fig, example, clip, _WIDTH - .7, 7, 1.4)
     alt = (f'Film strip of {clip.duration_s:.2f} s with the window from {w.start_s:.2f} to {w.stop_s:.2f} s framed, '
            f'and the entropy of {len(h)} windows, from {float(h.min()):.2f} to {float(h.max()):.2f} nats')
-    return _picture(fig, alt, 'The film, and below it how undecided the model is about each window. The method looks for the window with the lowest '
-                              'entropy and tunes its prompts there.')
+    return _picture(fig, alt, 'The film, and below it how undecided the model is about each window. Framed is the window with the lowest entropy, '
+                              'where it is surest.')
 
 # %% ../nbs/72_report.ipynb #9dbe0d61
 def _aus(example: Adapted, clip: Clip, bank: AUBank) -> Iterable[str]:
@@ -94,7 +94,7 @@ def _aus(example: Adapted, clip: Clip, bank: AUBank) -> Iterable[str]:
     plot_au_change(example, bank, 8, fig.subplots())
     most = bank[int(change.argmax())]
     yield _picture(fig, f'Bars of the scores of 8 action units before and after; {most.name} changed most, by {float(change.max()):.3f}',
-                   'The action units whose scores changed most, before and after adaptation.')
+                   'The action units whose scores changed most, before and after personalization. A score is what the model reads; it measures no muscle.')
     true = getattr(clip, 'aus', None)
     if true is None: return
     own = bank if len(bank) == true.shape[1] else AUBank.default()
@@ -202,13 +202,16 @@ td, tbody th { white-space: nowrap } code { background: var(--soft); padding: 0 
 _MEDICAL = ('This is no medical assessment. The output is the guess of a statistical model about pictures. '
             'It must not be used to judge the health, the pain or the state of mind of a person.')
 
-_READ_NEXT = {'nbs/51_autt.ipynb': 'the method, step by step', 'nbs/60_evaluate.ipynb': 'how methods are compared, and why labels are kept out',
+_READ_NEXT = {'nbs/53_personal.ipynb': "this library's method: baseline and threshold of a person", 'nbs/51_autt.ipynb': 'CLIP-AUTT, step by step',
+              'nbs/61_explain.ipynb': 'why a result says what it says, and whether its action units can be believed',
+               'nbs/60_evaluate.ipynb': 'how methods are compared, and why labels are kept out',
               'nbs/70_viz.ipynb': 'the pictures, one by one', 'nbs/00_au.ipynb': 'what action units are'}
 
 def _about(task: str, faces: str) -> str:
     rendered = ' A program drew them; nobody was filmed. So no number here tells how well the method works on people.' if 'rendered' in faces else ''
-    what = (f'The task: {task}. A model that was trained on other people meets new ones. Without any label it adapts to each of their videos, '
-            'by tuning the words it uses for action units, the movements of single facial muscles. Does that help?')
+    what = (f'The task: {task}. A model that was trained on other people meets new ones. Without any label it adapts to each of them, from nothing but '
+            "their videos. This library's own method sees each face against its own rest, and finds the person's own threshold. CLIP-AUTT tunes the words for "
+            'action units, the movements of single facial muscles. Does that help?')
     return _paragraphs([what]) + f'<div class="note">{_paragraphs([f"Everything below is about {faces}.{rendered}", _MEDICAL])}</div>'
 
 def _section(title: str, *parts: str) -> str: return f'<section><h2>{escape(title)}</h2>{"".join(parts)}</section>'
@@ -272,7 +275,7 @@ def _overview(results: Results, example: Adapted, clip: Clip, bank: AUBank, face
     _draw_film(top, example, clip, 11, 12, 1.3)
     left, right = bottom.subplots(1, 2, width_ratios=(1, 1))
     top.suptitle(f'1. Where is the model surest? One video ({faces})', x=.01, ha='left', weight='bold')
-    plot_au_change(example, bank, 6, left).set_title('2. What did the tuning change?\n', loc='left', weight='bold')
+    plot_au_change(example, bank, 6, left).set_title('2. What did personalization change?\n', loc='left', weight='bold')
     if not war.empty: plot_methods(war, right)
     right.set_title(f'3. Did it help? {n} subjects\n', loc='left', weight='bold')
     return fig

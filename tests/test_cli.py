@@ -1,6 +1,8 @@
 """The command line as a program meets it: JSON, exit codes, errors in one line, a batch that goes on."""
 
 import json
+import math
+import re
 import subprocess
 import sys
 
@@ -107,6 +109,27 @@ def test_the_bundled_model_is_the_default_and_says_what_it_is(rendered):
         assert set(r) == KEYS and r["label"] in ("neutral", "pain") and len(r["aus"]) == 47
         assert any("rendered faces" in w for w in r["warnings"])
     assert "rendered faces" in call("predict", next(rendered.glob("*.mp4")), "--crop", "none").stdout
+
+
+@pytest.mark.parametrize("options, names", [([], {"the personal head", "the person's threshold"}), (["--variant", "paper"], {"not from AUs"}),
+                                            (["--variant", "released"], {"not from AUs"})])  # fmt: skip
+def test_explanations_are_in_the_record_if_asked_for_and_sum_up(rendered, tmp_path, options, names):
+    paths = [*sorted(rendered.glob("*.mp4"))[:2], tmp_path / "gone.mp4"]
+    out = call("personalize", *paths, *options, "--explain", "--json", tmp_path / "o.json", code=1).stdout
+    records = json.loads((tmp_path / "o.json").read_text())
+    assert all(set(r) == KEYS | {"explanation"} for r in records) and records[-1]["explanation"] is None
+    for r in records[:2]:
+        assert set(r["explanation"]) == {"why", "change"} and len(r["explanation"]["why"]["aus"]) == 47
+        for e in r["explanation"].values():
+            assert sum(a["contribution"] for a in e["aus"]) + sum(e["not_from_aus"].values()) == pytest.approx(e["margin"] - e["margin_start"], abs=1e-9)
+            assert set(e["not_from_aus"]) == names and e["target"] == r["label"] and e["margin"] > 0
+            assert math.log(r["probs"][e["target"]] / r["probs"][e["versus"]]) == pytest.approx(e["margin"], abs=1e-3)
+        before = r["explanation"]["change"]
+        assert math.log(r["probs_before"][before["target"]] / r["probs_before"][before["versus"]]) == pytest.approx(before["margin_start"], abs=1e-2)
+    printed = re.findall(r"margin (\S+) at .*, (\S+) here, by\n(.*)", out)
+    assert len(printed) == 4, "two for each video"
+    for start, stop, parts in printed:
+        assert parts.count(",") >= 5 and sum(map(float, re.findall(r"[+-]\d+\.\d+", parts))) == pytest.approx(float(stop) - float(start), abs=0.006)
 
 
 def test_a_rendered_clip_needs_no_crop_option(rendered):

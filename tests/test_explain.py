@@ -17,9 +17,13 @@ from clip_autt import AUBank, ClipAU, ClipAUTT
 from clip_autt.autables import AUTable
 from clip_autt.errors import InputError, NoFaceError
 from clip_autt.explain import (
-    agreement, agreement_before_after, attribute, baseline_scores, explain, explain_change, explanation_record, frozen_scores, plot_agreement,
+    agreement, agreement_before_after, attribute, baseline_scores, explain, explain_change, explaining_head, explanation_record, plot_agreement,
     plot_explanation, true_aus,
 )
+from clip_autt.features import LabeledVideo
+from clip_autt.meaning import frozen_scores
+from clip_autt.personal import PersonalBaseline, personal_autt
+from clip_autt.registry import make_methods
 from clip_autt.results import Window
 from clip_autt.synth import make_clip
 from conftest import make_features
@@ -46,6 +50,11 @@ def logits(model, s):
     "The classifier in double precision, written out."
     w3, b3, w4, b4 = (p.detach().double() for p in model.classifier.parameters())
     return (s.double() @ w3.T + b3).relu() @ w4.T + b4
+
+
+def total(e):
+    "What an explanation accounts for."
+    return float(e.contributions.sum()) + sum(e.rest.values())
 
 
 def slopes(model, s):
@@ -136,8 +145,8 @@ def test_explanation_of_a_prediction(model, video):
     assert e.stop == pytest.approx(float(result.logits[a] - result.logits[b])) and e.stop >= 0
     start = logits(model, torch.zeros(N))
     assert e.start == pytest.approx(float(start[a] - start[b]), abs=1e-6)
-    assert e.contributions.sum() + e.rest == pytest.approx(e.stop - e.start, abs=1e-12)
-    assert abs(e.rest) < 1e-5 and not e.has_rest
+    assert total(e) == pytest.approx(e.stop - e.start, abs=1e-12)
+    assert {*e.rest} == {"not from AUs"} and abs(e.rest["not from AUs"]) < 1e-5 and not e.parts
     other = explain(model, result, torch.zeros(N), target=e.versus)
     assert np.allclose(other.contributions, -e.contributions) and other.stop == -e.stop
 
@@ -170,24 +179,81 @@ def test_several_classes_are_explained_against_the_runner_up(seven, video):
 def test_change_of_a_real_adaptation_comes_from_the_scores_alone(model, video):
     r = ClipAUTT(model, lr=0.05, steps=3, untrained_ok=True).adapt(video)
     e = explain_change(model, r)
-    assert np.abs(e.contributions).max() > 1e-4 and abs(e.rest) < 1e-5 and not e.has_rest
+    assert np.abs(e.contributions).max() > 1e-4 and not e.parts
     a, b = (r.classes.index(c) for c in (e.target, e.versus))
     assert e.start == pytest.approx(float(r.logits_before[a] - r.logits_before[b]))
-    assert e.contributions.sum() + e.rest == pytest.approx(e.stop - e.start, abs=1e-12)
+    assert total(e) == pytest.approx(e.stop - e.start, abs=1e-12)
     assert np.allclose(e.baseline, r.au_before) and e.since == "the scores before adaptation"
 
 
 def test_what_a_cache_adds_is_an_entry_of_its_own(model, video):
-    r = ClipAUTT(model, untrained_ok=True).adapt(video)
+    method = ClipAUTT(model, untrained_ok=True)
+    r = method.adapt(video)
     cached = replace(r, logits=r.logits + torch.tensor([1.5, 0.0]))
-    e = explain_change(model, cached, "neutral")
-    assert e.has_rest and e.rest == pytest.approx(1.5, abs=1e-3)
+    e = explain_change(method, cached, "neutral")
+    assert {*e.parts} == {"not from AUs"} and e.rest["not from AUs"] == pytest.approx(1.5, abs=1e-3)
     assert np.allclose(e.contributions, explain_change(model, r, "neutral").contributions)
     assert e.table.index[-1] == "not from AUs" and e.table.contribution.sum() == pytest.approx(e.stop - e.start, abs=1e-9)
-    assert "not from AUs" not in e.top(47).index and len(e.top(47)) == 47 and "not from AUs" in e._repr_html_()
+    assert "not from AUs" not in e.top(48).index and len(e.top(48)) == 47 and "not from AUs" in e._repr_html_()
     ax = plot_explanation(e, 5)
     assert [t.get_text() for t in ax.get_yticklabels()][-2:] == ["42 other AUs", "not from AUs"]
     assert sum(p.get_width() for p in ax.patches) == pytest.approx(e.stop - e.start, abs=1e-9)
+    with pytest.raises(InputError, match="Give the method"):
+        explain_change(model, cached)
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return ClipAU.from_pretrained("facs-tiny")
+
+
+def make_faces(seed, **kwargs):
+    "Embeddings near the usual person's rest, so that the heads answer in their range."
+    x = make_features(seed, width=128, **kwargs)
+    return lambda base: replace(x, frames=base.center + 3 * base.spread * x.frames)
+
+
+def test_a_personal_result_is_explained_by_the_personal_head(bundled):
+    method, head = personal_autt(bundled), bundled.personal.head
+    assert explaining_head(method) is head is not bundled
+    assert explaining_head(bundled) is explaining_head(ClipAUTT(bundled)) is bundled and explaining_head(head) is head
+    for r in method.adapt([make_faces(k, subject="a")(bundled.personal.usual) for k in range(3)]):
+        e, a, b = explain(method, r), r.classes.index(r.label), r.logits.argmin()
+        assert total(e) == pytest.approx(e.stop - e.start, abs=1e-12) and e.since == "the mean source video"
+        assert np.allclose(e.baseline, baseline_scores(head)[0])
+        shift = logits(head, r.au) - r.logits
+        assert e.rest["the person's threshold"] == pytest.approx(float(shift[b] - shift[a]), abs=1e-5) and e.rest["the personal head"] == 0
+        assert {*e.parts} == {"the person's threshold"}
+        with pytest.raises(InputError, match="Give the method"):
+            explain(bundled, r)
+
+
+def test_the_change_of_a_personal_result_has_three_parts(bundled):
+    method = personal_autt(bundled)
+    r = method.adapt(make_faces(3, subject="a")(bundled.personal.usual))
+    e, head = explain_change(method, r), bundled.personal.head
+    a, b = (r.classes.index(c) for c in (e.target, e.versus))
+
+    def margin(x):
+        return float(x[a] - x[b])
+
+    assert e.start == pytest.approx(margin(r.logits_before)) and e.stop == pytest.approx(margin(r.logits))
+    assert e.rest["the personal head"] == pytest.approx(margin(logits(head, r.au_before)) - margin(r.logits_before), abs=1e-5)
+    assert e.contributions.sum() == pytest.approx(margin(logits(head, r.au)) - margin(logits(head, r.au_before)), abs=1e-9)
+    assert e.rest["the person's threshold"] == pytest.approx(margin(r.logits) - margin(logits(head, r.au)), abs=1e-5)
+    assert total(e) == pytest.approx(e.stop - e.start, abs=1e-12)
+    assert [*e.table.index[-2:]] == ["the personal head", "the person's threshold"]
+
+
+@pytest.mark.parametrize("name", ["clip-au", "tda", "tent", "clip-autt-paper", "clip-autt-released", "clip-autt", "clip-au+baseline", "tda+baseline"])
+def test_every_method_is_explained_to_the_last_decimal(bundled, name):
+    (method,) = make_methods([name], bundled).values()
+    videos = [make_faces(k, subject="a")(bundled.personal.usual) for k in range(3)]
+    for r in method.adapt(videos):
+        for e in (explain(method, r), explain_change(method, r)):
+            assert total(e) == pytest.approx(e.stop - e.start, abs=1e-12)
+            assert ("the person's threshold" in e.rest) == (name == "clip-autt")
+            assert ("the personal head" in e.rest) == isinstance(method, PersonalBaseline)
 
 
 def test_no_explanation_without_a_prediction_or_for_another_model(model, seven, video):
@@ -205,7 +271,8 @@ def test_no_explanation_without_a_prediction_or_for_another_model(model, seven, 
 def test_record_is_json_and_sums_up(model, video):
     e = explain(model, model.predict(video, untrained_ok=True), torch.zeros(N))
     record = json.loads(json.dumps(explanation_record(e), allow_nan=False))
-    assert sum(a["contribution"] for a in record["aus"]) + record["not_from_aus"] == pytest.approx(record["margin"] - record["margin_start"], abs=1e-12)
+    total = sum(a["contribution"] for a in record["aus"]) + sum(record["not_from_aus"].values())
+    assert total == pytest.approx(record["margin"] - record["margin_start"], abs=1e-12)
     assert [a["au"] for a in record["aus"]] == [*model.bank.ids] and {*record["aus"][0]} == {"au", "name", "baseline", "score", "contribution"}
     assert {*record} == {"target", "versus", "since", "margin_start", "margin", "not_from_aus", "aus"}
 
@@ -281,7 +348,7 @@ def test_before_and_after_of_results(model):
 
 
 def test_frozen_scores_are_the_mean_cosine(model, video):
-    got = frozen_scores(model, video)
+    (got,) = frozen_scores(model, [LabeledVideo(video, "pain")])
     cosine = nn.functional.cosine_similarity(video.frames[:, None], model.au_text[None], dim=-1)
     assert got.shape == (N,) and torch.allclose(got, cosine.mean(0), atol=1e-6)
 

@@ -22,20 +22,21 @@ from clip_autt.baseline import Baseline, relative, usual
 from clip_autt.evaluate import evaluate
 from clip_autt.explain import agreement
 from clip_autt.features import LabeledVideo
-from clip_autt.files import atomic_path
+from clip_autt.bundled import assets
+from clip_autt.files import atomic_path, content_hash
 from clip_autt.meaning import frozen_scores
 from clip_autt.model import ClipAU
 from clip_autt.people import Subject
 from clip_autt.personal import _baseline, _handful, _people
 from clip_autt.shift import LogitPrior, centred, logit_prior, person_shift
-from clip_autt.stream import SourceOnly, Stream, arrange
+from clip_autt.stream import Stream, arrange
 from clip_autt.synth import TARGET, TASKS, Scene, find_task, stride
 from clip_autt.train import fit, outputs_of
 from clip_autt.world import kept_target_videos, source_videos
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "build" / "search"
-WEIGHTS = content_hash((assets() / "hashes.json").read_bytes())
+HASHES = json.loads((assets() / "hashes.json").read_text())
 SEEDS = range(30_000, 30_060, 10)
 HEADS = 0, 1
 STREAMS = {"balanced": Stream(), "80:20": Stream("imbalanced", share=0.8), "one class": Stream("imbalanced", share=1.0)}
@@ -51,49 +52,40 @@ class Way:
     anchor: float = 0.0
 
     @property
-    def name(self) -> str:
-        return "-".join(str(x) for x in vars(self).values())
+    def name(self) -> str: return "-".join(str(x) for x in vars(self).values())
 
 
 RAW, VIDEO, PERSON, LIVELY = Way(), Way(1), Way(0), Way(0, True)
 HALF_ALL, HALF, ANCHORED = Way(0.5, True), Way(0.5, True, True), Way(0.5, True, True, 0.5)
-SHARES = [Way(own, True, True) for own in (0, 0.3, 0.5, 0.7, 1)]
-PLAIN = [Way(own, False, True) for own in (0, 0.5)]
+SHARES, PLAIN = [Way(own, True, True) for own in (0, 0.3, 0.5, 0.7, 1)], [Way(own, False, True) for own in (0, 0.5)]
 
 
 class World(NamedTuple):
-    "A task: people to train on, to choose the epoch with, and strangers."
-
     task: str
     train: list[LabeledVideo]
-    val: list[LabeledVideo]
+    val: list[LabeledVideo]  # to choose the epoch with
     strangers: list[LabeledVideo]
 
 
 def seen(x: LabeledVideo, person: Baseline, base: Baseline, way: Way) -> LabeledVideo:
     "A video relative to a person's baseline, as a way asks for it."
-    if way.own is None:
-        return x
-    if not way.spread:
-        person = replace(person, spread=base.spread)
+    if way.own is None: return x
+    if not way.spread: person = replace(person, spread=base.spread)
     return LabeledVideo(replace(x.video, frames=relative(x.video.frames, person, base, way.own)), x.label)
 
 
 def views(videos: Sequence[LabeledVideo], base: Baseline, way: Way, seed: int, draws: int) -> list[LabeledVideo]:
     "Each video `draws` times: against all of the person's videos, or against a random handful each time."
     g, found = torch.Generator().manual_seed(seed), []
-    people = [[(x, Baseline.of(x.video.frames)) for x in own] for own in _people(videos).values()]
-    whole = [_baseline(own) for own in _people(videos).values()]
+    people = [([(x, Baseline.of(x.video.frames)) for x in own], _baseline(own)) for own in _people(videos).values()]
     for _ in range(draws):
-        for own, everything in zip(people, whole):
+        for own, everything in people:
             found += [seen(x, _handful(own, i, g) if way.handfuls else everything, base, way) for i, (x, _) in enumerate(own)]
     return found
 
 
 class Said(NamedTuple):
-    "What a head says about one person's videos, in their order."
-
-    logits: Tensor  # [k, C]
+    logits: Tensor  # [k, C] of one person's videos, in their order
     au: Tensor  # [k, N]
     y: Tensor  # [k]
 
@@ -117,13 +109,9 @@ def war(said: Sequence[Said], better=lambda logits, y: logits) -> float:
 
 
 def balanced_out(strength: float, kappa: float = 5.0):
-    "What a diversity term does, in closed form: the mean logit so far is taken off, the more of it the more is known."
-
-    def better(logits: Tensor, y: Tensor) -> Tensor:
-        z, k = centred(logits), torch.arange(1, len(logits) + 1)[:, None]
-        return z - strength * k / (k + kappa) * z.cumsum(0) / k
-
-    return better
+    "A diversity term in closed form: the mean of k logits so far is taken off, with a strength that grows as k / (k + kappa)."
+    k = lambda z: torch.arange(1, len(z) + 1)[:, None]
+    return lambda logits, y: centred(logits) - strength * centred(logits).cumsum(0) / (k(logits) + kappa)
 
 
 def shifted(prior: LogitPrior, **kwargs):
@@ -186,33 +174,26 @@ def by_person(table) -> float:
 
 
 def run_methods(world: World) -> dict:
-    "The bundled model, prompt tuning and the oracle, through the library's own benchmark."
+    "The bundled model, prompt tuning and the oracle, through the library's own benchmark; the paper's step pushed far harder on the first ten people."
     model = ClipAU.from_pretrained(f"facs-tiny/{world.task}")
     table = evaluate(METHODS, world.strangers, model, progress=False, with_oracle=True).table
     said = {m: table[table.method == m].set_index("video") for m in (*METHODS, "oracle")}
     changed = {m: int((said[m].predicted != said[n].predicted).sum()) for m, n in (METHODS[1::-1], METHODS[3:1:-1])}
     uneven = {name: by_person(evaluate(["clip-au"], world.strangers, model, progress=False, stream=s).table) for name, s in STREAMS.items()}
     ms = {m: float(1e3 * said[m].seconds.median()) for m in METHODS}
-    return dict(war={m: by_person(t) for m, t in said.items()}, changed=changed, ms=ms, clip_au=uneven)
+    pushed = evaluate({"pushed": ClipAUTT(model, steps=20, lr=0.1)}, world.strangers[:200], model, progress=False).table
+    both = {"clip-au": by_person(said["clip-au"].iloc[:200]), "clip-autt-paper, pushed": by_person(pushed)}
+    return dict(war={m: by_person(t) for m, t in said.items()}, changed=changed, ms=ms, clip_au=uneven, pushed=both)
 
 
-def push_harder(world: World) -> dict:
-    "The paper's step, with 20 steps at a hundred times the learning rate, on the first ten people."
-    model = ClipAU.from_pretrained(f"facs-tiny/{world.task}")
-    methods = {"clip-au": SourceOnly(model), "pushed": ClipAUTT(model, steps=20, lr=0.1)}
-    table = evaluate(methods, world.strangers[:200], model, progress=False).table
-    return {m: by_person(t) for m, t in table.groupby("method")}
-
-
-def remember(name: str, make) -> dict:
-    "What `make` returns, computed once."
-    path = KEPT / f"{name}.json"
-    if not path.is_file():
-        found = make()
-        with atomic_path(path) as tmp:
-            tmp.write_text(json.dumps(found, indent=1))
-        print(f"measured {name}", flush=True)
-    return json.loads(path.read_text())
+def remember(task: str, name: str, make) -> dict:
+    "What `make` returns, computed once for each set of weights."
+    weights = content_hash(*(h for file, h in HASHES.items() if file.endswith("clip.safetensors") or f"/{task}/" in file))
+    path = KEPT / f"{weights}-{task}-{name}.json"
+    if path.is_file(): return json.loads(path.read_text())
+    with atomic_path(path) as tmp: tmp.write_text(json.dumps(make(), indent=1))
+    print(f"measured {task} {name}", flush=True)
+    return remember(task, name, make)
 
 
 def row(name: str, values: Sequence[float], text="{:.1f}", scale: float = 100.0) -> str:
@@ -245,13 +226,10 @@ def tables(found: dict[str, dict[Way, list[dict]]], methods: dict[str, dict]) ->
         clip_au="\n".join(row(f"CLIP-AU | {s}", [r["clip_au"][s] for r in methods.values()]) for s in STREAMS),
         spans=rows([(f"{part} | {name}", ANCHORED, "at", part, i) for part in SPANS for i, name in enumerate(("baseline", "and threshold"))]),
         prompts="\n".join(row(m, wars[m]) + cost[m] for m in METHODS),
-        pushed="\n".join(row(name, [r["pushed"][m] for r in methods.values()]) for name, m in (("clip-au", "clip-au"), ("clip-autt-paper, pushed", "pushed"))),
+        pushed="\n".join(row(m, [r["pushed"][m] for r in methods.values()]) for m in ("clip-au", "clip-autt-paper, pushed")),
         anchor=rows([*streams("0", HALF), *streams("0.5", ANCHORED)]),
         meaning=rows([("raw | the backbone's own cosines", ANCHORED, "agreement", "frozen"), *meaning], text="{:.2f}", scale=1),
     )
-
-
-PAGE = (ROOT / "tools" / "search_page.md").read_text(encoding="utf-8")
 
 
 def main() -> None:
@@ -260,16 +238,13 @@ def main() -> None:
     clip, found, methods = load_backbone("facs-tiny"), {}, {}
     ways = list(dict.fromkeys([RAW, VIDEO, PERSON, LIVELY, HALF_ALL, *SHARES, *PLAIN, ANCHORED]))
     for task in TASKS:
-        train, val = kept(ROOT / "build" / "assets" / f"{task}-{clip.hash}.pt", lambda task=task: source_videos(clip, task, jobs=-1))
-        strangers = [x for seed in SEEDS for x in kept_target_videos(clip, task, seed, folder=ROOT / "build" / "cache", jobs=-1, progress=False)]
-        world = World(task, train, val, strangers)
-        found[task] = {w: [remember(f"{task}-{w.name}-{seed}", lambda w=w, seed=seed, world=world: judge(world, w, seed)) for seed in HEADS] for w in ways}
-        methods[task] = remember(f"{task}-methods", lambda world=world: run_methods(world))
-        methods[task]["pushed"] = remember(f"{task}-pushed", lambda world=world: push_harder(world))
-    text = PAGE.format(n_people=10 * len(SEEDS), n=200 * len(SEEDS), n_heads=len(HEADS), **tables(found, methods))
-    (ROOT / "docs" / "search.md").write_text(text, encoding="utf-8")
-    print(text)
+        source = kept(ROOT / "build" / "assets" / f"{task}-{clip.hash}.pt", lambda task=task: source_videos(clip, task, jobs=-1))
+        world = World(task, *source, [x for s in SEEDS for x in kept_target_videos(clip, task, s, folder=ROOT / "build" / "cache", jobs=-1, progress=False)])
+        found[task] = {w: [remember(task, f"{w.name}-{seed}", lambda w=w, seed=seed, world=world: judge(world, w, seed)) for seed in HEADS] for w in ways}
+        methods[task] = remember(task, "methods", lambda world=world: run_methods(world))
+    page = (ROOT / "tools" / "search_page.md").read_text(encoding="utf-8")
+    page = page.format(n_people=10 * len(SEEDS), n=200 * len(SEEDS), n_heads=len(HEADS), **tables(found, methods))
+    (ROOT / "docs" / "search.md").write_text(page, encoding="utf-8")
 
 
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__": main()
