@@ -103,7 +103,7 @@ def predict(
 @app.command()
 def personalize(
     paths: Paths, model: Model = None, backbone: BackboneName = 'ViT-B-32', pretrained: Pretrained = None, head: Head = None, classes: Classes = None,
-    variant: Annotated[Optional[str], typer.Option(help="'personal' (baseline and threshold; the default where the model has them), 'paper', 'released'.")] = None,
+    variant: Annotated[Optional[str], typer.Option(help="'personal' (the default where the model allows it), 'paper' or 'released'.")] = None,
     window: Annotated[int, typer.Option(help='Frames in a window.')] = 16,
     steps: Annotated[Optional[int], typer.Option(help="Gradient steps per video, for 'paper' and 'released'; 1 if not given.")] = None,
     lr: Annotated[Optional[float], typer.Option(help="Learning rate, for 'paper' and 'released'; 0.001 if not given.")] = None,
