@@ -171,7 +171,7 @@ def _explanation(maker, r: Prediction, baseline: Tensor, start: Tensor | None, s
     for name, x in zip(_rest_names(maker), (first - begin, end - last)): rest[name] += x
     e = Explanation((shares[a] - shares[b]).numpy(), rest, begin, end, r.au.double().numpy(), baseline.double().cpu().numpy(),
                     r.classes[a], r.classes[b], since, r.bank)
-    check(maker is not head or not e.parts, 'these scores do not give these logits: not this model alone made the result. Give the method: explain(method, result)')
+    check(maker is not head or not e.parts, 'these scores do not give these logits: another method made the result. Give it: explain(method, result)')
     return e
 
 def _classify(head: ClipAU, au: Tensor) -> Tensor:
