@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := settings.ini setup.py pyproject.toml
 
-.PHONY: help demo test lab bench assets results search outputs readme clean
+.PHONY: help demo test lab bench assets results search departures agreement outputs readme clean
 
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
@@ -14,6 +14,7 @@ help:
 	@echo "make assets   train the bundled model and its heads from scratch (about an hour)"
 	@echo "make results  measure the embedded benchmark, write docs/results.md (about half an hour)"
 	@echo "make search   compare the ideas behind the method on validation strangers, write docs/search.md (about an hour)"
+	@echo "make departures, agreement   what the released code's departures do; whether AU scores follow muscles"
 	@echo "make outputs  run all notebooks, save their outputs, write README.md"
 	@echo "make clean    remove the environment and everything that was built"
 
@@ -68,6 +69,14 @@ search: $(VENV)/.installed-dev
 outputs: $(VENV)/.installed-dev
 	@$(BIN)/nbdev-export && $(BIN)/nbdev-test --save && $(BIN)/nbdev-clean
 	@$(BIN)/python tools/readme.py
+
+departures: $(VENV)/.installed-dev
+	@echo "== measuring what each departure of the released code does (about an hour)"
+	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python tools/departures.py
+
+agreement: $(VENV)/.installed-dev
+	@echo "== measuring whether action-unit scores follow the muscles (some minutes)"
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/agreement.py
 
 readme: $(VENV)/.installed-dev
 	@$(BIN)/python tools/readme.py
