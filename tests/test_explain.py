@@ -198,7 +198,7 @@ def test_what_a_cache_adds_is_an_entry_of_its_own(model, video):
     ax = plot_explanation(e, 5)
     assert [t.get_text() for t in ax.get_yticklabels()][-2:] == ["42 other AUs", "not from AUs"]
     assert sum(p.get_width() for p in ax.patches) == pytest.approx(e.stop - e.start, abs=1e-9)
-    with pytest.raises(InputError, match="Give the method"):
+    with pytest.raises(InputError, match="another method made"):
         explain_change(model, cached)
 
 
@@ -224,7 +224,7 @@ def test_a_personal_result_is_explained_by_the_personal_head(bundled):
         shift = logits(head, r.au) - r.logits
         assert e.rest["the person's threshold"] == pytest.approx(float(shift[b] - shift[a]), abs=1e-5) and e.rest["the personal head"] == 0
         assert {*e.parts} == {"the person's threshold"}
-        with pytest.raises(InputError, match="Give the method"):
+        with pytest.raises(InputError, match="another method made"):
             explain(bundled, r)
 
 

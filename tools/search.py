@@ -220,7 +220,7 @@ def tables(found: dict[str, dict[Way, list[dict]]], methods: dict[str, dict]) ->
         apart=f"{100 * np.mean(apart):.1f}",
         baselines=rows([("raw | either", RAW, "none", "all"), ("minus the video's median | either", VIDEO, "none", "all"), *whens("minus the person's median", PERSON), *whens("divided by liveliness, too", LIVELY)]),
         handfuls=rows([*trained("person, no liveliness", PERSON, PLAIN[0]), *trained("person", LIVELY, SHARES[0]), *trained("half video, half person", HALF_ALL, HALF)]),
-        shares=rows([*share("0.5, no liveliness", PLAIN[1]), *(cell for w in SHARES for cell in share(f"{w.own:g}", w))]),
+        shares=rows([*share("1, no liveliness", VIDEO), *share("0.5, no liveliness", PLAIN[1]), *(cell for w in SHARES for cell in share(f"{w.own:g}", w))]),
         diversity=rows([*streams("none", ANCHORED), *streams("0.5", ANCHORED, "diversity 0.5"), *streams("1", ANCHORED, "diversity 1")]),
         thresholds=rows([*streams("none", ANCHORED), *streams("estimated", ANCHORED, "threshold"), *streams("estimated, prior 2 times wider", ANCHORED, "wide"), ("best one, with labels | balanced", ANCHORED, "best", "balanced")]),
         clip_au="\n".join(row(f"CLIP-AU | {s}", [r["clip_au"][s] for r in methods.values()]) for s in STREAMS),
