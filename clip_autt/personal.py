@@ -239,7 +239,7 @@ def save_profile(
     tensors = dict(center=p.center.cpu(), spread=p.spread.cpu(), n=torch.tensor(p.n), logits=method.logits)
     with atomic_path(path) as tmp: save_file(tensors, tmp, {'format': 'clip_autt personal profile 1', 'model': _binding(method)})
 
-# %% ../nbs/53_personal.ipynb #93afb2e0
+# %% ../nbs/53_personal.ipynb #ffa92b1b
 def _binding(method: PersonalBaseline) -> str:
     "What a profile depends on."
     m = method.model

@@ -37,8 +37,7 @@ from clip_autt.world import kept_target_videos, source_videos
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "build" / "search"
 HASHES = json.loads((assets() / "hashes.json").read_text())
-SEEDS = range(30_000, 30_060, 10)
-HEADS = 0, 1
+SEEDS, HEADS = range(30_000, 30_060, 10), (0, 1)
 STREAMS = {"balanced": Stream(), "80:20": Stream("imbalanced", share=0.8), "one class": Stream("imbalanced", share=1.0)}
 
 
