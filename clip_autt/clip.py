@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64, dataclasses, html, io
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -14,7 +16,7 @@ from PIL import Image
 from .errors import check
 
 # %% auto #0
-__all__ = ['check_frames', 'film_strip', 'Clip']
+__all__ = ['check_frames', 'film_strip', 'Clip', 'FrameFiles']
 
 # %% ../nbs/09_clip.ipynb #1d4d1940
 def _conversion(
@@ -130,3 +132,19 @@ class Clip:
 
     def _repr_html_(self) -> str:
         return f'<div>{_inline_jpeg(film_strip(self.frames))}<br><b>{html.escape(self.id)}</b> {html.escape(_facts(self))}</div>'
+
+# %% ../nbs/09_clip.ipynb #dcba8ca5
+@dataclass(frozen=True)
+class FrameFiles:
+    "Chosen image files as one video: what a data set's list of frames describes."
+    files: tuple[Path, ...]  # in order of time
+    times: tuple[float, ...]  # seconds, strictly increasing
+    id: str = ''  # the name of the clip
+
+    def __post_init__(self):
+        name, n = self.id or 'video', len(self.files)
+        check(n == len(self.times) > 0, f'{name}: {n} image files and {len(self.times)} times; a video needs one time for each.')
+        check(all(a < b for a, b in pairwise(self.times)), f'{name}: the times of the image files must increase. Sort them, and list each once.')
+
+    def __len__(self) -> int: return len(self.files)
+    def __str__(self) -> str: return self.id or str(self.files[0].parent)

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from .clip import FrameFiles
 from .errors import ManifestError, VideoError, check
 from .files import content_hash, natural_key
 from .video import iter_frames
@@ -24,14 +25,16 @@ __all__ = ['REQUIRED', 'OPTIONAL', 'Item', 'Skipped', 'Manifest', 'part', 'read_
 # %% ../nbs/12_datasets.ipynb #51bc3831
 @dataclass(frozen=True)
 class Item:
-    "One labelled clip of a manifest: a file, or frames `start` to `end` of it, both included and counted from 0."
-    path: Path  # a video file or a folder of images
+    "One labelled clip: a file, or frames `start` to `end` of it, both included and counted from 0, or seconds `start_s` to `stop_s`."
+    path: Path | FrameFiles  # a video file, a folder of images, or listed image files
     subject: str
     label: str
     start: int | None = None  # first frame; None is the beginning
     end: int | None = None  # last frame; None is the end
     split: str = ''
     id: str = ''  # the path as the manifest has it, with the frames
+    start_s: float | None = None  # seconds, included
+    stop_s: float | None = None  # seconds, excluded
 
 class Skipped(NamedTuple):
     "A row that was left out, and why."
@@ -210,8 +213,8 @@ def read_manifest(
 def span_seconds(
     item: Item,
 ) -> tuple[float | None, float | None]:  # first moment, included, and last, excluded; None is the beginning or the end
-    "Seconds of the frames `start` to `end` of an item. Raises `VideoError` if the video has no such frame."
-    if item.start is None and item.end is None: return None, None
+    "Seconds of an item, those of the frames `start` to `end` where it has any. Raises `VideoError` if the video has no such frame."
+    if item.start is None and item.end is None: return item.start_s, item.stop_s
     start = item.start or 0
     last = start if item.end is None else item.end
     times = [time for time, _ in islice(iter_frames(item.path, max_side=16), last + 2)]

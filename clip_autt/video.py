@@ -15,24 +15,24 @@ import av
 import numpy as np
 from av.codec.codec import UnknownCodecError
 from av.stream import Disposition
-from PIL import Image, ImageOps
 
-from .clip import Clip, check_frames
+from .clip import Clip, FrameFiles, check_frames
 from .errors import VideoError, check
-from .files import atomic_path, content_hash, natural_key
+from .files import atomic_path, content_hash
+from .images import IMAGES, add_note, fit_within, image_moments, like_first, read_image
 
 # %% auto #0
-__all__ = ['CONTAINERS', 'IMAGES', 'CROPPED', 'CODECS', 'CLOCK', 'steady', 'iter_frames', 'clip_id', 'read_video', 'is_cropped',
+__all__ = ['CONTAINERS', 'CROPPED', 'CODECS', 'CLOCK', 'steady', 'iter_frames', 'clip_id', 'read_video', 'is_cropped',
            'write_video', 'sample_indices', 'sample_frames']
 
 # %% ../nbs/10_video.ipynb #d17a6d35
 CONTAINERS = 'mov,mp4,m4a,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,gif,h264,hevc,ivf,mjpeg,mxf,wav,mp3,aac,flac'
-IMAGES = frozenset(('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff'))
 
 def _checked_source(
-    source: str | Path | bytes,  # a file, a folder of images, or the content of a file
-) -> Path | bytes:  # something that exists and is not empty
+    source: str | Path | bytes | FrameFiles,  # a file, a folder of images, the content of a file, or listed image files
+) -> Path | bytes | FrameFiles:  # something that exists and is not empty
     "Refuse what cannot be a video before anything is opened."
+    if isinstance(source, FrameFiles): return source
     if isinstance(source, (bytes, bytearray, memoryview)):
         check(len(source) > 0, 'The video is empty (0 bytes). Record or copy it again.', VideoError)
         return bytes(source)
@@ -44,7 +44,7 @@ def _checked_source(
     check(path.is_dir() or size > 0, f'{path}: the file is empty (0 bytes). Record or copy it again.', VideoError)
     return path
 
-def _name(source: Path | bytes) -> str: return str(source) if isinstance(source, Path) else 'The video in memory'
+def _name(source: Path | bytes | FrameFiles) -> str: return 'The video in memory' if isinstance(source, bytes) else str(source)
 
 # %% ../nbs/10_video.ipynb #e208afb0
 def steady(
@@ -73,11 +73,7 @@ def _decode(
     while True:
         try: yield from next(packets).decode()
         except StopIteration: return
-        except av.FFmpegError: _note(notes, 'Part of the file is damaged or missing; the frames that could be decoded were used.')
-
-def _note(notes: list[str], text: str) -> None:
-    "Add a note once."
-    if text not in notes: notes.append(text)
+        except av.FFmpegError: add_note(notes, 'Part of the file is damaged or missing; the frames that could be decoded were used.')
 
 # %% ../nbs/10_video.ipynb #1da3b259
 def _video_moments(
@@ -97,43 +93,7 @@ def _video_moments(
         for time, frame in steady(((f.time, f) for f in _decode(container, stream, notes)), step): yield time, frame
         check(time is not None, f'{name}: no frame can be decoded; the file is damaged or was cut short. Copy it again.', VideoError)
         promised = float((stream.duration or 0) * stream.time_base)
-        if time + step < .9 * promised: _note(notes, f'The file promises {promised:.1f} s but ends at {time:.1f} s: it may be cut short.')
-
-# %% ../nbs/10_video.ipynb #52e2808d
-def _image_moments(
-    path: Path,  # a folder of images, or one image
-    rate: float,  # frames per second
-) -> Iterator[tuple[float, Path]]:
-    "The image files of a folder in natural order, each with its nominal time; `VideoError` if there is none."
-    files = sorted(path.iterdir(), key=lambda f: natural_key(f.name)) if path.is_dir() else [path]
-    images = [f for f in files if f.suffix.lower() in IMAGES and not f.name.startswith('.')]
-    check(len(images) > 0, f'{path}: no {", ".join(sorted(IMAGES))} in this folder. Give the folder of the frames.', VideoError)
-    for i, image in enumerate(images): yield i / rate, image
-
-# %% ../nbs/10_video.ipynb #b50a4d31
-def _read_image(
-    path: Path,  # an image file
-    max_side: int | None,  # the longer side is reduced to this
-) -> np.ndarray:  # uint8 [H,W,3]
-    "An image file as upright RGB."
-    try:
-        with Image.open(path) as image:
-            check(image.mode != 'F', 'floating-point pixels, save it with 8 bits')
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith('I'): upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            upright = upright.convert('RGB')
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        raise VideoError(f'{path}: cannot be read as an image ({e}). Remove it from the folder or save it again.') from e
-    return np.asarray(upright.resize(_fit(*upright.size, max_side), Image.Resampling.BICUBIC))
-
-def _fit(
-    width: int,  # in pixels
-    height: int,  # in pixels
-    max_side: int | None,  # limit for the longer side
-) -> tuple[int, int]:  # new width and height
-    "The size within the limit, same shape, even numbers; unchanged if it is within the limit already."
-    scale = max_side / max(width, height) if max_side else 1
-    return (width, height) if scale >= 1 else tuple(max(2, int(side * scale / 2 + 1e-6) * 2) for side in (width, height))
+        if time + step < .9 * promised: add_note(notes, f'The file promises {promised:.1f} s but ends at {time:.1f} s: it may be cut short.')
 
 # %% ../nbs/10_video.ipynb #4c593cfb
 def _to_rgb(
@@ -141,31 +101,18 @@ def _to_rgb(
     max_side: int | None,  # the longer side is reduced to this
 ) -> np.ndarray:  # uint8 [H,W,3]
     "The upright RGB image of a frame."
-    if isinstance(picture, Path): return _read_image(picture, max_side)
-    width, height = _fit(picture.width, picture.height, max_side)
+    if isinstance(picture, Path): return read_image(picture, max_side)
+    width, height = fit_within(picture.width, picture.height, max_side)
     image = picture.reformat(width=width, height=height, format='rgb24', interpolation='AREA').to_ndarray()
     return np.ascontiguousarray(np.rot90(image, round(picture.rotation / 90)))
 
 # %% ../nbs/10_video.ipynb #84ba0ffd
-def _like_first(
-    image: np.ndarray,  # uint8 [h,w,3]
-    shape: tuple[int, ...],  # of the first frame
-    where: str,  # which frame this is, and which was the first
-    notes: list[str],  # receives a note if the image was resized
-) -> np.ndarray:  # uint8, of the shape of the first frame
-    "Resize an image of the same proportions to the first frame's size; `VideoError` for other proportions."
-    (h, w), (height, width) = image.shape[:2], shape[:2]
-    if (h, w) == (height, width): return image
-    same_shape = abs(w * height - h * width) < .02 * w * height
-    check(same_shape, f'{where}: {w}x{h} has another shape than {width}x{height}. Crop the frames, or keep one part.', VideoError)
-    _note(notes, f'Frames differ in size; they were resized to {width}x{height}.')
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
-
 def _rgb_frames(
     moments: Iterable[tuple[float, av.VideoFrame | Path]],  # what was selected
     name: str,  # of the source
     max_side: int | None,  # limit for the longer side
     notes: list[str],  # receives what was wrong
+    trim: bool = False,  # cut frames of other proportions to those of the first
 ) -> Iterator[tuple[float, np.ndarray]]:
     "Convert pictures to RGB images of one size."
     shape = first = None
@@ -173,7 +120,7 @@ def _rgb_frames(
         image = _to_rgb(picture, max_side)
         here = picture.name if isinstance(picture, Path) else f'{time:.2f} s'
         shape, first = (shape, first) if shape else (image.shape, here)
-        yield time, _like_first(image, shape, f'{name}: {here} (first: {first})', notes)
+        yield time, like_first(image, shape, f'{name}: {here} (first: {first})', notes, trim)
 
 # %% ../nbs/10_video.ipynb #c9f82d63
 def _select(
@@ -197,7 +144,7 @@ def _select(
 
 # %% ../nbs/10_video.ipynb #9be04695
 def _pictures(
-    source: Path | bytes,  # checked
+    source: Path | bytes | FrameFiles,  # checked
     fps: float | None,
     start_s: float | None,
     stop_s: float | None,
@@ -210,20 +157,28 @@ def _pictures(
         check(value is None or 0 < value < math.inf, f'{name}: {what} must be a positive number, got {value}.', VideoError)
     check(start_s is None or 0 <= start_s < math.inf, f'{name}: start_s must be 0 or more seconds, got {start_s}.', VideoError)
     check(stop_s is None or stop_s > (start_s or 0), f'{name}: stop_s={stop_s} must be later than start_s={start_s or 0}.', VideoError)
+    return _select(_moments(source, folder_fps, notes), name, fps, start_s, stop_s)
+
+def _moments(
+    source: Path | bytes | FrameFiles,  # checked
+    folder_fps: float,
+    notes: list[str],  # receives what was wrong
+) -> Iterator[tuple[float, av.VideoFrame | Path]]:
+    "Every frame of a source with its seconds from the first one."
+    if isinstance(source, FrameFiles): return ((t - source.times[0], f) for t, f in zip(source.times, source.files, strict=True))
     still = isinstance(source, Path) and (source.is_dir() or source.suffix.lower() in IMAGES)
-    moments = _image_moments(source, folder_fps) if still else _video_moments(source, notes)
-    return _select(moments, name, fps, start_s, stop_s)
+    return image_moments(source, folder_fps) if still else _video_moments(source, notes)
 
 # %% ../nbs/10_video.ipynb #23a25bcc
 def _check_side(
-    source: Path | bytes,  # checked
+    source: Path | bytes | FrameFiles,  # checked
     max_side: int | None,  # limit for the longer side
 ) -> None:
     "Raise `VideoError` for a limit below 2 pixels."
     check(max_side is None or max_side >= 2, f'{_name(source)}: max_side must be at least 2 pixels, got {max_side}.', VideoError)
 
 def iter_frames(
-    source: str | Path | bytes,  # a video file, its content, or a folder of images
+    source: str | Path | bytes | FrameFiles,  # a video file, its content, a folder of images, or listed image files
     fps: float | None = None,  # keep at most this many frames per second, chosen by time; None keeps all
     start_s: float | None = None,  # first moment in seconds, included
     stop_s: float | None = None,  # last moment in seconds, excluded
@@ -235,7 +190,7 @@ def iter_frames(
     source = _checked_source(source)
     _check_side(source, max_side)
     notes = [] if notes is None else notes
-    return _rgb_frames(_pictures(source, fps, start_s, stop_s, folder_fps, notes), _name(source), max_side, notes)
+    return _rgb_frames(_pictures(source, fps, start_s, stop_s, folder_fps, notes), _name(source), max_side, notes, isinstance(source, FrameFiles))
 
 # %% ../nbs/10_video.ipynb #41750053
 def _collect(
@@ -250,12 +205,13 @@ def _collect(
     frames.resize((len(times), *frames.shape[1:]), refcheck=False)
     return frames, np.array(times)
 
-def clip_id(source: str | Path | bytes) -> str:
+def clip_id(source: str | Path | bytes | FrameFiles) -> str:
     "A file's name, or a hash of its content."
+    if isinstance(source, FrameFiles): return str(source)
     return Path(source).name if isinstance(source, (str, Path)) else content_hash(bytes(source))
 
 def read_video(
-    source: str | Path | bytes,  # a video file, its content, or a folder of images
+    source: str | Path | bytes | FrameFiles,  # a video file, its content, a folder of images, or listed image files
     fps: float | None = None,  # keep at most this many frames per second, chosen by time; None keeps all
     start_s: float | None = None,  # first moment in seconds, included
     stop_s: float | None = None,  # last moment in seconds, excluded
@@ -272,8 +228,9 @@ def read_video(
 # %% ../nbs/10_video.ipynb #ea3ae5cc
 CROPPED = 'clip_autt: every frame is a face'
 
-def is_cropped(source: str | Path | bytes) -> bool:
+def is_cropped(source: str | Path | bytes | FrameFiles) -> bool:
     "Whether a video file, or its content, says that its frames are faces already."
+    if isinstance(source, FrameFiles): return False
     try:
         with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), options={'format_whitelist': CONTAINERS}) as container:
             return CROPPED in container.metadata.values()
@@ -353,7 +310,7 @@ def sample_indices(
     return np.arange(0, length, stride)[_spread(-(-length // stride), n)]
 
 def sample_frames(
-    source: str | Path | bytes,  # a video file, its content, or a folder of images
+    source: str | Path | bytes | FrameFiles,  # a video file, its content, a folder of images, or listed image files
     n: int = 8,  # number of frames; all of them if the video is shorter
     fps: float | None = None,  # sample among at most this many frames per second
     start_s: float | None = None,  # first moment in seconds, included
@@ -369,5 +326,5 @@ def sample_frames(
     for i, moment in enumerate(_pictures(source, fps, start_s, stop_s, folder_fps, notes)):
         if i % stride == 0: kept.append(moment)
         if len(kept) == 2 * n: kept, stride = kept[::2], 2 * stride
-    frames, times = _collect(_rgb_frames([kept[i] for i in _spread(len(kept), n)], _name(source), max_side, notes))
+    frames, times = _collect(_rgb_frames([kept[i] for i in _spread(len(kept), n)], _name(source), max_side, notes, isinstance(source, FrameFiles)))
     return Clip(frames, times, id=clip_id(source), warnings=tuple(notes))

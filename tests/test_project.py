@@ -20,7 +20,7 @@ BIN = Path(sys.executable).parent
 
 FLOORS = [
     {"errors", "files"},
-    {"au", "clip", "video", "anatomy", "shading", "drawing", "people", "portrait", "synth", "weights", "bundled"},
+    {"au", "clip", "images", "video", "anatomy", "shading", "drawing", "people", "portrait", "synth", "weights", "bundled"},
     {"texttower", "backbone", "face", "datasets", "autables"},
     {"temporal", "prompts", "features", "results", "metrics", "source", "baseline", "shift", "primitives"},
     {"model", "stream", "adaptable", "meaning"},
@@ -31,7 +31,7 @@ FLOORS = [
 ]
 SAME_FLOOR = {
     ("files", "errors"), ("anatomy", "au"), ("shading", "anatomy"), ("drawing", "anatomy"), ("drawing", "shading"), ("people", "anatomy"),
-    ("people", "drawing"), ("synth", "anatomy"), ("synth", "clip"), ("synth", "people"), ("portrait", "clip"), ("video", "clip"),
+    ("people", "drawing"), ("synth", "anatomy"), ("synth", "clip"), ("synth", "people"), ("portrait", "clip"), ("video", "clip"), ("video", "images"),
     ("backbone", "texttower"), ("source", "features"), ("source", "temporal"), ("stream", "model"), ("adaptable", "model"), ("meaning", "model"),
     ("oracle", "train"), ("personal", "train"),
     ("cli", "report"), ("cli", "benchmark"),
