@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from safetensors import SafetensorError
+
 from .errors import ClipAUTTError
 
 # %% auto #0
@@ -29,8 +31,8 @@ def atomic_path(
         path.parent.mkdir(parents=True, exist_ok=True)
         yield tmp
         os.replace(tmp, path)
-    except OSError as e:
-        raise error(f'{path}: cannot be written ({e.strerror or e}). Free some space or choose another place.') from e
+    except (OSError, SafetensorError) as e:
+        raise error(f'{path}: cannot be written ({getattr(e, "strerror", None) or e}). Free some space or choose another place.') from e
     finally:
         with suppress(OSError): tmp.unlink(missing_ok=True)
 
