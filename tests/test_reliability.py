@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clip_autt import ClipAU, ClipAUTT, ClipAUTTError, LabeledVideo, load_backbone, moving_portrait, read_manifest, read_video, sample_frames, write_video
+from clip_autt import ClipAU, ClipAUTT, ClipAUTTError, LabeledVideo, load_backbone, moving_portrait, read_manifest, read_video, write_video
 from clip_autt import train as training
 from clip_autt.clip import FrameFiles
 from clip_autt.errors import CheckpointError, ManifestError
@@ -148,7 +149,7 @@ def test_any_names_survive_a_manifest(tmp_path_factory, rows, mark):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.one_of(st.binary(max_size=200), st.text(alphabet='path,subject;label\n\r"\t 01-\ufeff\0é', max_size=120).map(lambda s: ("path,subject,label\n" + s).encode())))
+@given(st.one_of(st.binary(max_size=200), st.text('path,subject;label\n\r"\t 01-\ufeff\0é', max_size=120).map(lambda s: ("path,subject,label\n" + s).encode())))
 def test_rubbish_in_a_manifest_is_a_manifest_error(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "rubbish.csv"
     path.write_bytes(data)
@@ -168,7 +169,7 @@ def test_sampled_frames_are_spread_over_all(length, n):
 @given(st.lists(st.one_of(st.none(), st.floats(-100, 1e5)), min_size=1, max_size=50), st.floats(0.01, 1))
 def test_the_clock_of_a_video_only_goes_forward(stamps, step):
     times = [t for t, _ in steady(((t, None) for t in stamps), step)]
-    assert times[0] == 0 and all(a < b for a, b in zip(times, times[1:], strict=False))
+    assert times[0] == 0 and all(a < b for a, b in pairwise(times))
 
 
 @settings(max_examples=40, deadline=None)
