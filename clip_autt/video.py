@@ -27,6 +27,7 @@ __all__ = ['CONTAINERS', 'CROPPED', 'CODECS', 'CLOCK', 'steady', 'iter_frames', 
 
 # %% ../nbs/10_video.ipynb #d17a6d35
 CONTAINERS = 'mov,mp4,m4a,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,gif,h264,hevc,ivf,mjpeg,mxf,wav,mp3,aac,flac'
+_OPENING = dict(options={'format_whitelist': CONTAINERS}, metadata_errors='replace')  # a title in an old encoding is no reason to refuse a video
 
 def _checked_source(
     source: str | Path | bytes | FrameFiles,  # a file, a folder of images, the content of a file, or listed image files
@@ -83,7 +84,7 @@ def _video_moments(
     "The frames of a video file, each with its seconds from the first frame; `VideoError` if there is none."
     name, time = _name(source), None
     file = str(source.absolute()) if isinstance(source, Path) else io.BytesIO(source)
-    try: container = av.open(file, options={'format_whitelist': CONTAINERS})
+    try: container = av.open(file, **_OPENING)
     except (av.FFmpegError, OSError) as e:
         raise VideoError(f'{name}: not a video that can be read ({e.strerror}). Convert it to mp4 or webm.') from e
     with container:
@@ -232,7 +233,7 @@ def is_cropped(source: str | Path | bytes | FrameFiles) -> bool:
     "Whether a video file, or its content, says that its frames are faces already."
     if isinstance(source, FrameFiles): return False
     try:
-        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), options={'format_whitelist': CONTAINERS}) as container:
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), **_OPENING) as container:
             return CROPPED in container.metadata.values()
     except (av.FFmpegError, OSError): return False
 

@@ -23,7 +23,7 @@ from clip_autt.records import write_json
 from clip_autt.results import window_at
 from clip_autt.temporal import score_windows
 from clip_autt.video import sample_indices, steady
-from tests.conftest import SHARED, make_features
+from conftest import SHARED, make_features
 
 DIES = """
 import os, signal
@@ -37,7 +37,7 @@ os.replace = replace
 
 
 def run_python(code: str, *args, **kwargs) -> subprocess.CompletedProcess:
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONWARNINGS": "ignore"}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parents[1], Path(__file__).parent))), "PYTHONWARNINGS": "ignore"}
     return subprocess.run([sys.executable, "-c", code, *map(str, args)], env=env, capture_output=True, text=True, timeout=300, **kwargs)
 
 
@@ -49,7 +49,7 @@ TRAIN = """
 import sys, torch
 torch.set_num_threads(1)
 from clip_autt import ClipAU, fit, load_backbone
-from tests.test_reliability import clips
+from test_reliability import clips
 fit(ClipAU(load_backbone("tiny"), classes=("neutral", "positive")), clips(), epochs=4, checkpoint=sys.argv[1], progress=False)
 """
 
@@ -78,7 +78,7 @@ from pathlib import Path
 import torch
 from clip_autt import ClipAU, ClipAUTT, ClipAUTTError, load_backbone, moving_portrait, write_video
 from clip_autt.records import write_json
-from tests.conftest import make_features
+from conftest import make_features
 d = Path(sys.argv[1])
 model = ClipAU(load_backbone("tiny"))
 model.trained = True
@@ -215,7 +215,7 @@ FUZZ = """
 import random, sys
 from pathlib import Path
 from clip_autt import Clip, ClipAUTTError, read_video, sample_frames
-from tests.test_reliability import mutated
+from test_reliability import mutated
 sources, n = [Path(p).read_bytes() for p in sys.argv[2:]], int(sys.argv[1])
 read = refused = 0
 for i in range(n):

@@ -461,3 +461,16 @@ def test_a_cropped_clip_says_so_in_its_file(tmp_path, suffix):
     assert [is_cropped(p) for p in (plain, faces, partly)] == [False, True, False]
     assert is_cropped(faces.read_bytes()) and not is_cropped(b"no video") and not is_cropped(tmp_path)
     assert read_video(faces).found.all() and read_video(plain).found is None
+
+
+def test_a_title_in_an_old_encoding_does_not_matter(tmp_path):
+    with av.open(tmp_path / "latin.mkv", "w", metadata_encoding="latin-1") as c:
+        c.metadata["title"] = "Prüfung"
+        s = c.add_stream("mpeg4", rate=25)
+        s.width, s.height = 32, 32
+        for _ in range(5):
+            c.mux(s.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")))
+        c.mux(s.encode(None))
+    with pytest.raises(UnicodeDecodeError):
+        av.open(tmp_path / "latin.mkv")
+    assert len(read_video(tmp_path / "latin.mkv")) == 5 and not is_cropped(tmp_path / "latin.mkv")
