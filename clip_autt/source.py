@@ -12,8 +12,6 @@ from itertools import combinations
 
 import numpy as np
 import torch
-from sklearn.cluster import dbscan
-from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
 from .errors import CheckpointError, check, describe
@@ -57,6 +55,7 @@ def _settings(d: np.ndarray) -> list[tuple[int, float]]:
 
 def _clusters(d: np.ndarray, k: int, radius: float) -> np.ndarray:
     "Cluster numbers [n] from distances; -1 is noise."
+    from sklearn.cluster import dbscan  # here, as it takes long to load and few need it
     return dbscan(d, eps=radius, min_samples=k, metric='precomputed')[1]
 
 # %% ../nbs/33_source.ipynb #b7b350e2
@@ -64,6 +63,7 @@ def _stability(d: np.ndarray, k: int, radius: float, subsets: Sequence[np.ndarra
     "How alike the clusters of subsets are, on the points they share."
     runs = [dict(zip(s.tolist(), _clusters(d[np.ix_(s, s)], k, radius).tolist())) for s in subsets]
     pairs = [[(a[i], b[i]) for i in a.keys() & b.keys()] for a, b in combinations(runs, 2)]
+    from sklearn.metrics import adjusted_rand_score
     return float(np.mean([adjusted_rand_score(*zip(*p)) for p in pairs]))
 
 def _best_clusters(d: np.ndarray, seed: int) -> np.ndarray | None:
