@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := settings.ini setup.py pyproject.toml
 
-.PHONY: help demo test lab bench assets results search departures agreement outputs readme clean
+.PHONY: help demo test lab bench assets results search departures agreement scale outputs readme clean
 
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
@@ -15,6 +15,7 @@ help:
 	@echo "make results  measure the embedded benchmark, write docs/results.md (about half an hour)"
 	@echo "make search   compare the ideas behind the method on validation strangers, write docs/search.md (about an hour)"
 	@echo "make departures, agreement   what the released code's departures do; whether AU scores follow muscles"
+	@echo "make scale    measure what an hour of video costs, write docs/scale.md (some minutes)"
 	@echo "make outputs  run all notebooks, save their outputs, write README.md"
 	@echo "make clean    remove the environment and everything that was built"
 
@@ -65,6 +66,10 @@ results: $(VENV)/.installed-dev
 search: $(VENV)/.installed-dev
 	@echo "== comparing the ideas behind the method (about an hour, most of it drawing; an interrupted run goes on where it stopped)"
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/search.py
+
+scale: $(VENV)/.installed-dev
+	@echo "== measuring what an hour of video costs"
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -W ignore tools/scale.py
 
 outputs: $(VENV)/.installed-dev
 	@$(BIN)/nbdev-export && $(BIN)/nbdev-test --save && $(BIN)/nbdev-clean

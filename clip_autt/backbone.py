@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from huggingface_hub import constants as hub
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from .bundled import asset
 from .errors import BackboneError, check, describe
@@ -50,7 +51,7 @@ def preprocess(
         if shape != x.shape[2:]: x = F.interpolate(x, size=shape, mode=interpolation, antialias=True).round().clamp(0, 255)
     top, left = (round((side - size) / 2) for side in new)
     x = x[:, :, top:top + size, left:left + size] / 255
-    return (x - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    return x.sub_(torch.tensor(mean).view(3, 1, 1)).div_(torch.tensor(std).view(3, 1, 1))
 
 # %% ../nbs/20_backbone.ipynb #797fbb94
 @dataclass(frozen=True, eq=False)
@@ -202,14 +203,28 @@ def _create(name: str, **kwargs) -> nn.Module:
         if 'pip install' not in str(e) and not isinstance(e, ImportError): raise
         raise BackboneError(f'{name}: needs a package that is missing ({str(e)[:100]}). Install it, or choose an architecture such as ViT-B-32.') from e
 
-def _build(name: str, config: dict | None, quick_gelu: bool, seed: int) -> nn.Module:
-    "The architecture with random weights from `seed`; the caller's random state is left alone."
+def _build(name: str, config: dict | None, quick_gelu: bool, seed: int | None) -> nn.Module:
+    "The architecture with random weights from `seed`, or with weights that are still to come; the caller's random state is left alone."
+    if seed is None:
+        with _Unfilled(): return _build(name, config, quick_gelu, 0)
     with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(seed)
         if config is None: return _create(name, pretrained_image=False, pretrained_text=False, force_quick_gelu=quick_gelu)
         model = open_clip.CLIP(**{**config, 'quick_gelu': quick_gelu or config.get('quick_gelu', False)})
         open_clip.model.set_model_preprocess_cfg(model, dict(open_clip.transform.PreprocessCfg(size=config['vision_cfg']['image_size']).__dict__))
         return model
+
+# %% ../nbs/20_backbone.ipynb #0bd6d769
+class _Unfilled(TorchDispatchMode):
+    "Within it, no tensor is filled with random numbers."
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in (torch.ops.aten.normal_.default, torch.ops.aten.uniform_.default): return args[0]
+        return func(*args, **(kwargs or {}))
+
+def _adopt(model: nn.Module, state: dict[str, Tensor]) -> None:
+    "Let the parameters be the tensors of `state` where these fit; `load_weights` then says what does not."
+    for name, own in model.state_dict(keep_vars=True).items():
+        if name in state and state[name].shape == own.shape and state[name].dtype == own.dtype: own.data = state[name]
 
 # %% ../nbs/20_backbone.ipynb #3141c7b4
 def _with_all_tokens(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
@@ -226,11 +241,12 @@ def _load_file(name: str, config: dict | None, path: Path) -> tuple[nn.Module, f
     state = read_weights(path, BackboneError)
     from_openai = any(k in state for k in _OPENAI_EXTRAS)
     state = {k: v.float() for k, v in state.items() if k not in _OPENAI_EXTRAS}
-    model = _build(name, config, from_openai, 0)
+    model = _build(name, config, from_openai, None)
     known = frozenset(state['token_rows'].int().tolist()) if 'token_rows' in state else None
     if known: state = _with_all_tokens(state, model)
     if config is None: _use_known_preprocessing(name, model)
     if hasattr(model, 'text') and not any(k.startswith('text.') for k in state): state = open_clip.model.convert_to_custom_text_state_dict(state)
+    _adopt(model, state)
     load_weights(model, state, f'{path.name} for {name}', BackboneError)
     return model, known
 

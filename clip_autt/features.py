@@ -5,7 +5,7 @@
 # %% ../nbs/21_features.ipynb #f6f7e20b
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from .backbone import Backbone
-from .clip import Clip
+from .clip import Clip, FrameFiles
 from .errors import check, describe
-from .face import bridge_gaps, center_box, choose_box, crop_face, crop_frames, face_notes, face_present, last_good
+from .face import FaceBox, bridge_gaps, center_box, choose_box, crop_face, crop_frames, face_notes, face_present, last_good
 from .video import clip_id, is_cropped, iter_frames, sample_frames
 
 # %% auto #0
-__all__ = ['FPS', 'VideoFeatures', 'LabeledVideo', 'encode_clip', 'encode_video', 'encode']
+__all__ = ['FPS', 'VideoFeatures', 'LabeledVideo', 'encode_clip', 'Crops', 'crop_batches', 'embed_crops', 'encode_video',
+           'encode']
 
 # %% ../nbs/21_features.ipynb #2eb670d4
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class VideoFeatures:
               f'frame embeddings must be float [T, D] with T > 0, got {describe(self.frames)}')
         check(len(self.frames) == len(self.times) == len(self.found),
               f'{len(self.frames)} embeddings, {len(self.times)} times and {len(self.found)} face flags: a video needs one of each per frame')
-        check(bool(self.frames.isfinite().all()), f'{self.id or "video"}: NaN or infinite values in the frame embeddings')
+        check(all(bool(part.isfinite().all()) for part in self.frames.split(4096)), f'{self.id or "video"}: NaN or infinite values in the frame embeddings')
 
     def __len__(self) -> int: return len(self.frames)
 
@@ -69,46 +70,107 @@ def encode_clip(
     frames, times, found = backbone.encode_frames(clip.frames, batch_size), torch.as_tensor(clip.times), torch.as_tensor(clip.found)
     return VideoFeatures(frames, times, found, clip.id, clip.subject, backbone.hash, clip.warnings)
 
-# %% ../nbs/21_features.ipynb #b78c2ff3
-def encode_video(
-    backbone: Backbone,
-    source: str | Path | bytes,  # a video file, its bytes, or a folder of images
+# %% ../nbs/21_features.ipynb #30d223b6
+class Crops(NamedTuple):
+    "A few crops, one after the other in a video."
+    times: list[float]  # [n] seconds
+    images: np.ndarray  # uint8 [n, S, S, 3]
+    seen: np.ndarray  # bool [n], whether there is a face
+
+def crop_batches(
+    source: str | Path | bytes | FrameFiles,  # a video file, its bytes, a folder of images, or listed image files
+    size: int,  # S, the side of a crop in pixels
     fps: float | None = FPS,  # frames a second to sample; None takes every frame
-    crop='auto',  # 'auto' finds the face unless the file says that it is cropped; 'none' takes frames as faces; or one box (x, y, width, height)
+    crop='auto',  # as in `encode_video`
     start_s: float | None = None,  # seconds
     stop_s: float | None = None,  # seconds
-    batch_size: int = 32,  # frames in memory at a time
-) -> VideoFeatures:
-    "Frame embeddings of a video file, in bounded memory. Equal to reading, cropping and encoding it whole."
-    span, notes = dict(fps=fps, start_s=start_s, stop_s=stop_s), []
+    batch_size: int = 32,  # crops at a time
+    notes: list[str] | None = None,  # receives warnings about the file and the face
+) -> Iterator[Crops]:
+    "The frames of a video as a stream of crops. Reads the video twice where it has to find the face."
+    span, notes = dict(fps=fps, start_s=start_s, stop_s=stop_s), [] if notes is None else notes
     if isinstance(crop, str) and crop == 'auto' and is_cropped(source): crop = 'none'
-    box, face_warnings = choose_box(crop, sample_frames(source, 8, **span).frames if isinstance(crop, str) and crop == 'auto' else None)
-    embeddings, times, found = [], [], []
-    for moments in _batches(iter_frames(source, **span, notes=notes), batch_size):
-        frames = np.stack([frame for _, frame in moments])
-        square = center_box(*frames.shape[1:3]) if box is None else box.square(*frames.shape[1:3])
-        embeddings.append(backbone.encode_frames(crop_frames(frames, square, backbone.image_size)))
-        found.append(face_present(frames, box) if crop == 'auto' and box is not None else np.full(len(frames), crop != 'auto'))
-        times += [t for t, _ in moments]
-    times, found = np.array(times), bridge_gaps(np.concatenate(found), times)
-    frames = torch.cat(embeddings)[torch.as_tensor(last_good(found))]
-    warnings = *notes, *face_warnings, *face_notes(found)
-    return VideoFeatures(frames, torch.as_tensor(times), torch.as_tensor(found), clip_id(source), None, backbone.hash, warnings)
+    auto = isinstance(crop, str) and crop == 'auto'
+    box, face_warnings = choose_box(crop, sample_frames(source, 8, **span).frames if auto else None)
+    moments = ((t, *_crop(frame, box, auto, size)) for t, frame in iter_frames(source, **span, notes=notes))
+    for batch in _batches(moments, batch_size):
+        times, images, seen = zip(*batch)
+        yield Crops(list(times), np.stack(images), np.array(seen))
+    notes.extend(face_warnings)
+
+def _crop(frame: np.ndarray, box: FaceBox | None, auto: bool, size: int) -> tuple[np.ndarray, bool]:
+    "The square of one frame, [S, S, 3], and whether it shows a face. A face that was not searched for is taken as seen."
+    frames = frame[None]
+    square = center_box(*frame.shape[:2]) if box is None else box.square(*frame.shape[:2])
+    seen = not auto or (box is not None and bool(face_present(frames, box)[0]))
+    return crop_frames(frames, square, size)[0], seen
 
 def _batches(items: Iterable, size: int) -> Iterator[list]:
     "Lists of up to `size` items."
     items = iter(items)
     while batch := list(islice(items, size)): yield batch
 
-# %% ../nbs/21_features.ipynb #643ade94
+# %% ../nbs/21_features.ipynb #059a44aa
+def embed_crops(
+    backbone: Backbone,
+    batches: Iterable[Crops],
+    notes: Sequence[str] = (),  # filled by `crop_batches` while it runs
+    id: str = '',  # name of the video
+) -> VideoFeatures:
+    "Encode a stream of crops."
+    rows, times, seen = _Rows(), [], []
+    for batch in batches:
+        rows.add(backbone.encode_frames(batch.images))
+        times += batch.times
+        seen.append(batch.seen)
+    times, found = np.array(times), bridge_gaps(np.concatenate(seen), times)
+    frames = _repeat_good(rows.done(), last_good(found))
+    return VideoFeatures(frames, torch.as_tensor(times), torch.as_tensor(found), id, None, backbone.hash, (*notes, *face_notes(found)))
+
+class _Rows:
+    "An array of rows that grows in place: large blocks of memory are moved by the system, not copied."
+    def __init__(self): self.data, self.n = np.empty((0, 0), np.uint8), 0
+
+    def add(self, x: Tensor) -> None:
+        self.like, rows = x[:0], x.cpu().contiguous().view(torch.uint8).numpy()
+        end = self.n + len(x)
+        if end > len(self.data): self.data.resize((end * 9 // 8, rows.shape[1]), refcheck=False)
+        self.data[self.n:end], self.n = rows, end
+
+    def done(self) -> Tensor:
+        self.data.resize((self.n, self.data.shape[1]), refcheck=False)
+        return torch.from_numpy(self.data).view(self.like.dtype).to(self.like.device)
+
+def _repeat_good(frames: Tensor, good: np.ndarray) -> Tensor:
+    "`frames[good]` for the result of `last_good`, in place: a row is taken from itself or from one that stays."
+    gaps = np.flatnonzero(good != np.arange(len(good)))
+    for part in np.array_split(gaps, len(gaps) // 4096 + 1): frames[torch.as_tensor(part)] = frames[torch.as_tensor(good[part])]
+    return frames
+
+# %% ../nbs/21_features.ipynb #b78c2ff3
+def encode_video(
+    backbone: Backbone,
+    source: str | Path | bytes | FrameFiles,  # a video file, its bytes, a folder of images, or listed image files
+    fps: float | None = FPS,  # frames a second to sample; None takes every frame
+    crop='auto',  # 'auto' finds the face unless the file says that it is cropped; 'none' takes frames as faces; or one box (x, y, width, height)
+    start_s: float | None = None,  # seconds
+    stop_s: float | None = None,  # seconds
+    batch_size: int = 32,  # crops in memory at a time
+) -> VideoFeatures:
+    "Frame embeddings of a video file, in bounded memory. Equal to reading, cropping and encoding it whole."
+    notes = []
+    return embed_crops(backbone, crop_batches(source, backbone.image_size, fps, crop, start_s, stop_s, batch_size, notes), notes, clip_id(source))
+
+# %% ../nbs/21_features.ipynb #7d2d9f76
 def encode(
     backbone: Backbone,
-    source: str | Path | bytes | Clip | VideoFeatures | Tensor,  # embeddings as a tensor are [T, D]
+    source: str | Path | bytes | FrameFiles | Clip | VideoFeatures | Tensor,  # embeddings as a tensor are [T, D]
     **kwargs,  # of `encode_clip` or `encode_video`
 ) -> VideoFeatures:
     "Frame embeddings of anything that is a video."
     if isinstance(source, VideoFeatures): return source
     if isinstance(source, Clip): return encode_clip(backbone, source, **kwargs)
     if isinstance(source, Tensor): return VideoFeatures(source, torch.arange(len(source)) / FPS, torch.ones(len(source), dtype=torch.bool))
-    check(isinstance(source, (str, Path, bytes)), f'a video is a path, bytes, a Clip, VideoFeatures or a tensor [T, D], got {type(source).__name__}')
+    known = isinstance(source, (str, Path, bytes, FrameFiles))
+    check(known, f'a video is a path, bytes, FrameFiles, a Clip, VideoFeatures or a tensor [T, D], got {type(source).__name__}')
     return encode_video(backbone, source, **kwargs)

@@ -19,9 +19,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .backbone import Backbone
-from .datasets import Item, Manifest, span_seconds, split_subjects
-from .errors import CheckpointError, ClipAUTTError, ManifestError, NoFaceError, check, did_you_mean
-from .features import FPS, LabeledVideo, VideoFeatures, encode_video
+from .datasets import split_subjects
+from .encoding import encode_manifest
+from .errors import CheckpointError, check, did_you_mean
+from .features import LabeledVideo
 from .files import atomic_path, content_hash
 from .meaning import anchor_loss, frozen_scores
 from .model import ClipAU
@@ -141,7 +142,7 @@ def plot(
 
 History.plot = plot
 
-# %% ../nbs/40_train.ipynb #6fa2f816
+# %% ../nbs/40_train.ipynb #ca5435b2
 _Videos = Sequence[LabeledVideo]
 
 def split_videos(train: _Videos, val: _Videos | float | None, seed: int) -> tuple[_Videos, _Videos]:
@@ -354,35 +355,5 @@ def _note(run: _Run, loss: float, val: Sequence[float], lr: float) -> None:
     run.history = run.history.add(loss, val)
     if run.history.best_epoch == len(run.history): run.best = _weights(run.model)
 
-# %% ../nbs/40_train.ipynb #0aa966b5
-def encode_manifest(
-    backbone: Backbone,
-    manifest: Manifest | Iterable[Item],
-    fps: float | None = FPS,  # frames a second to sample; None takes every frame
-    crop='auto',  # as in `encode_video`
-    progress: bool = True,  # show a bar
-    strict: bool = False,  # the first clip that fails is an error
-    failed: list[tuple[Item, str]] | None = None,  # a list that receives the clips that failed, and why
-) -> list[LabeledVideo]:
-    "Frame embeddings and labels of the clips of a manifest. Clips that cannot be used are left out with a warning; if none can, `ManifestError`."
-    videos, failed, items = [], [] if failed is None else failed, list(manifest)
-    known = len(failed)
-    for item in tqdm(items, unit='clip', disable=not progress):
-        try: videos.append(LabeledVideo(_encode_item(backbone, item, fps, crop), item.label))
-        except ClipAUTTError as e:
-            if strict: raise
-            failed.append((item, str(e)))
-    lost = failed[known:]
-    report = f'{len(lost)} of {len(items)} clips could not be used: ' + '; '.join(f'{item.id or item.path}: {why}' for item, why in lost[:5])
-    check(len(videos) > 0, report if items else 'the manifest has no clips.', ManifestError)
-    if lost: warnings.warn(report, stacklevel=2)
-    return videos
-
-# %% ../nbs/40_train.ipynb #8ab33807
-def _encode_item(backbone: Backbone, item: Item, fps: float | None, crop) -> VideoFeatures:
-    "Features of one clip, with its name and subject."
-    start_s, stop_s = span_seconds(item)
-    v = encode_video(backbone, item.path, fps=fps, crop=crop, start_s=start_s, stop_s=stop_s)
-    seen = int(v.found.sum())
-    check(2 * seen >= len(v), f'a face in {seen} of {len(v)} frames only. Look at the clip, or give its place with crop=(x, y, width, height).', NoFaceError)
-    return replace(v, id=item.id or item.path.name, subject=item.subject)
+# %% ../nbs/40_train.ipynb #6c232f9b
+_all_ = ['encode_manifest']

@@ -82,8 +82,9 @@ def test_a_missing_clip_is_skipped_and_reported_or_an_error(read):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", r"m\.csv: the manifest is empty.*path,subject,label"),
-        (" \n\n", "the manifest is empty"),
+        ("# only a comment\n", "the file is empty"),
+        ("", r"m\.csv: the file is empty.*path,subject,label"),
+        (" \n\n", "the file is empty"),
         (HEADER, "header and no rows"),
         ("path,subjct,label\na1.mp4,a,1", r"line 1: no column subject.*Did you mean 'subjct'"),
         ("file,who,what\na1.mp4,a,1", "no column path, subject, label; the columns are file, who, what"),
