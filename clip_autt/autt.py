@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy, time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from .features import VideoFeatures
 from .files import atomic_path
 from .model import ClipAU, check_trained
 from .primitives import entropy
-from .prompts import AUPrompts, ReleasedPrompts
+from .prompts import AUPrompts, Linked, ReleasedPrompts
 from .results import Adapted, Passes, Prediction, window_at
 from .temporal import score_windows
 from .weights import weights_hash
@@ -41,11 +41,15 @@ class _Batch:
 @torch.no_grad()
 def _prepare(model: ClipAU, videos: Sequence[VideoFeatures], window: int) -> _Batch:
     "Window and video embeddings of some videos."
-    frames = [v.frames.to(model.au_text) for v in videos]
-    windows = [score_windows(model.temporal, x, window) for x in frames]
-    counts = torch.tensor([len(w) for w in windows], device=model.au_text.device)
+    found: dict[int, tuple[Tensor, Tensor]] = {}
+    for length in {len(v) for v in videos}:
+        alike = [i for i, v in enumerate(videos) if len(v) == length]
+        x = torch.stack([videos[i].frames for i in alike]).to(model.au_text)
+        found |= zip(alike, zip(score_windows(model.temporal, x, window), model.temporal(x), strict=True), strict=True)
+    windows, whole = zip(*(found[i] for i in range(len(videos))), strict=True)
     padded = nn.utils.rnn.pad_sequence(windows, batch_first=True)
-    return _Batch(padded, torch.arange(padded.shape[1], device=counts.device) < counts[:, None], torch.cat([model.temporal(x[None]) for x in frames]))
+    counts = torch.tensor([len(w) for w in windows], device=padded.device)
+    return _Batch(padded, torch.arange(padded.shape[1], device=padded.device) < counts[:, None], torch.stack(whole))
 
 # %% ../nbs/51_autt.ipynb #8631f84e
 @dataclass(frozen=True, eq=False)
@@ -56,7 +60,7 @@ class Step:
     logits: Tensor  # [B, C] of the chosen window
     au: Tensor  # [B, N] scores of the chosen window
     loss: Tensor  # [B]
-    grad_norm: float | None = None  # of the context, where an update followed
+    grad_norm: Tensor | None = None  # of the context, where an update followed
 
 # %% ../nbs/51_autt.ipynb #8ae4992d
 def _pick(scores: Tensor, at: Tensor) -> Tensor: return scores[torch.arange(len(at), device=at.device), at]
@@ -102,6 +106,7 @@ class ClipAUTT:
         n_ctx: int = 4,  # context vectors, for a random init and for released
         shared: bool = False,  # one context for all action units
         seed: int = 0,  # of a random init
+        autocast: str | None = None,  # 'bfloat16' or 'float16' for the text encoder, faster on a GPU; None: as exact as the backbone
         untrained_ok: bool = False,  # allow a head that was never trained
     ):
         check_trained(model, untrained_ok)
@@ -112,6 +117,7 @@ class ClipAUTT:
         reset = reset or ('never' if variant == 'released' else 'video')
         check(reset in ('video', 'subject', 'never'), f"reset must be 'video', 'subject' or 'never', got {reset!r}")
         check(predict_on in ('video', 'window'), f"predict_on must be 'video' or 'window', got {predict_on!r}")
+        check(autocast in (None, 'bfloat16', 'float16'), f"autocast must be None, 'bfloat16' or 'float16', got {autocast!r}")
         check(callable(objective) or objective in OBJECTIVES, f'objective must be a function or one of {list(OBJECTIVES)}, got {objective!r}')
         self.model, self.window, self.steps, self.lr, self.weight_decay, self.variant = model, window, steps, lr, weight_decay, variant
         self.reset_at, self.loss_of = reset, objective if callable(objective) else OBJECTIVES[objective]
@@ -119,6 +125,7 @@ class ClipAUTT:
         self.notes: tuple[str, ...] = ()
         self.prompts = ReleasedPrompts(model.backbone, model.bank, n_ctx, seed) if variant == 'released' else \
             self._prompts(ctx_position, init, n_ctx, shared, seed)
+        self.prompts.autocast = autocast and getattr(torch, autocast)
         self.reset()
 
     def _prompts(self, position: str, init: str | None, n_ctx: int, shared: bool, seed: int) -> AUPrompts:
@@ -140,20 +147,26 @@ class ClipAUTT:
         self.subject, self.optimizer = None, None
 
 # %% ../nbs/51_autt.ipynb #652b1b23
-def _text(method: ClipAUTT, ctx: Tensor) -> Tensor:
-    "Adapted unit vectors of the action units under a context. The published code normalises before its adapter; training did not."
-    text = method.prompts.encode(ctx).to(method.model.au_text.dtype)
+def _embed(method: ClipAUTT, text: Tensor) -> Tensor:
+    "Adapted unit vectors of the action units. The published code normalises before its adapter; training did not."
+    text = text.to(method.model.au_text.dtype)
     return method.model.embed_text(F.normalize(text, dim=-1) if method.variant == 'released' else text)
 
-def _tune(method: ClipAUTT, batch: _Batch, ctx: nn.Parameter, optimizer: torch.optim.Optimizer) -> Iterator[Step]:
-    "Steps of look and update on `ctx`, in place."
-    for _ in range(method.steps):
-        step = _look(method.model, batch, _text(method, ctx), method.loss_of, method.variant == 'released')
+def _tune(method: ClipAUTT, batch: _Batch, ctx: nn.Parameter, optimizer: torch.optim.Optimizer, start: Linked) -> Iterator[Step]:
+    "Steps of look and update on `ctx`, in place. `ctx` is the context of `start`, or one such for each video."
+    for k in range(method.steps):
+        link = method.prompts.linked(ctx) if k else start
+        text = _for_each(link.text, ctx).requires_grad_()
+        step = _look(method.model, batch, _embed(method, text), method.loss_of, method.variant == 'released')
         total = step.loss.mean() if method.variant == 'released' else step.loss.sum()
-        ctx.grad, = torch.autograd.grad(total, ctx)
+        ctx.grad = link.pull(*torch.autograd.grad(total, text), keep=link is start)
         optimizer.step()
-        yield Step(step.start, step.entropy, step.logits.detach(), step.au.detach(), step.loss.detach(), float(ctx.grad.norm()))
+        yield replace(step, logits=step.logits.detach(), au=step.au.detach(), loss=step.loss.detach(), grad_norm=ctx.grad.norm())
         ctx.grad = None
+
+def _for_each(text: Tensor, ctx: Tensor) -> Tensor:
+    "Text embeddings for every video that has a context of its own."
+    return text.expand(len(ctx), -1, -1) if ctx.dim() == 4 else text
 
 def _adamw(method: ClipAUTT, ctx: nn.Parameter) -> torch.optim.Optimizer:
     return torch.optim.AdamW([ctx], lr=method.lr, weight_decay=method.weight_decay)
@@ -169,34 +182,33 @@ def tune(
     videos: Sequence[VideoFeatures],  # one prompt is tuned on all of them together
 ) -> Iterator[Step]:  # each as seen before its update
     "Watch the adaptation step by step. The method's prompts are changed in place."
-    yield from _tune(method, _prepare(method.model, videos, method.window), method.prompts.ctx, _own_optimizer(method))
+    ctx, batch = method.prompts.ctx, _prepare(method.model, videos, method.window)
+    yield from _tune(method, batch, ctx, _own_optimizer(method), method.prompts.remembered(ctx))
 
 ClipAUTT.tune = tune
 
 # %% ../nbs/51_autt.ipynb #79f5ca0a
 @torch.no_grad()
-def _results(method: ClipAUTT, videos: Sequence[VideoFeatures], batch: _Batch, before: tuple, steps: list[Step], ctx: Tensor, seconds: float) -> list[Adapted]:
-    "Predictions before and after, with the record of the steps."
-    released = method.variant == 'released' and bool(steps)
-    after = (steps[-1].logits, steps[-1].au, steps[-1].start, None) if released else _predict(method, batch, ctx)
-    n, looks = len(method.model.bank), len(steps) + (1 if released else 2)
-    passes = Passes(looks, len(steps), n * looks, n * len(steps))
-    def one(i: int, v: VideoFeatures) -> Adapted:
-        entropies = before[3][i, batch.real[i]].cpu()
-        return Adapted(logits=after[0][i].cpu(), logits_before=before[0][i].cpu(), au=after[1][i].cpu(), au_before=before[1][i].cpu(),
-                       window=window_at(v.times, int((steps[0].start if steps else before[2])[i]), method.window), entropy=entropies,
-                       loss=tuple(float(s.loss[i]) for s in steps), seconds=seconds / len(videos), passes=passes,
-                       classes=method.model.classes, bank=method.model.bank,
-                       **_noted(method, v))
-    return [one(i, v) for i, v in enumerate(videos)]
-
-def _predict(method: ClipAUTT, batch: _Batch, ctx: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    "Logits and scores under a context, on the whole video or on its most confident window; the windows' entropies too."
-    z_text = _text(method, ctx)
+def _predict(method: ClipAUTT, batch: _Batch, text: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    "Logits and scores, on the whole video or on its most confident window; that window's start, and the entropies of all."
+    z_text = _embed(method, text)
     step = _look(method.model, batch, z_text, entropy, method.variant == 'released')
     if method.predict_on == 'window': return step.logits, step.au, step.start, step.entropy
     au = method.model.au_scores(batch.video[:, None], z_text)[:, 0]
     return method.model.classifier(au), au, step.start, step.entropy
+
+def _results(method: ClipAUTT, videos: Sequence[VideoFeatures], batch: _Batch, before: tuple, after: tuple, steps: list[Step], began: float) -> list[Adapted]:
+    "The record of each video. All tensors leave the device here, at the very end, so that a GPU is never waited for in between."
+    before, after, real = [x.cpu() for x in before], [x.cpu() for x in after], batch.real.cpu()
+    losses = torch.stack([s.loss for s in steps], 1).tolist() if steps else [()] * len(videos)
+    seconds, n = (time.perf_counter() - began) / len(videos), len(method.model.bank)
+    looks = max(len(steps), 1) if method.variant == 'released' else len(steps) + 1
+    passes = Passes(looks, len(steps), n * looks, n * len(steps))
+    def one(i: int, v: VideoFeatures) -> Adapted:
+        return Adapted(logits=after[0][i], logits_before=before[0][i], au=after[1][i], au_before=before[1][i],
+                       window=window_at(v.times, int(before[2][i]), method.window), entropy=before[3][i, real[i]],
+                       loss=tuple(losses[i]), seconds=seconds, passes=passes, classes=method.model.classes, bank=method.model.bank, **_noted(method, v))
+    return [one(i, v) for i, v in enumerate(videos)]
 
 def _noted(method: ClipAUTT, v: VideoFeatures) -> dict:
     "What every result repeats about its video, with the warnings of this method."
@@ -205,22 +217,27 @@ def _noted(method: ClipAUTT, v: VideoFeatures) -> dict:
     return {**facts, 'warnings': (*facts['warnings'], *notes)}
 
 # %% ../nbs/51_autt.ipynb #717ff517
+def _run(method: ClipAUTT, videos: Sequence[VideoFeatures], ctx: nn.Parameter) -> list[Adapted]:
+    "Look, tune, look again. A `ctx` [B, N, n_ctx, d] starts afresh for each video; the method's own goes on from where it is."
+    began, prompts, each = time.perf_counter(), method.prompts, ctx.dim() == 4
+    batch, start = _prepare(method.model, videos, method.window), prompts.remembered(prompts.ctx_start if each else ctx)
+    before = after = _predict(method, batch, _for_each(start.text, ctx))
+    steps = list(_tune(method, batch, ctx, _adamw(method, ctx) if each else _own_optimizer(method), start))
+    if steps and method.variant == 'released': after = steps[-1].logits, steps[-1].au
+    elif steps: after = _predict(method, batch, _text_now(prompts, ctx))
+    return _results(method, videos, batch, before, after, steps, began)
+
+@torch.no_grad()
+def _text_now(prompts: AUPrompts, ctx: Tensor) -> Tensor:
+    "Text after the last update. That of the method's own context is remembered: the next video begins with it."
+    return prompts.encode(ctx) if ctx.dim() == 4 else prompts.remembered(ctx).text
+
 def _adapt_each(method: ClipAUTT, videos: Sequence[VideoFeatures]) -> list[Adapted]:
     "A context of its own for each video, all tuned in one batch. AdamW works element by element, so they do not influence each other."
-    began, batch = time.perf_counter(), _prepare(method.model, videos, method.window)
     ctx = nn.Parameter(method.prompts.ctx_start.repeat(len(videos), 1, 1, 1))
-    with torch.no_grad(): before = _predict(method, batch, ctx)
-    steps = list(_tune(method, batch, ctx, _adamw(method, ctx)))
-    results = _results(method, videos, batch, before, steps, ctx, time.perf_counter() - began)
+    results = _run(method, videos, ctx)
     with torch.no_grad(): method.prompts.ctx.copy_(ctx[-1])
     return results
-
-def _adapt_together(method: ClipAUTT, videos: Sequence[VideoFeatures]) -> list[Adapted]:
-    "The method's own context, tuned on all the given videos at once and kept."
-    began, batch, ctx = time.perf_counter(), _prepare(method.model, videos, method.window), method.prompts.ctx
-    with torch.no_grad(): before = _predict(method, batch, ctx)
-    steps = list(_tune(method, batch, ctx, _own_optimizer(method)))
-    return _results(method, videos, batch, before, steps, ctx, time.perf_counter() - began)
 
 # %% ../nbs/51_autt.ipynb #ab0b0ff6
 def adapt(
@@ -250,15 +267,13 @@ def _adapt_group(method: ClipAUTT, group: Sequence[VideoFeatures]) -> list[Adapt
     if method.variant == 'paper' and method.reset_at == 'video': return _adapt_each(method, group)
     if method.reset_at == 'video' or (method.reset_at == 'subject' and group[0].subject != method.subject): method.reset()
     method.subject = group[0].subject
-    return _adapt_together(method, group)
+    return _run(method, group, method.prompts.ctx)
 
 def _unseen(method: ClipAUTT, v: VideoFeatures) -> Adapted:
     "A result without adaptation, for a video with hardly any face."
     still = copy.copy(method)
     still.steps = 0
-    batch = _prepare(method.model, [v], method.window)
-    with torch.no_grad(): before = _predict(method, batch, method.prompts.ctx)
-    return _results(still, [v], batch, before, [], method.prompts.ctx, 0.)[0]
+    return _run(still, [v], method.prompts.ctx)[0]
 
 # %% ../nbs/51_autt.ipynb #13a0966c
 def state_dict(method: ClipAUTT) -> dict:
@@ -311,14 +326,13 @@ def load_profile(
 ClipAUTT.save_profile, ClipAUTT.load_profile = save_profile, load_profile
 
 # %% ../nbs/51_autt.ipynb #04784507
-@torch.no_grad()
 def predict(
     method: ClipAUTT,
     v: VideoFeatures,
 ) -> Prediction:
     "Classify with the prompts as they are now, without adapting."
     method.model.check_features(v)
-    logits, au, _, _ = _predict(method, _prepare(method.model, [v], method.window), method.prompts.ctx)
+    logits, au, _, _ = _predict(method, _prepare(method.model, [v], method.window), method.prompts.remembered(method.prompts.ctx).text)
     return Prediction(logits=logits[0].cpu(), au=au[0].cpu(), classes=method.model.classes, bank=method.model.bank,
                       window=window_at(v.times, 0, len(v)), **_noted(method, v))
 

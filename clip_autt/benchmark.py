@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from tqdm.auto import tqdm
 
 from .backbone import UnseenTokenWarning
 from .errors import check
-from .evaluate import evaluate
+from .evaluate import Interrupted, evaluate
 from .metrics import paired_bootstrap
 from .model import ClipAU
 from .people import Shift
@@ -52,14 +53,15 @@ def run_unit(
     model: str | None = None,  # folder of a trained head; the bundled one if None
     n_subjects: int = N_TARGETS,
     shift: Shift = TARGET,  # population of the people
-    jobs: int = 1,  # processes that draw
+    jobs: int = 1,  # processes that draw and evaluate
     progress: bool = False,
     memory: bool = False,  # measure peak memory
+    folder: str | Path | None = None,  # where finished people are kept, and taken from
 ) -> Results:
     "All methods on the strangers of one task and seed."
     clip_au = load_head(task, model)
     videos = kept_target_videos(clip_au.backbone, task, seed, n_subjects, shift, jobs=jobs, progress=progress)
-    with _no_word_notes(): return evaluate(methods, videos, clip_au, seed, progress, with_oracle, stream, memory)
+    with _no_word_notes(): return evaluate(methods, videos, clip_au, seed, progress, with_oracle, stream, memory, jobs, folder)
 
 # %% ../nbs/63_benchmark.ipynb #eee461a1
 def load_head(
@@ -96,10 +98,14 @@ def benchmark(
     overlap = [(a, b) for a, b in pairwise(seeds) if b - a < n]
     check(not overlap, f'seeds {overlap[:1]} share people: each seed stands for {n} people from its number on. Choose seeds at least {n} apart.')
     for task in tasks: make_methods(methods, load_head(task, kwargs.get('model')))  # what is wrong with a name is said before anything is drawn
-    units, done = [(t, s) for s in seeds for t in tasks], {}
-    for unit, result in _results(units, methods, jobs, progress, kwargs):
-        done[unit] = result
-        if keep: keep(_by_task(done, tasks))
+    units, done, tell = [(t, s) for s in seeds for t in tasks], {}, keep or (lambda done: None)
+    try:
+        for unit, result in _results(units, methods, jobs, progress, kwargs):
+            done[unit] = result
+            tell(_by_task(done, tasks))
+    except Interrupted as e:  # of a single unit: what there is of it
+        if e.results: tell({units[0][0]: e.results})
+        raise
     return _by_task(done, tasks)
 
 # %% ../nbs/63_benchmark.ipynb #3a5cdf7b
@@ -142,7 +148,8 @@ def benchmark_json(
     "Scores of each task under the names of `to_json_dict`, and means over tasks."
     first = next(iter(results.values())).protocol
     one = {t: r.to_json_dict(task=t) for t, r in results.items()}
-    if len(one) == 1: return next(iter(one.values()))
+    complete = complete and all(r.protocol.get('complete', True) for r in results.values())
+    if len(one) == 1: return next(iter(one.values())) | ({} if complete else dict(complete=False))
     means = over_tasks(results) if 'clip-au' in next(iter(results.values())).methods and complete else pd.DataFrame()
     mean = {name: {k: float(x) if math.isfinite(x) else None for k, x in row.items()} for name, row in means.to_dict('index').items()}
     versions = {name: version(name) for name in ('clip_autt', 'torch', 'open_clip_torch', 'numpy')}

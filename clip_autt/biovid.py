@@ -48,8 +48,8 @@ def _entries(
         if kind in LABELS: yield clip, name, LABELS[kind]
         else: findings.left_out[kind or 'with another name'] += 1
 
-# %% ../nbs/15_biovid.ipynb #b264415c
-_FIRST = r'\S.*/image\d+\.\w+\s+[01]\s*$'  # first line of a label file
+# %% ../nbs/15_biovid.ipynb #a2ed3e9e
+_FIRST = r'\S.*[/\\]image\d+\.\w+\s+[01]\s*$'  # first line of a label file
 
 def _walked(folder: Path, subject: str, findings: Findings) -> list[Listed]:
     "The clips of a person as the folders have them."

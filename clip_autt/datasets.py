@@ -21,7 +21,7 @@ from .video import iter_frames
 
 # %% auto #0
 __all__ = ['REQUIRED', 'OPTIONAL', 'Item', 'Skipped', 'Manifest', 'part', 'natural_sorted', 'some_of', 'read_text', 'read_table',
-           'row_problems', 'duplicates', 'read_manifest', 'span_seconds', 'split_subjects']
+           'check_header', 'row_problems', 'row_item', 'duplicates', 'read_manifest', 'span_seconds', 'split_subjects']
 
 # %% ../nbs/12_datasets.ipynb #d9a1241a
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def read_table(
 REQUIRED = 'path', 'subject', 'label'
 OPTIONAL = 'start', 'end', 'split'
 
-def _check_header(path: Path, names: Sequence[str]) -> None:
+def check_header(path: Path, names: Sequence[str]) -> None:
     "Refuse a header without the three columns, or with one of them twice."
     missing = [name for name in REQUIRED if name not in names]
     hint = ''.join(_nearest(name, [n for n in names if n not in REQUIRED]) for name in missing)
@@ -182,8 +182,8 @@ def row_problems(
     start, end = (None, None) if bad else map(_frame, spans.values())
     if end is not None and end < (start or 0): yield f'end {end} comes before start {start or 0}. Exchange them.'
 
-# %% ../nbs/12_datasets.ipynb #f4295bd6
-def _item(row: dict[str, str], root: Path) -> Item:
+# %% ../nbs/12_datasets.ipynb #daa46695
+def row_item(row: dict[str, str], root: Path) -> Item:
     "One row without problems as an `Item`."
     start, end = (_frame(row.get(name, '')) for name in ('start', 'end'))
     name = row['path'].replace('\\', '/')  # a table made on Windows
@@ -210,7 +210,7 @@ def _items(path: Path, root: Path, names: Sequence[str], rows: Sequence[tuple[in
         where, row = f'{path}, line {line}', dict(zip(names, values))
         _must(len(values) == len(names), where, f'{len(values)} values for {len(names)} columns. Put a value that holds a separator in quotes.')
         for problem in row_problems(row, classes): _must(False, where, problem)
-        items.append((line, _item(row, root)))
+        items.append((line, row_item(row, root)))
     for line, problem in duplicates(items): _must(False, f'{path}, line {line}', problem)
     return items
 
@@ -235,7 +235,7 @@ def read_manifest(
     path = Path(path)
     root = path.parent if root is None else Path(root).expanduser()
     names, rows = read_table(path, REQUIRED)
-    _check_header(path, names)
+    check_header(path, names)
     _must(len(rows) > 0, path, 'a header and no rows. Add one line for each clip.')
     allowed = None if classes is None else tuple(map(str, classes))
     items = _items(path, root, names, rows, allowed)

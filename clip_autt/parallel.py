@@ -63,7 +63,7 @@ def pack(
 ) -> np.ndarray:  # uint8
     "An object as bytes."
     file = io.BytesIO()
-    _Packer(file, {id(b.model.visual) for b in backbones}).dump(x)
+    _Packer(file, {id(b.model.visual) for b in backbones if b.hash}).dump(x)  # the hash is one of all weights: it is taken while they are there
     return np.frombuffer(file.getbuffer(), np.uint8)
 
 def unpack(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,10 @@ from torch import Tensor, nn
 from .au import DEFAULT_TEMPLATE, AUBank, fill
 from .backbone import Backbone
 from .errors import InputError, check
-from .texttower import cache_prefix
+from .texttower import Layout, cache_prefix, encode_laid_out, lay_out
 
 # %% auto #0
-__all__ = ['AUPrompts', 'ReleasedPrompts']
+__all__ = ['Linked', 'AUPrompts', 'ReleasedPrompts']
 
 # %% ../nbs/31_prompts.ipynb #43a24b64
 def _ids(backbone: Backbone, text: str) -> list[int]:
@@ -36,7 +37,66 @@ def _split(backbone: Backbone, template: str, prompt: str) -> tuple[list[int], l
     return before, whole[len(before):stop], after
 
 # %% ../nbs/31_prompts.ipynb #e82143cd
-class AUPrompts(nn.Module):
+@dataclass(frozen=True, eq=False)
+class Linked:
+    "Text embeddings under a context, and the way back from one to the other."
+    ctx: Tensor  # [N or 1, n_ctx, d], or [B, N or 1, n_ctx, d]
+    output: Tensor  # [N, D] or [B, N, D], with gradient to `ctx`
+    rounded: bool = False  # computed in float16, where a small gradient would vanish
+
+    @property
+    def text(self) -> Tensor: return self.output.detach()
+
+    def pull(
+        self,
+        g: Tensor,  # gradient of the text, of its shape; or [B, N, D] for B videos that share [N, D]
+        keep: bool = False,  # the link will be used again
+    ) -> Tensor:  # gradient of the context; [B, ...] for B videos
+        "Bring a gradient back from the text to the context."
+        size = g.abs().amax().clamp(min=1e-30) if self.rounded else 1.
+        return size * torch.autograd.grad(self.output, self.ctx, g / size, retain_graph=keep, is_grads_batched=g.dim() > self.output.dim())[0]
+
+# %% ../nbs/31_prompts.ipynb #90411e54
+class _Prompts(nn.Module):
+    "Learnable prompts: a parameter `ctx`, its start, and `_encode` from one to text embeddings."
+    autocast: torch.dtype | None = None  # None: the backbone's own precision
+
+    def __init__(self):
+        super().__init__()
+        self._known: dict[str, Linked] = {}
+
+    def encode(
+        self,
+        ctx: Tensor,  # [N or 1, n_ctx, d], or [B, N or 1, n_ctx, d] for B videos with a context each
+    ) -> Tensor:  # [N, D] or [B, N, D], not normalised
+        "Text embeddings of all action units under a given context."
+        with torch.autocast(ctx.device.type, self.autocast, enabled=self.autocast is not None): return self._encode(ctx)
+
+    def forward(self) -> Tensor: return self.encode(self.ctx)
+
+    def linked(self, ctx: Tensor) -> Linked:
+        "Text embeddings under a context, and the way back."
+        leaf = ctx.detach().clone().requires_grad_()
+        with torch.enable_grad(): return Linked(leaf, self.encode(leaf), self.autocast == torch.float16)
+
+    def remembered(self, ctx: Tensor) -> Linked:
+        "The same; the text encoder runs only if `ctx` [N, n_ctx, d] is neither the start nor what was asked for last."
+        for link in self._known.values():
+            if torch.equal(link.ctx, ctx): return link
+        key = 'start' if torch.equal(ctx, self.ctx_start) else 'last'
+        self._known.pop(key, None)  # two of them are large
+        self._known[key] = self.linked(ctx)
+        return self._known[key]
+
+    def __getstate__(self) -> dict: return {**self.__dict__, '_known': {}}  # a link cannot be copied
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        "Put the context back to its start, bit for bit."
+        self.ctx.copy_(self.ctx_start)
+
+# %% ../nbs/31_prompts.ipynb #d3701653
+class AUPrompts(_Prompts):
     """Learnable prompts for the action units of a bank: `forward()` gives text embeddings [N, D] with gradient to `ctx` only.
 
     `ctx` has shape [N, n_ctx, d], or [1, n_ctx, d] if shared: one context for all action units. Source: CLIP-AUTT, section "prompt tuning"; CoOp for the idea.
@@ -73,31 +133,24 @@ class AUPrompts(nn.Module):
         head, head_lengths = _embed(self.backbone, prefix)
         fast = self.backbone.tower.exact_short
         self.prefix = cache_prefix(self.backbone.tower, head, head_lengths) if fast else None
-        self.head = None if fast else (head, head_lengths)
+        self.head, self._layouts = None if fast else (head, head_lengths), {}
 
-    def encode(
-        self,
-        ctx: Tensor,  # [N or 1, n_ctx, d], or [B, N or 1, n_ctx, d] for B videos with a context each
-    ) -> Tensor:  # [N, D] or [B, N, D], not normalised
-        "Text embeddings of all action units under a given context."
+    def _layout(self, times: int) -> Layout:
+        "Where the tokens are when the prompts stand in the batch so many times; worked out once."
+        if times not in self._layouts:
+            size = self.ctx.shape[1] + self.suffix.shape[1]
+            self._layouts[times] = lay_out(self.backbone.tower, size, self.lengths, self.prefix, times)
+        return self._layouts[times]
+
+    def _encode(self, ctx: Tensor) -> Tensor:
         n, batch = len(self.suffix), ctx.shape[:-3]
         times = batch.numel()
         ctx = ctx.reshape(times, *ctx.shape[-3:]).expand(-1, n, -1, -1).flatten(0, 1).to(self.suffix.dtype)
         x = torch.cat([ctx, self.suffix.repeat(times, 1, 1)], 1)
-        if self.prefix is not None:
-            out = self.backbone.encode_prompts(x, self.lengths.repeat(times), self.prefix.repeat(times))
-        else:
-            x, lengths = _join(self.head[0].repeat(times, 1, 1), self.head[1].repeat(times), x, self.lengths.repeat(times),
-                               self.backbone.tower.token_embedding.weight[:1])
-            out = self.backbone.encode_prompts(x, lengths)
+        if self.prefix is not None: out = encode_laid_out(self.backbone.tower, x, self._layout(times), self.prefix)
+        else: out = self.backbone.encode_prompts(*_join(self.head[0].repeat(times, 1, 1), self.head[1].repeat(times), x, self.lengths.repeat(times),
+                                                        self.backbone.tower.token_embedding.weight[:1]))
         return out.view(*batch, n, -1)
-
-    def forward(self) -> Tensor: return self.encode(self.ctx)
-
-    @torch.no_grad()
-    def reset(self) -> None:
-        "Put the context back to its start, bit for bit."
-        self.ctx.copy_(self.ctx_start)
 
 # %% ../nbs/31_prompts.ipynb #83138a19
 def _start(backbone: Backbone, template_ids: list[int], init: str, n_ctx: int, seed: int) -> Tensor:
@@ -127,7 +180,7 @@ def _join(a: Tensor, a_lengths: Tensor, b: Tensor, b_lengths: Tensor, pad: Tenso
     return torch.stack(rows), lengths
 
 # %% ../nbs/31_prompts.ipynb #90e58d28
-class ReleasedPrompts(nn.Module):
+class ReleasedPrompts(_Prompts):
     "The prompt learner as published: no AU words; one random start shared by all AUs; only the read-out position differs between AUs."
     def __init__(
         self,
@@ -145,12 +198,7 @@ class ReleasedPrompts(nn.Module):
         self.ctx = nn.Parameter(_start(backbone, [], 'random', n_ctx, seed).repeat(len(tokens), 1, 1))
         self.register_buffer('ctx_start', self.ctx.detach().clone())
 
-    def encode(self, ctx: Tensor) -> Tensor:
-        "Text embeddings [N, D] under a given context [N, n_ctx, d]."
+    def _encode(self, ctx: Tensor) -> Tensor:
         n = len(ctx)
         x = torch.cat([self.sos.expand(n, 1, -1), ctx.to(self.sos.dtype), self.tail.expand(n, -1, -1)], 1)[:, :int(self.lengths.max())]
         return self.backbone.encode_prompts(x, self.lengths)
-
-    def forward(self) -> Tensor: return self.encode(self.ctx)
-
-    reset = AUPrompts.reset

@@ -75,8 +75,8 @@ def read_answers(
         else: findings.note(f'{table.name}, line {line}: binary-stress is {answer!r}, not 0 or 1')
     return answers
 
-# %% ../nbs/15_stressid.ipynb #9a55a454
-_FIRST = r'\S.*/image_\d+\.\w+\s+[01]\s*$'  # first line of a label file
+# %% ../nbs/15_stressid.ipynb #e60d6cab
+_FIRST = r'\S.*[/\\]image_\d+\.\w+\s+[01]\s*$'  # first line of a label file
 
 def _walked(folder: Path, subjects: Iterable[str], answers: dict[str, str], findings: Findings) -> Iterator[Listed]:
     "The videos of people as the folders have them."

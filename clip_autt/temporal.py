@@ -46,33 +46,33 @@ def score_windows_loop(
 
 # %% ../nbs/30_temporal.ipynb #9ad14ad1
 def _in_one_pass(temporal: TemporalConv, x: Tensor, window: int) -> Tensor:
-    "Embeddings [M, d] of all windows of x [T, d], for T > window."
+    "Embeddings [B, M, d] of all windows of x [B, T, d], for T > window."
     taps = temporal.conv.weight.permute(2, 0, 1)
-    before, here, after = (taps.flatten(0, 1) @ x.T).view(3, taps.shape[1], -1)  # each [channels, T]
+    before, here, after = (taps.flatten(0, 1) @ x.mT).unflatten(1, (3, -1)).unbind(1)  # each [B, channels, T]
     here = here + temporal.conv.bias[:, None]
-    if window == 1: return F.normalize(temporal.act(here).T, dim=-1)
-    left, right = temporal.act(here[:, :-1] + after[:, 1:]), temporal.act(here[:, 1:] + before[:, :-1])
-    total = left[:, :len(x) - window + 1] + right[:, window - 2:]
+    if window == 1: return F.normalize(temporal.act(here).mT, dim=-1)
+    left, right = temporal.act(here[..., :-1] + after[..., 1:]), temporal.act(here[..., 1:] + before[..., :-1])
+    total = left[..., :x.shape[1] - window + 1] + right[..., window - 2:]
     if window > 2:
-        running = temporal.act(before[:, :-2] + here[:, 1:-1] + after[:, 2:]).cumsum(-1, dtype=torch.double)
-        total = total + running[:, window - 3:]
-        total[:, 1:] -= running[:, :2 - window]
-    return F.normalize(total.T.to(x.dtype), dim=-1)
+        running = temporal.act(before[..., :-2] + here[..., 1:-1] + after[..., 2:]).cumsum(-1, dtype=torch.double)
+        total = total + running[..., window - 3:]
+        total[..., 1:] -= running[..., :2 - window]
+    return F.normalize(total.mT.to(x.dtype), dim=-1)
 
 # %% ../nbs/30_temporal.ipynb #5077ac76
 def score_windows(
     temporal: TemporalConv,
-    x: Tensor,  # [T, d] frame embeddings of one video
+    x: Tensor,  # [T, d] frame embeddings of one video, or [B, T, d] of B videos of one length
     window: int,  # frames L in a window; a shorter video is one window
-) -> Tensor:  # [M, d] unit vectors, M = max(1, T - L + 1)
+) -> Tensor:  # [M, d] unit vectors, M = max(1, T - L + 1); or [B, M, d]
     "Embedding of every window in one pass over the video, O(T); equal to `score_windows_loop` to float rounding."
     check(window >= 1, f'window must be at least 1 frame, got {window}')
-    check(x.dim() == 2 and len(x) > 0 and x.is_floating_point(), f'frame embeddings must be float [T, d] with T > 0, got {describe(x)}')
-    if len(x) <= window: return temporal(x[None])
-    stretch = max(1024, 4 * window)
-    starts = range(0, len(x) - window + 1, stretch)
-    return torch.cat([_stretch(temporal, x[m:m + stretch + window - 1], window) for m in starts])
+    check(x.dim() in (2, 3) and x.shape[-2] > 0 and x.is_floating_point(), f'frame embeddings must be float [T, d] with T > 0, got {describe(x)}')
+    if x.dim() == 2: return score_windows(temporal, x[None], window)[0]
+    stretch, total = max(1024, 4 * window), x.shape[1]
+    starts = range(0, max(1, total - window + 1), stretch)
+    return torch.cat([_stretch(temporal, x[:, m:m + stretch + window - 1], window) for m in starts], 1)
 
 def _stretch(temporal: TemporalConv, x: Tensor, window: int) -> Tensor:
-    "One stretch: a single window at the very end needs no sharing."
-    return temporal(x[None]) if len(x) == window else _in_one_pass(temporal, x, window)
+    "One stretch: a single window needs no sharing."
+    return temporal(x)[:, None] if x.shape[1] <= window else _in_one_pass(temporal, x, window)

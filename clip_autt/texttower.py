@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from .errors import BackboneError, InputError, check
 
 # %% auto #0
-__all__ = ['TextTower', 'text_tower', 'end_positions', 'project', 'encode_full', 'Prefix', 'encode_short', 'cache_prefix']
+__all__ = ['TextTower', 'text_tower', 'end_positions', 'project', 'encode_full', 'Prefix', 'Layout', 'lay_out', 'encode_laid_out',
+           'encode_short', 'cache_prefix']
 
 # %% ../nbs/19_texttower.ipynb #d50e8d9a
 @dataclass(frozen=True, eq=False)
@@ -86,12 +87,6 @@ class Prefix:
     values: tuple[Tensor, ...]  # the same
     lengths: Tensor  # [N] tokens in use, <= P
 
-    def repeat(self, times: int) -> Prefix:
-        "The same sentences several times over, as one batch of times * N."
-        if times == 1: return self
-        tile = lambda t: t.repeat(times, *[1] * (t.dim() - 1))
-        return Prefix(tuple(map(tile, self.keys)), tuple(map(tile, self.values)), tile(self.lengths))
-
 # %% ../nbs/19_texttower.ipynb #de9e6143
 def _mask(size: int, lengths: Tensor, prefix: Prefix | None) -> Tensor:
     "Boolean attention mask [N, 1, L, P + L]: prefix, then the causal triangle."
@@ -101,41 +96,84 @@ def _mask(size: int, lengths: Tensor, prefix: Prefix | None) -> Tensor:
     return torch.cat([past[:, None].expand(-1, size, -1), own], 2)[:, None]
 
 # %% ../nbs/19_texttower.ipynb #380dde63
-def _run_block(block: nn.Module, h: Tensor, rows: Tensor, shape: tuple[int, int], mask: Tensor, past: tuple | None,
-               last: Tensor | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    "One residual attention block. Returns the tokens that go on and the block's own keys and values."
-    attn, (n, size) = block.attn, shape
-    qkv = F.linear(block.ln_1(h), attn.in_proj_weight, attn.in_proj_bias)
-    grid = qkv.new_zeros(n * size, qkv.shape[-1]).index_copy(0, rows, qkv)
-    q, k, v = grid.view(n, size, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
-    own = k, v
-    if past is not None: k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
-    if last is not None:
-        at = rows[last] % size
-        each = torch.arange(n, device=h.device)
-        q, mask, h = q[each, :, at][:, :, None], mask[each, :, at][:, :, None], h[last]
-    seen = F.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).flatten(0, 1).flatten(1)
-    h = h + block.ls_1(attn.out_proj(seen if last is not None else seen[rows]))
-    return h + block.ls_2(block.mlp(block.ln_2(h))), own
+@dataclass(frozen=True, eq=False)
+class Layout:
+    "Where the M real tokens of B sentences are in the padded rectangle [B, L]."
+    rows: Tensor  # [M] cells with a real token
+    place: Tensor  # [B, L] positions in the sentence
+    end: Tensor  # [B] column of EOT
+    last: Tensor  # [B] which of the M is EOT
+    mask: Tensor  # [B, 1, L, P + L] who sees whom
+
+    @property
+    def full(self) -> bool: return len(self.rows) == self.place.numel()
+
+def lay_out(
+    tower: TextTower,
+    size: int,  # L
+    lengths: Tensor,  # [N] tokens in use, EOT included
+    prefix: Prefix | None = None,  # what comes before
+    times: int = 1,  # the same N sentences so many times: B = times * N
+) -> Layout:
+    "The layout of sentences. One that is longer than the model reads is an `InputError`."
+    start = torch.zeros_like(lengths) if prefix is None else prefix.lengths
+    longest = int((lengths + start).max())
+    check(longest <= tower.context_length, f'a prompt of {longest} tokens is longer than the {tower.context_length} this model reads; shorten it')
+    steps, many = torch.arange(size, device=lengths.device), lengths.repeat(times)
+    place = (start[:, None] + steps).clamp(max=tower.context_length - 1).repeat(times, 1)
+    rows = (steps < many[:, None]).flatten().nonzero()[:, 0]
+    return Layout(rows, place, many - 1, many.cumsum(0) - 1, _mask(size, lengths, prefix).repeat(times, 1, 1, 1))
 
 # %% ../nbs/19_texttower.ipynb #68470c46
-def _run(tower: TextTower, x: Tensor, lengths: Tensor, prefix: Prefix | None, read: bool) -> tuple[Tensor, list]:
+def _rectangle(attn: nn.Module, qkv: Tensor, at: Layout) -> Tensor:
+    "Queries, keys and values of the real tokens [M, 3 d] as a padded [3, B, heads, L, d / heads]."
+    n, size = at.place.shape
+    if not at.full: qkv = qkv.new_zeros(n * size, qkv.shape[-1]).index_copy(0, at.rows, qkv)
+    return qkv.view(n, size, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
+
+def _after(past: Tensor, own: Tensor) -> Tensor:
+    "Remembered keys or values of N sentences [N, heads, P, ...], then the tokens' own [times * N, heads, L, ...]."
+    own = own.unflatten(0, (-1, len(past)))
+    return torch.cat([past.expand(len(own), *past.shape), own], 3).flatten(0, 1)
+
+def _at(x: Tensor, end: Tensor) -> Tensor:
+    "One row of each rectangle: [B, heads, L, ...] to [B, heads, 1, ...]."
+    return x[torch.arange(len(end), device=end.device), :, end][:, :, None]
+
+# %% ../nbs/19_texttower.ipynb #d7833294
+def _run_block(block: nn.Module, h: Tensor, at: Layout, past: tuple | None, read: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    "One residual attention block. Returns the tokens that go on and the block's own keys and values."
+    attn = block.attn
+    q, k, v = _rectangle(attn, F.linear(block.ln_1(h), attn.in_proj_weight, attn.in_proj_bias), at)
+    own, mask = (k, v), at.mask
+    if past is not None: k, v = _after(past[0], k), _after(past[1], v)
+    if read: q, mask, h = _at(q, at.end), _at(mask, at.end), h.index_select(0, at.last)
+    seen = F.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).flatten(0, 1).flatten(1)
+    if not (read or at.full): seen = seen.index_select(0, at.rows)
+    h = h + block.ls_1(attn.out_proj(seen))
+    return h + block.ls_2(block.mlp(block.ln_2(h))), own
+
+# %% ../nbs/19_texttower.ipynb #4fee976b
+def _run(tower: TextTower, x: Tensor, at: Layout, prefix: Prefix | None, read: bool) -> tuple[Tensor, list]:
     "All blocks over the real tokens of `x`; with `read`, only the last token of each sentence leaves the last block."
-    n, size = x.shape[:2]
-    start = torch.zeros_like(lengths) if prefix is None else prefix.lengths
-    steps = torch.arange(size, device=x.device)
-    rows = (steps < lengths[:, None]).flatten().nonzero()[:, 0]
-    place = (start[:, None] + steps).clamp(max=tower.context_length - 1)
-    h = (x + tower.positional_embedding[place].to(x.dtype)).flatten(0, 1)[rows]
-    mask, last, kept = _mask(size, lengths, prefix), lengths.cumsum(0) - 1, []
+    h, kept = (x + tower.positional_embedding[at.place].to(x.dtype)).flatten(0, 1), []
+    if not at.full: h = h.index_select(0, at.rows)
     for i, block in enumerate(tower.blocks):
         past = None if prefix is None else (prefix.keys[i], prefix.values[i])
-        at = last if read and i == len(tower.blocks) - 1 else None
-        h, own = _run_block(block, h, rows, (n, size), mask, past, at)
+        h, own = _run_block(block, h, at, past, read and i == len(tower.blocks) - 1)
         kept.append(own)
     return h, kept
 
 # %% ../nbs/19_texttower.ipynb #8fc24d53
+def encode_laid_out(
+    tower: TextTower,
+    x: Tensor,  # [B, L, d] token embeddings without positions, those of the prefix left out
+    at: Layout,  # of these sentences
+    prefix: Prefix | None = None,  # what comes before, of N sentences; B is a multiple of N
+) -> Tensor:  # [B, D]
+    "Text embeddings from the real tokens only. Needs a causal tower read at EOT."
+    return project(tower, _run(tower, x, at, prefix, read=True)[0])
+
 def encode_short(
     tower: TextTower,
     x: Tensor,  # [N, L, d] token embeddings without positions, those of the prefix left out
@@ -145,9 +183,7 @@ def encode_short(
     "Text embeddings from the real tokens only; equal to `encode_full` to float rounding. Needs a causal tower read at EOT."
     check(tower.exact_short, 'this text tower is not causal or not read at EOT; use encode_full', BackboneError)
     check(x.dim() == 3 and x.shape[-1] == tower.width, f'token embeddings must be [N, L, {tower.width}], got {list(x.shape)}', InputError)
-    longest = int((lengths if prefix is None else lengths + prefix.lengths).max())
-    check(longest <= tower.context_length, f'a prompt of {longest} tokens is longer than the {tower.context_length} this model reads; shorten it')
-    return project(tower, _run(tower, x, lengths, prefix, read=True)[0])
+    return encode_laid_out(tower, x, lay_out(tower, x.shape[1], lengths, prefix), prefix)
 
 # %% ../nbs/19_texttower.ipynb #fe684ad6
 @torch.no_grad()
@@ -157,5 +193,5 @@ def cache_prefix(
     lengths: Tensor,  # [N] tokens in use
 ) -> Prefix:
     "Run constant first tokens once and keep their keys and values."
-    kept = _run(tower, x, lengths, None, read=False)[1]
+    kept = _run(tower, x, lay_out(tower, x.shape[1], lengths), None, read=False)[1]
     return Prefix(tuple(k for k, _ in kept), tuple(v for _, v in kept), lengths)

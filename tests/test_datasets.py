@@ -1,5 +1,8 @@
 """Manifests: what is read, what is refused, and a split by people."""
 
+import itertools
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -7,6 +10,7 @@ from hypothesis import given, strategies as st
 from clip_autt.clip import Clip
 from clip_autt.datasets import Item, read_manifest, span_seconds, split_subjects
 from clip_autt.errors import ManifestError, VideoError
+from clip_autt.own_clips import check_manifest, from_folder, from_manifest, manifest_template
 from clip_autt.video import read_video, write_video
 
 HEADER = "path,subject,label"
@@ -159,3 +163,98 @@ def test_impossible_parts(parts, message):
 def test_too_few_people(names):
     with pytest.raises(ManifestError, match="cannot be split into 2 parts"):
         split_subjects(names, 0.8, 0.2)
+
+
+# ---- comments, folders, templates, and all problems at once ----
+
+
+def test_comments_are_left_out_and_lines_keep_their_numbers(read, folder):
+    m = read(f"# who, \"what\n{HEADER}\n  # more;,;\na1.mp4,a,1\n#a2.mp4,a,1\nb1.mp4,b,#2\n")
+    assert [(i.id, i.label) for i in m] == [("a1.mp4", "1"), ("b1.mp4", "#2")]
+    with pytest.raises(ManifestError, match="line 5: subject is empty"):
+        read(f"# x\r\n{HEADER}\r\n# y\r\na1.mp4,a,1\r\na2.mp4,,1\r\n")
+    (folder / "#1.mp4").write_bytes(b"x")
+    assert read(f'{HEADER}\n"#1.mp4",a,1')[0].id == "#1.mp4", "a name in quotes is no comment"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a1.mp4", "a2.mp4", "gone.mp4", ""]), st.sampled_from(["a", ""]), st.sampled_from(["0", "1", "Pain"]),
+                          st.sampled_from(["", "0", "7", "-1", "x"]), st.sampled_from(["", "3", "9", "2.5"])), min_size=1, max_size=8))  # fmt: skip
+def test_the_validator_agrees_with_the_reader(tmp_path_factory, rows):
+    d = tmp_path_factory.mktemp("m")
+    for name in ("a1.mp4", "a2.mp4"):
+        (d / name).write_bytes(b"x")
+    (d / "m.csv").write_text("\n".join([f"{HEADER},start,end", *(",".join(row) for row in rows)]))
+    report = check_manifest(d / "m.csv", classes=("0", "1"))
+    try:
+        m = read_manifest(d / "m.csv", classes=("0", "1"))
+        assert report.ok and report.found["all"]["clips"] == len(m) and report.n_problems == len(m.skipped)
+    except ManifestError as e:
+        assert not report.ok and report.message
+        line = re.search(r"line \d+: .*", str(e).replace("m.csv, ", ""))
+        assert "none of the" in str(e) or line[0] in report.problems
+
+
+def test_the_validator_names_every_problem(folder):
+    rows = ["a1.mp4,,Pain,x,", "a2.mp4,a,1,9,3", "b1.mp4,b,1", "gone.mp4,b,0,,", "a1.mp4,a,0,,", "./a1.mp4,a,1,,"]
+    (folder / "m.csv").write_text("\n".join([f"{HEADER},start,end", *rows]))
+    report = check_manifest(folder / "m.csv", classes=(0, 1, "pain"))
+    assert [p.split(":")[0] for p in report.problems] == [f"line {n}" for n in (2, 2, 2, 3, 4, 5, 7)] and not report.ok
+    assert "4 of 6 lines are wrong" in report.message and report.found["all"] == {"subjects": 1, "clips": 1, "0": 1}
+    for text, word in (("", "empty"), ("a,b\n1,2", "no column"), (HEADER, "no rows")):
+        (folder / "m.csv").write_text(text)
+        assert not check_manifest(folder / "m.csv").ok and word in check_manifest(folder / "m.csv").message
+    assert "no such file" in check_manifest(folder / "none.csv").message
+
+
+def test_the_template_is_a_manifest(tmp_path):
+    path = manifest_template(tmp_path / "new/clips.csv")
+    for name in ("anna", "ben"):
+        (tmp_path / "new" / name).mkdir()
+        (tmp_path / "new" / name / "01.mp4").write_bytes(b"x")
+    m = from_manifest(path)
+    assert [(i.id, i.split) for i in m] == [("anna/01.mp4", "train"), ("ben/01.mp4[10-59]", "test")] and check_manifest(path).complete
+    (tmp_path / "new/semicolons.csv").write_text("\n".join(line.replace(",", ";") + ";;" * line.startswith("#") for line in path.read_text().splitlines()))
+    assert from_manifest(tmp_path / "new/semicolons.csv").items == m.items
+    with pytest.raises(ManifestError, match="exists already"):
+        manifest_template(path)
+
+
+@pytest.mark.parametrize("layout", ["subject/label", "label/subject", "split/subject/label", "subject/*/label"])
+def test_folders_in_any_order(tmp_path, layout):
+    values = dict(subject=["S10", "S9"], label=["0", "1"], split=["test"], **{"*": ["day"]})
+    for parts in itertools.product(*(values[level] for level in layout.split("/"))):
+        d = tmp_path.joinpath(*parts)
+        (d / "frames").mkdir(parents=True)
+        for name in ("b10.mp4", "b9.MOV", ".hidden.mp4", "frames/1.png", "thumbnail.jpg"):
+            (d / name).write_bytes(b"x")
+    m = from_folder(tmp_path, layout)
+    assert m.subjects == ("S9", "S10") and m.classes == ("0", "1") and len(m) == 12 and not m.skipped
+    assert [i.path.name for i in m][:3] == ["b9.MOV", "b10.mp4", "frames"] and {i.split for i in m} == {"test" if "split" in layout else ""}
+    assert all(i.path.exists() and (tmp_path / i.id) == i.path for i in m)
+
+
+def test_folders_of_images_and_what_is_skipped(tmp_path):
+    for name in ("a/pain/1.jpg", "a/pain/2.jpg", "a/no/x.txt", "a/no/v.mp4", "a/lost.mp4", "a/no/empty/x.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    m = from_folder(tmp_path, classes=("pain", "no", "never"))
+    assert [i.id for i in m] == ["a/no/v.mp4", "a/pain"] and m.classes == ("pain", "no", "never")
+    assert sorted(s.path for s in m.skipped) == ["a/lost.mp4", "a/no/empty", "a/no/x.txt"]
+
+
+@pytest.mark.parametrize("layout", ["", "subject", "label", "subject/label/label", "person/label", "subject/label/{x}"])
+def test_a_layout_that_says_too_little(tmp_path, layout):
+    with pytest.raises(ManifestError, match="must name subject and label once"):
+        from_folder(tmp_path, layout)
+
+
+def test_folders_without_clips(tmp_path):
+    (tmp_path / "music").mkdir()
+    with pytest.raises(ManifestError, match=r"no clip in subject/label/CLIP\. There is music"):
+        from_folder(tmp_path)
+    with pytest.raises(ManifestError, match="no such folder"):
+        from_folder(tmp_path / "none")
+    (tmp_path / "music/anna").mkdir()
+    (tmp_path / "music/anna/1.mp4").write_bytes(b"x")
+    with pytest.raises(ManifestError, match=r"label 'anna' not in music\. Is subject/label the right layout"):
+        from_folder(tmp_path, classes=("music",))
