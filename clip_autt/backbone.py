@@ -50,7 +50,7 @@ def preprocess(
     for shape in ((h, new[1]), new):  # Pillow resizes one side after the other and rounds to whole grey levels each time
         if shape != x.shape[2:]: x = F.interpolate(x, size=shape, mode=interpolation, antialias=True).round().clamp(0, 255)
     top, left = (round((side - size) / 2) for side in new)
-    x = x[:, :, top:top + size, left:left + size] / 255
+    x = x[:, :, top:top + size, left:left + size].div_(255)
     return x.sub_(torch.tensor(mean).view(3, 1, 1)).div_(torch.tensor(std).view(3, 1, 1))
 
 # %% ../nbs/20_backbone.ipynb #797fbb94

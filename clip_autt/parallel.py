@@ -129,7 +129,8 @@ def _round(call: Callable, numbered: list[tuple], n_jobs: int | None) -> Iterato
         while some := list(islice(jobs, 4 * effective_n_jobs(n_jobs))): yield from Parallel(n_jobs=n_jobs, batch_size=1)(some)
         return
     results = Parallel(n_jobs=n_jobs, batch_size=1, return_as='generator_unordered')(jobs)
-    try: yield from results
+    try:
+        for result in results: yield result
     finally: _close(results)
 
 def _numbered(i: int, *args) -> tuple: return i, _visit(*args)

@@ -211,7 +211,7 @@ def _frame_list(s: _Settings, people: Sequence[str]) -> str:
         for k in g.permutation(len(recordings)):
             r = recordings[k]
             files = [_KINDS[s.name].frame.format(number) for number in g.permutation(r.numbers)]
-            lines += [f'{s.home(Path())}/{subject}/{r.name}/{file} {s.classes.index(r.stretches[0].label)}' for file in files]
+            lines += [f'{s.home(Path()).as_posix()}/{subject}/{r.name}/{file} {s.classes.index(r.stretches[0].label)}' for file in files]
     return '\n'.join([*lines, ''])
 
 def _table(header: str, rows: Iterable[Sequence], mark: str = ',') -> str:
@@ -253,7 +253,8 @@ def _segments(s: _Settings, people: Sequence[str]) -> str:
 def _frame_lists(s: _Settings, parts: dict[str, list[str]], prefix: str) -> dict[str, str]:
     "One list of the source people, one of each target."
     targets = {f'target_files/{subject}.txt': _frame_list(s, [subject]) for subject in parts['target']}
-    return {f'{prefix}_source_sub_labels.txt': _frame_list(s, parts['source'] + parts['validation']), **targets}
+    sources = parts['source'] + parts['validation']
+    return {f'{prefix}_source_sub_labels.txt': _frame_list(s, sources), **targets} if sources else targets
 
 def _lists(s: _Settings, people: Sequence[str]) -> dict[str, str]:
     "The label files of a tree: path and content."
@@ -303,8 +304,8 @@ def make_tree(
     progress: bool = True,  # show a bar
 ) -> Path:  # the root
     "Write a practice tree of rendered faces, or what is missing of one. The same arguments give the same files. Raises `ManifestError`."
-    s, root = _settings(name, layout, clips, frames, size, seed), Path(root).expanduser()
-    cast = _cast(name, people)
+    s, root, cast = _settings(name, layout, clips, frames, size, seed), Path(root).expanduser(), _cast(name, people)
+    check(jobs != 0, 'jobs=0: give a number of processes, or -1 for one per core.', ManifestError)
     _claim(root, s)
     missing = [subject for subject in cast if not (s.home(root)/subject).exists()]
     work = Parallel(n_jobs=jobs, return_as='generator')(delayed(_write_person)(s, root, subject) for subject in missing)

@@ -48,7 +48,7 @@ def score_windows_loop(
 def _in_one_pass(temporal: TemporalConv, x: Tensor, window: int) -> Tensor:
     "Embeddings [B, M, d] of all windows of x [B, T, d], for T > window."
     taps = temporal.conv.weight.permute(2, 0, 1)
-    before, here, after = (taps.flatten(0, 1) @ x.mT).unflatten(1, (3, -1)).unbind(1)  # each [B, channels, T]
+    before, here, after = (taps.flatten(0, 1).expand(len(x), -1, -1) @ x.mT).unflatten(1, (3, -1)).unbind(1)  # each [B, channels, T]
     here = here + temporal.conv.bias[:, None]
     if window == 1: return F.normalize(temporal.act(here).mT, dim=-1)
     left, right = temporal.act(here[..., :-1] + after[..., 1:]), temporal.act(here[..., 1:] + before[..., :-1])

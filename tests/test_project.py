@@ -21,20 +21,22 @@ BIN = Path(sys.executable).parent
 FLOORS = [
     {"errors", "files"},
     {"au", "clip", "images", "video", "anatomy", "shading", "drawing", "people", "portrait", "synth", "weights", "bundled"},
-    {"texttower", "backbone", "face", "datasets", "autables"},
+    {"texttower", "backbone", "face", "datasets", "dataset_facts", "biovid", "stressid", "bah", "catalogue", "own_clips", "autables"},
     {"temporal", "prompts", "features", "results", "metrics", "source", "baseline", "shift", "primitives"},
-    {"model", "stream", "adaptable", "meaning"},
-    {"autt", "train", "pretrain", "world", "oracle", "personal", "methods"},
-    {"registry", "scores"},
+    {"model", "stream", "adaptable", "meaning", "store"},
+    {"autt", "encoding", "train", "rehearsal", "pretrain", "world", "oracle", "personal", "methods"},
+    {"registry", "scores", "parallel"},
     {"evaluate", "viz", "records", "explain"},
-    {"cli", "report", "benchmark"},
+    {"cli", "report", "benchmark", "protocol", "research"},
 ]
 SAME_FLOOR = {
     ("files", "errors"), ("anatomy", "au"), ("shading", "anatomy"), ("drawing", "anatomy"), ("drawing", "shading"), ("people", "anatomy"),
     ("people", "drawing"), ("synth", "anatomy"), ("synth", "clip"), ("synth", "people"), ("portrait", "clip"), ("video", "clip"), ("video", "images"),
     ("backbone", "texttower"), ("source", "features"), ("source", "temporal"), ("stream", "model"), ("adaptable", "model"), ("meaning", "model"),
-    ("oracle", "train"), ("personal", "train"),
-    ("cli", "report"), ("cli", "benchmark"),
+    ("dataset_facts", "datasets"), *((d, n) for d in ("biovid", "stressid", "bah") for n in ("datasets", "dataset_facts")),
+    *(("catalogue", d) for d in ("dataset_facts", "biovid", "stressid", "bah")), ("own_clips", "datasets"), ("own_clips", "dataset_facts"),
+    ("oracle", "train"), ("personal", "train"), ("train", "encoding"),
+    ("cli", "report"), ("cli", "benchmark"), ("cli", "research"),
 }  # fmt: skip
 
 
@@ -116,6 +118,7 @@ def imports(module: str) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     here, up = ("methods.", 2) if "." in module else ("", 1)
     own = [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module]
+    assert not any(n.level == 0 and n.module.startswith("clip_autt") for n in own), f"{module}: nbdev makes imports relative where each stands on one line"
     return {n.module for n in own if n.level == up} | {here + n.module for n in own if here and n.level == 1}
 
 
