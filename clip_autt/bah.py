@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .clip import FrameFiles
-from .datasets import Item, read_table, read_text
-from clip_autt.dataset_facts import (
-    FACTS, DataSet, Findings, Place, build_data_set, choose_place, find_folder, find_tables, given_or_found, names_in,
-)
+from .datasets import Item, Skipped, read_table, read_text
+from .dataset_facts import FACTS, DataSet, Findings, Place, build_data_set, choose_place, find_folder, find_tables
+from .dataset_facts import given_or_found, names_in
 from .errors import ManifestError, check
 
 # %% auto #0
@@ -168,6 +167,7 @@ def _absent(segments: Iterable[Segment], disk: Mapping[tuple[str, str], Path], f
     for subject in nobody: findings.note(f'Videos/{subject}: no video of this person')
     for subject, video in gone:
         if subject in people: findings.skip(f'Videos/{subject}/{video}', 'no such video')
+        else: findings.skipped.append(Skipped(0, f'Videos/{subject}/{video}', 'no video of this person'))
 
 def _items(place: Place, root: Path, segments: list[Segment], findings: Findings) -> Iterator[Item]:
     "Items of all segments whose video is there."

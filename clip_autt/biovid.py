@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .datasets import Item, read_table
-from clip_autt.dataset_facts import (
-    FACTS, DataSet, Findings, Listed, Place, build_data_set, choose_place, find_folder, frame_item, given_or_found, names_in, read_frame_lists, with_folder,
-)
+from .dataset_facts import FACTS, DataSet, Findings, Listed, Place, build_data_set, choose_place, find_folder, frame_item
+from .dataset_facts import given_or_found, names_in, read_frame_lists, with_folder
 from .errors import ManifestError, check
 
 # %% auto #0

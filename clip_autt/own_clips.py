@@ -9,9 +9,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from clip_autt.datasets import (
-    REQUIRED, Item, Manifest, Skipped, check_header, duplicates, natural_sorted, read_manifest, read_table, row_item, row_problems, some_of,
-)
+from .datasets import REQUIRED, Item, Manifest, Skipped, check_header, duplicates, natural_sorted, read_manifest, read_table
+from .datasets import row_item, row_problems, some_of
 from .dataset_facts import CheckReport, names_in
 from .errors import ManifestError, check
 from .files import atomic_path, natural_key

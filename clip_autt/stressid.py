@@ -13,10 +13,8 @@ from math import gcd
 from pathlib import Path
 
 from .datasets import Item, read_table
-from clip_autt.dataset_facts import (
-    FACTS, DataSet, Findings, Listed, Place, build_data_set, choose_place, find_folder, find_tables, frame_item, given_or_found, names_in,
-    read_frame_lists, with_folder,
-)
+from .dataset_facts import FACTS, DataSet, Findings, Listed, Place, build_data_set, choose_place, find_folder, find_tables
+from .dataset_facts import frame_item, given_or_found, names_in, read_frame_lists, with_folder
 from .errors import ManifestError, check
 
 # %% auto #0

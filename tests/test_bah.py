@@ -157,7 +157,7 @@ def test_lost_frames_and_lost_windows(db):
     table(db / "more.csv", ("82687", "82687_x_Video.mp4", 0, 0, 0, 19), (PERSON, "82711_y_Video.mp4", 0, 0, 0, 19))
     data = BAH(db)
     assert [len(i.path) for i in data] == [98, 30] and data.report.lost_frames == 22
-    assert [s.reason for s in data.skipped] == ["no such video", "none of its frames exists"]
+    assert [s.reason for s in data.skipped] == ["no video of this person", "no such video", "none of its frames exists"]
     assert data.report.n_problems == 4 and any("82687: no video of this person" in p for p in data.report.problems)
 
 

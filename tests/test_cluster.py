@@ -48,6 +48,7 @@ class Noisy(SourceOnly):
 
 @pytest.fixture(scope="module")
 def client():
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")  # of processes that were killed on purpose
     with dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.comm.timeouts.connect": "20s"}):
         kwargs = dict(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1", silence_logs=logging.CRITICAL)
         with distributed.LocalCluster(**kwargs) as cluster, distributed.Client(cluster) as client:
@@ -83,12 +84,12 @@ def equal(a, b):
 
 @pytest.fixture(scope="module")
 def serial(model):
-    return run(methods(model), model, with_oracle=True)
+    return run(methods(model), model)
 
 
 def test_same_numbers_as_one_process(client, model, serial):
     with parallel_config(backend="dask"):
-        equal(run(methods(model), model, with_oracle=True), serial)
+        equal(run(methods(model), model), serial)
 
 
 @pytest.mark.parametrize("at", ["S", "W"])
@@ -96,12 +97,12 @@ def test_a_killed_worker_loses_nothing(client, model, serial, tmp_path, at):
     "At the first person, when only one worker has the model, and in the middle."
     before = set(client.run(os.getpid).values())
     with parallel_config(backend="dask"):
-        r = run(methods(model, at=at, flag=tmp_path / "died"), model, with_oracle=True, keep=tmp_path / "kept")
+        r = run(methods(model, at=at, flag=tmp_path / "died"), model, keep=tmp_path / "kept")
     equal(r, serial)
     assert (tmp_path / "died").exists() and set(client.run(os.getpid).values()) != before, "one was killed, and replaced"
     files = {p.parent.name: len(list(p.parent.glob("*.json"))) for p in (tmp_path / "kept").rglob("*.json")}
-    assert files == {"clip-au": 8, "tda": 8, "clip-autt-paper": 8, "clip-autt-released": 1, "noisy": 8, "oracle": 8}
-    again = run(methods(model, at=at, flag=tmp_path / "died"), model, with_oracle=True, keep=tmp_path / "kept")
+    assert files == {"clip-au": 8, "tda": 8, "clip-autt-paper": 8, "clip-autt-released": 1, "noisy": 8}
+    again = run(methods(model, at=at, flag=tmp_path / "died"), model, keep=tmp_path / "kept")
     pd.testing.assert_frame_equal(again.table, r.table, check_exact=True)
 
 
@@ -110,7 +111,7 @@ def test_a_person_that_kills_every_worker_is_the_only_one_lost(client, model, se
         r = run(methods(model, at="U"), model, keep=tmp_path)
     lost = r.table[r.table.error.notna()]
     assert {*lost.method} == {"noisy"} and {*lost.subject} == {"U"} and lost.error.str.startswith("KilledWorker").all()
-    fine = serial.table[(serial.table.method != "oracle") & ~((serial.table.method == "noisy") & (serial.table.subject == "U"))]
+    fine = serial.table[~((serial.table.method == "noisy") & (serial.table.subject == "U"))]
     rest = r.table[r.table.error.isna()].reset_index(drop=True)
     pd.testing.assert_frame_equal(rest.drop(columns="seconds"), fine.drop(columns="seconds").reset_index(drop=True), check_exact=True, check_dtype=False)
     assert len(list((tmp_path / "noisy").glob("*.json"))) == 7, "what was lost is tried again another time"

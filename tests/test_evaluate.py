@@ -3,7 +3,12 @@
 import copy
 import importlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +18,7 @@ import torch
 from clip_autt import stream
 from clip_autt.autt import ClipAUTT
 from clip_autt.errors import InputError, UntrainedError
-from clip_autt.evaluate import evaluate
+from clip_autt.evaluate import Interrupted, evaluate
 from clip_autt.features import LabeledVideo, VideoFeatures
 from clip_autt.metrics import war
 from clip_autt.model import ClipAU
@@ -428,3 +433,214 @@ def test_csv_round_trip(trained, targets, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         r.to_csv(tmp_path / "file" / "table.csv")
+
+
+# --- units: side by side, kept, interrupted
+
+
+class Noisy(SourceOnly):
+    "Adds noise from everybody's generators."
+
+    def adapt(self, videos):
+        return [replace(r, logits=r.logits + torch.randn(2) + float(np.random.rand())) for r in super().adapt(videos)]  # noqa: NPY002
+
+
+class Recorder(SourceOnly):
+    "Notes in a file which people it was asked about. `stop` is called before the person `at`, while there is no file `flag`."
+
+    def __init__(self, model, log, at=None, stop=None):
+        super().__init__(model)
+        self.log, self.at, self.stop = log, at, stop
+
+    def __reduce_ex__(self, protocol):  # log and accident do not change a result, so the fingerprint does not see them
+        return Recorder, (self.model, Path("log"))
+
+    def adapt(self, videos):
+        if videos[0].subject == self.at:
+            self.stop()
+        with self.log.open("a") as f:
+            f.write(videos[0].subject)
+        return super().adapt(videos)
+
+
+def same(a, b, **kwargs):
+    equal(a.table.drop(columns="seconds"), b.table.drop(columns="seconds"))
+
+
+def test_two_processes_give_the_same_table(results, trained, targets):
+    "All methods, bit for bit, random ones too. Methods that never forget are one unit, all others one for each person."
+    methods = make_methods([*METHODS], trained) | dict(noisy=Noisy(trained))
+    here, there = (run(methods, targets, trained, with_oracle=True, n_jobs=n) for n in (1, 2))
+    same(here, there)
+    assert here.protocol == there.protocol
+    units = {name: m["unit"] for name, m in here.protocol["methods"].items()}
+    assert {name for name, unit in units.items() if unit == "all videos"} == {n for n, m in methods.items() if getattr(m, "reset_at", "") == "never"} != set()
+    noisy, source = (here.of(n).prob_pain.to_numpy() for n in ("noisy", "clip-au"))
+    assert (noisy != source).all()
+
+
+def test_a_person_gets_the_same_numbers_whoever_else_is_there(trained, targets):
+    "Also random ones. What never forgets is the exception."
+    make = lambda: {"noisy": Noisy(trained), "tda": make_methods("tda", trained)["tda"]}
+    full, alone = run(make(), targets).table, run(make(), [x for x in targets if x.video.subject == "Y"]).table
+    own = full[full.subject == "Y"].reset_index(drop=True)
+    equal(own.drop(columns="seconds"), alone.drop(columns="seconds"))
+
+
+@pytest.mark.parametrize("order", stream.ORDERS)
+@pytest.mark.parametrize("reset", [None, *stream.SCOPES])
+def test_every_protocol_side_by_side(trained, targets, order, reset):
+    s = stream.Stream(order, reset, seed=3)
+    with_threads = dict(stream=s, with_oracle=True)
+    make = lambda: make_methods(["tda", "clip-autt-released", "clip-autt"], trained) | dict(scripted=Scripted(trained))
+    here = run(make(), targets[:12], trained, **with_threads)
+    from joblib import parallel_config
+
+    with parallel_config(backend="threading", n_jobs=2):  # packed and handed out, too, but without the start of processes
+        same(here, run(make(), targets[:12], trained, **with_threads))
+    assert here.table.groupby("method").video.apply(list).nunique() == 1, "one order for all"
+
+
+def test_kept_units_are_not_done_again(trained, targets, tmp_path):
+    log, kwargs = tmp_path / "log", dict(keep=tmp_path / "kept", with_oracle=True)
+    first = run({"r": Recorder(trained, log), "t": make_methods("tent", trained)["tent"]}, targets, trained, **kwargs)
+    again = run({"r": Recorder(trained, log), "t": make_methods("tent", trained)["tent"]}, targets, trained, **kwargs)
+    equal(again.table, first.table)
+    assert again.protocol == first.protocol and log.read_text() == "XYZ"
+    files = sorted(p.relative_to(tmp_path / "kept").as_posix().rpartition("-")[0] for p in (tmp_path / "kept").rglob("*.json"))
+    assert files == [*(f"oracle/0-{x}" for x in "XYZ"), *(f"r/0-{x}" for x in "XYZ"), "t/0-all-videos"]
+
+
+CHANGES = dict(
+    seed=lambda m, v: (m, v, dict(seed=1)),
+    protocol=lambda m, v: (m, v, dict(stream=stream.Stream(predict="before"))),
+    label=lambda m, v: (m, [v[0]._replace(label=SWAP[v[0].label]), *v[1:]], {}),
+    frame=lambda m, v: (m, [v[0]._replace(video=replace(v[0].video, frames=v[0].video.frames + 1e-6)), *v[1:]], {}),
+    order=lambda m, v: (m, [v[1], v[0], *v[2:]], {}),
+    weights=lambda m, v: (_nudged(m), v, {}),
+)
+
+
+def _nudged(model):
+    other = copy.deepcopy(model, {id(model.backbone): model.backbone})
+    other.classifier[2].bias.data += 1e-4
+    return other
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_matters_is_computed_anew(trained, targets, tmp_path, change):
+    log, run_it = tmp_path / "log", lambda model, videos, **kwargs: run({"r": Recorder(model, log)}, videos, keep=tmp_path / "kept", **kwargs)
+    run_it(trained, targets)
+    model, videos, kwargs = CHANGES[change](trained, targets)
+    run_it(model, videos, **kwargs)
+    assert log.read_text() == "XYZ" + ("X" if change in ("label", "frame", "order") else "XYZ")
+
+
+def test_settings_of_a_method_matter(trained, targets, tmp_path):
+    for i, lr in enumerate([0.1, 0.2, 0.1]):
+        run({"autt": ClipAUTT(trained, lr=lr)}, targets, keep=tmp_path)
+        assert len([*tmp_path.rglob("*.json")]) == [3, 6, 6][i]
+
+
+def test_used_methods_and_fresh_ones_are_the_same(trained, targets, tmp_path):
+    method = ClipAUTT(trained, reset="never", lr=0.1)
+    for m in (method, method, ClipAUTT(trained, reset="never", lr=0.1)):
+        run({"autt": m}, targets, keep=tmp_path)
+    assert len([*tmp_path.rglob("*.json")]) == 1
+
+
+def test_a_damaged_file_is_set_aside_and_done_again(trained, targets, tmp_path):
+    log, go = tmp_path / "log", lambda: run({"r": Recorder(trained, tmp_path / "log")}, targets, keep=tmp_path / "kept")
+    first = go()
+    path = next((tmp_path / "kept/r").glob("0-Y-*"))
+    path.write_bytes(path.read_bytes()[:-40])
+    same(go(), first)
+    assert log.read_text() == "XYZY" and path.exists() and path.with_suffix(".damaged").exists()
+
+
+def test_bad_luck_is_not_kept_and_does_not_stop_others(trained, targets, tmp_path):
+    class Unlucky(SourceOnly):
+        def reset(self):
+            if short:
+                raise MemoryError("no room")
+
+    short = False
+    methods = {"clip-au": SourceOnly(trained), "unlucky": Unlucky(trained), "fragile": Scripted(trained, broken={"Y3"}, error=InputError)}
+    method = methods["unlucky"]
+    plain, calls = method.reset, []
+
+    def reset():  # fails within the units only, not when it is made ready
+        calls.append(1)
+        if 1 < len(calls) < 4:
+            raise MemoryError("no room")
+        plain()
+
+    Unlucky.reset = lambda self: reset()
+    r = run(methods, targets, keep=tmp_path)
+    assert r.of("unlucky").error[:12].str.startswith("MemoryError: no room").all() and r.of("unlucky").error[12:].isna().all()
+    assert r.of("clip-au").error.isna().all() and r.of("fragile").error.notna().sum() == 1
+    assert {p.name: len([*p.iterdir()]) for p in tmp_path.iterdir()} == {"clip-au": 3, "unlucky": 1, "fragile": 1}, "a refused input is refused again"
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_leaves_the_people_that_are_done(trained, targets, tmp_path):
+    state = torch.get_rng_state()
+    methods = {"clip-au": SourceOnly(trained), "r": Recorder(trained, tmp_path / "log", "Z", interrupt)}
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(methods, targets, keep=tmp_path / "kept")
+    partial = caught.value.results
+    assert isinstance(caught.value, Interrupted) and partial.protocol["complete"] is False
+    assert {*partial.table.subject} == {"X", "Y"} and partial.protocol["n_subjects"] == 2 and partial.protocol["n_videos"] == 12
+    json.dumps(partial.to_json_dict(), allow_nan=False)
+    assert torch.equal(state, torch.get_rng_state())
+    methods["r"] = Recorder(trained, tmp_path / "log")
+    full = run(methods, targets, keep=tmp_path / "kept")
+    assert (tmp_path / "log").read_text() == "XYZ" and "complete" not in full.protocol
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run({"r": Recorder(trained, tmp_path / "log", "X", interrupt)}, targets)
+    assert caught.value.results is None, "nobody is done"
+
+
+RUN = """
+import json, os, signal, sys
+from pathlib import Path
+from test_evaluate import *
+from clip_autt import load_backbone
+folder, what, n_jobs = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+if __name__ == '__main__':
+    torch.set_num_threads(1)
+    model = ClipAU(load_backbone('tiny'), classes=CLASSES)
+    model.trained = True
+    stop = lambda: os.kill(os.getpid(), signal.SIGKILL) if what == 'kill' else os.killpg(0, signal.SIGINT) if what == 'ctrl-c' else None
+    try: r = run({'r': Recorder(model, folder/'log', 'W', stop)}, planted('STUVWXYZ'), keep=folder/'kept', n_jobs=n_jobs)
+    except Interrupted as e: r = e.results
+    print(json.dumps([sorted({*r.table.subject}), r.table.prob_pain.tolist()]))
+"""
+
+
+def in_its_own_process(folder, what, n_jobs=1):
+    script = folder / "run.py"
+    script.write_text(RUN)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "PYTHONWARNINGS": "ignore"}
+    return subprocess.run([sys.executable, script, folder, what, str(n_jobs)], env=env, capture_output=True, text=True, start_new_session=True, timeout=300)
+
+
+def test_kill_minus_9_loses_nothing_and_nothing_is_done_twice(tmp_path):
+    killed = in_its_own_process(tmp_path, "kill")
+    assert killed.returncode == -signal.SIGKILL and not killed.stdout
+    assert len([*tmp_path.glob("kept/r/*.json")]) == 4 and (tmp_path / "log").read_text() == "STUV"
+    who, probs = json.loads(in_its_own_process(tmp_path, "go on").stdout)
+    assert (tmp_path / "log").read_text() == "STUVWXYZ" and who == [*"STUVWXYZ"] and len(probs) == 48
+    (tmp_path / "new").mkdir()
+    assert json.loads(in_its_own_process(tmp_path / "new", "go on").stdout) == [who, probs]
+
+
+def test_ctrl_c_with_processes(tmp_path):
+    "As in a terminal, all processes get the signal. The ones that work say nothing, and what is done is there."
+    stopped = in_its_own_process(tmp_path, "ctrl-c", 2)
+    who, _ = json.loads(stopped.stdout)
+    assert who and {*who} < {*"STUVWXYZ"} and {*who} <= {p.name[2] for p in tmp_path.glob("kept/r/*.json")}
+    assert "Traceback" not in stopped.stderr
