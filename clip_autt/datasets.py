@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -253,9 +254,16 @@ def span_seconds(
     if item.start is None and item.end is None: return item.start_s, item.stop_s
     start = item.start or 0
     last = start if item.end is None else item.end
-    times = [time for time, _ in islice(iter_frames(item.path, max_side=16), last + 2)]
+    times = _frame_times(item.path, _changed(item.path))
     check(last < len(times), f'{item.path}: frame {last} was asked for, but the last one is {len(times) - 1}. Frames are counted from 0.', VideoError)
     return times[start], times[last + 1] if item.end is not None and last + 1 < len(times) else None
+
+def _changed(path: Path | FrameFiles) -> float:
+    "When a file was written; 0 where that cannot be said."
+    return os.path.getmtime(path) if isinstance(path, Path) and path.exists() else 0.
+
+@lru_cache(maxsize=4)  # segments of one video follow each other
+def _frame_times(path: Path | FrameFiles, changed: float) -> list[float]: return [time for time, _ in iter_frames(path, max_side=16)]
 
 # %% ../nbs/12_datasets.ipynb #307b0aea
 def split_subjects(
