@@ -974,6 +974,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'clip_autt.protocol.blind_guesses': ('protocol.html#blind_guesses', 'clip_autt/protocol.py'),
                                     'clip_autt.protocol.check_parts': ('protocol.html#check_parts', 'clip_autt/protocol.py'),
                                     'clip_autt.protocol.encode_part': ('protocol.html#encode_part', 'clip_autt/protocol.py'),
+                                    'clip_autt.protocol.is_rehearsal': ('protocol.html#is_rehearsal', 'clip_autt/protocol.py'),
                                     'clip_autt.protocol.majority': ('protocol.html#majority', 'clip_autt/protocol.py'),
                                     'clip_autt.protocol.open_run': ('protocol.html#open_run', 'clip_autt/protocol.py'),
                                     'clip_autt.protocol.own_data': ('protocol.html#own_data', 'clip_autt/protocol.py'),

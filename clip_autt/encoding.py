@@ -170,7 +170,7 @@ def _alone(job: _Job) -> VideoFeatures:
 def _overlapped(jobs: Iterator[_Job], workers: int) -> Iterator[_Job]:
     "Jobs in order, each started some time before its turn and left behind after it."
     started = deque()
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers, 'decode') as pool:
         try:
             while True:
                 for job in islice(jobs, 2 * workers - len(started)):

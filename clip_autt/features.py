@@ -120,12 +120,14 @@ def embed_crops(
     "Encode a stream of crops."
     rows, times, seen = _Rows(), [], []
     for batch in batches:
-        rows.add(backbone.encode_frames(batch.images))
+        rows.add(backbone.encode_frames(batch.images, _at_once(backbone)))
         times += batch.times
         seen.append(batch.seen)
     times, found = np.array(times), bridge_gaps(np.concatenate(seen), times)
     frames = _repeat_good(rows.done(), last_good(found))
     return VideoFeatures(frames, torch.as_tensor(times), torch.as_tensor(found), id, None, backbone.hash, (*notes, *face_notes(found)))
+
+def _at_once(backbone: Backbone) -> int: return 16 if backbone.device == 'cpu' else 256  # frames; on a CPU memory counts more than a few percent of speed
 
 class _Rows:
     "An array of rows that grows in place: large blocks of memory are moved by the system, not copied."

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from .backbone import Backbone
+from .clip import FrameFiles
 from .dataset_facts import DataSet
 from .datasets import Item, Manifest
 from .encoding import encode_manifest
@@ -25,6 +26,7 @@ from .metrics import macro_f1, uar, war
 from .model import ClipAU
 from .personal import prepare_personal
 from .records import write_json
+from .rehearsal import _MARKER as MARK
 from .scores import Results
 from .store import FeatureStore
 from .stream import Stream
@@ -33,7 +35,7 @@ from .train import fit
 
 # %% auto #0
 __all__ = ['PAPER', 'majority', 'blind_guesses', 'score_guesses', 'open_run', 'train_source', 'encode_part', 'ProtocolRun',
-           'run_protocol', 'check_parts', 'own_data', 'write_run', 'subject_record', 'protocol_text']
+           'run_protocol', 'check_parts', 'own_data', 'write_run', 'subject_record', 'is_rehearsal', 'protocol_text']
 
 # %% ../nbs/64_protocol.ipynb #bb874f87
 PAPER: dict[str, dict[str, tuple[float, float | None]]] = {  # WAR and macro-F1 in %, arXiv 2603.27999, Table 1; TTA-CaP: arXiv 2603.21309, WAR only
@@ -218,9 +220,10 @@ def write_run(
     settings: dict,
 ) -> None:
     "`subjects/ID.json`, `summary.json`, `summary.csv` and `summary.md`."
-    for subject, rows in run.results.table.groupby('subject', sort=False): write_json(subject_record(rows, run.results), out/'subjects'/f'{subject}.json')
+    for who, rows in run.results.table.groupby('subject', sort=False): write_json(subject_record(rows, run.results), out/'subjects'/f'{who}.json')
     table = run.table()
-    facts = dict(data=run.data.name, settings=settings, found=run.data.report.to_dict() if run.data.report else None, paper_source='arXiv 2603.27999, Table 1')
+    facts = dict(data=run.data.name, rendered_faces=is_rehearsal(run.data), settings=settings, paper_source='arXiv 2603.27999, Table 1',
+                 found=run.data.report.to_dict() if run.data.report else None)
     rows = {name: {k: None if math.isnan(x) else float(x) for k, x in row.items()} for name, row in table.to_dict('index').items()}
     write_json(dict(facts, complete=run.complete, lost_clips=run.lost, table_percent=rows, **run.results.to_json_dict(task=run.data.name)), out/'summary.json')
     with atomic_path(out/'summary.csv') as tmp: table.to_csv(tmp)
@@ -239,7 +242,15 @@ def subject_record(
     def scored(own: pd.DataFrame) -> dict:
         scores = dict(war=war(own.label, own.predicted), uar=uar(own.label, own.predicted, c), f1=macro_f1(own.label, own.predicted, c))
         return dict({k: float(x) for k, x in scores.items()}, videos=[said(r) for r in own.to_dict('records')])
-    return dict(subject=str(rows.subject.iloc[0]), n_videos=int(rows.video.nunique()), methods={m: scored(own) for m, own in rows.groupby('method', sort=False)})
+    by_method = {m: scored(own) for m, own in rows.groupby('method', sort=False)}
+    return dict(subject=str(rows.subject.iloc[0]), n_videos=int(rows.video.nunique()), methods=by_method)
+
+# %% ../nbs/64_protocol.ipynb #ae5adec6
+def is_rehearsal(data: Manifest) -> bool:
+    "Whether the clips lie in a practice tree of rendered faces, see `rehearsal`."
+    first = data[0].path
+    file = first.files[0] if isinstance(first, FrameFiles) else Path(first)
+    return any((folder/MARK).is_file() for folder in file.parents)
 
 # %% ../nbs/64_protocol.ipynb #82def208
 def protocol_text(
@@ -250,7 +261,8 @@ def protocol_text(
     pair = lambda r: '' if math.isnan(r.paper_war) else f'{r.paper_war:.1f} / {"-" if math.isnan(r.paper_f1) else f"{r.paper_f1:.1f}"}'
     gain = lambda r: '' if math.isnan(r.difference) else f'{r.difference:+.1f} [{r.low:+.1f}, {r.high:+.1f}]'
     rows = [f'{n:24} {r.war:5.1f} ± {r.war_sd:4.1f}  {r.uar:5.1f}  {r.f1:5.1f}  {gain(r):22} {pair(r)}'.rstrip() for n, r in t.iterrows()]
-    head = [f'{run.data.name}: {p["n_videos"]} videos of {p["n_subjects"]} target people, backbone {p["backbone"]}, seed {p["seed"]}',
+    kind = ' (REHEARSAL: rendered faces, no real data)' if is_rehearsal(run.data) else ''
+    head = [f'{run.data.name}{kind}: {p["n_videos"]} videos of {p["n_subjects"]} target people, backbone {p["backbone"]}, seed {p["seed"]}',
             f'order: {p["order"]}; forgets: {p["reset"]}; scored: {p["counted"]}']
     columns = f'{"method":24} WAR ± sd       UAR    F1     WAR - clip-au [95 %]   '
     theirs = ['paper = WAR / F1 as published (arXiv 2603.27999), with their code and protocol; not measured here'] if t.paper_war.notna().any() else []

@@ -181,7 +181,7 @@ def protocol(
     pretrained: Annotated[Optional[str], typer.Option(help='Weights of the backbone: an open_clip tag or a local file.')] = None,
     methods: Annotated[str, typer.Option(help="Methods, with commas between; 'all' for every one, with the oracle.")] = 'clip-au,clip-autt-paper,clip-autt',
     epochs: Annotated[int, typer.Option(help='Of training.')] = 10,
-    train_window: Annotated[Optional[int], typer.Option(help='Train on random runs of so many frames, 20 in the published code; on whole clips if not given.')] = None,
+    train_window: Annotated[Optional[int], typer.Option(help='Train on random runs of so many frames (published: 20); else on whole clips.')] = None,
     order: Annotated[str, typer.Option(help='Order of the videos: subject, shuffled, correlated, imbalanced.')] = 'subject',
     reset: Annotated[Optional[str], typer.Option(help="All methods forget at each 'video', 'subject' or 'never'; as published if not given.")] = None,
     counted: Annotated[str, typer.Option('--predict', help="Score the prediction 'after' or 'before' the update.")] = 'after',

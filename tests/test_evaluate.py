@@ -1,5 +1,6 @@
 """Evaluation: labels stay out, failures are counted, tables and files say what happened."""
 
+import ast
 import copy
 import importlib
 import json
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from joblib import parallel_config
 
 from clip_autt import stream
 from clip_autt.autt import ClipAUTT
@@ -28,6 +30,7 @@ from clip_autt.personal import prepare_personal
 from clip_autt.stream import SourceOnly
 from clip_autt.train import fit
 
+evaluation = importlib.import_module("clip_autt.evaluate")
 module = importlib.import_module("clip_autt.oracle")  # a function of the package may have the same name
 CLASSES = ("neutral", "pain")
 SWAP = dict(zip(CLASSES, CLASSES[::-1]))
@@ -446,24 +449,28 @@ class Noisy(SourceOnly):
 
 
 class Recorder(SourceOnly):
-    "Notes in a file which people it was asked about. `stop` is called before the person `at`, while there is no file `flag`."
-
-    def __init__(self, model, log, at=None, stop=None):
-        super().__init__(model)
-        self.log, self.at, self.stop = log, at, stop
-
-    def __reduce_ex__(self, protocol):  # log and accident do not change a result, so the fingerprint does not see them
-        return Recorder, (self.model, Path("log"))
+    "Notes in the file $RECORD whom it was asked about. $STOP says at whom it stops, and how. It has no settings, so none can change its fingerprint."
 
     def adapt(self, videos):
-        if videos[0].subject == self.at:
-            self.stop()
-        with self.log.open("a") as f:
+        who, how = os.environ.get("STOP", "-:").split(":")
+        if videos[0].subject == who and how == "raise":
+            raise KeyboardInterrupt
+        if videos[0].subject == who and how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if videos[0].subject == who and how == "ctrl-c":
+            os.killpg(0, signal.SIGINT)
+        with open(os.environ["RECORD"], "a") as f:
             f.write(videos[0].subject)
         return super().adapt(videos)
 
 
-def same(a, b, **kwargs):
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    monkeypatch.setenv("RECORD", str(tmp_path / "log"))
+    return tmp_path / "log"
+
+
+def same(a, b):
     equal(a.table.drop(columns="seconds"), b.table.drop(columns="seconds"))
 
 
@@ -491,20 +498,17 @@ def test_a_person_gets_the_same_numbers_whoever_else_is_there(trained, targets):
 @pytest.mark.parametrize("reset", [None, *stream.SCOPES])
 def test_every_protocol_side_by_side(trained, targets, order, reset):
     s = stream.Stream(order, reset, seed=3)
-    with_threads = dict(stream=s, with_oracle=True)
+    kwargs = dict(stream=s, with_oracle=True)
     make = lambda: make_methods(["tda", "clip-autt-released", "clip-autt"], trained) | dict(scripted=Scripted(trained))
-    here = run(make(), targets[:12], trained, **with_threads)
-    from joblib import parallel_config
-
+    here = run(make(), targets[:12], trained, **kwargs)
     with parallel_config(backend="threading", n_jobs=2):  # packed and handed out, too, but without the start of processes
-        same(here, run(make(), targets[:12], trained, **with_threads))
-    assert here.table.groupby("method").video.apply(list).nunique() == 1, "one order for all"
+        same(here, run(make(), targets[:12], trained, **kwargs))
+    assert here.table.groupby("method").video.apply(tuple).nunique() == 1, "one order for all"
 
 
-def test_kept_units_are_not_done_again(trained, targets, tmp_path):
-    log, kwargs = tmp_path / "log", dict(keep=tmp_path / "kept", with_oracle=True)
-    first = run({"r": Recorder(trained, log), "t": make_methods("tent", trained)["tent"]}, targets, trained, **kwargs)
-    again = run({"r": Recorder(trained, log), "t": make_methods("tent", trained)["tent"]}, targets, trained, **kwargs)
+def test_kept_units_are_not_done_again(trained, targets, tmp_path, log):
+    make, kwargs = lambda: {"r": Recorder(trained), "t": ClipAUTT(trained, reset="never")}, dict(keep=tmp_path / "kept", with_oracle=True)
+    first, again = run(make(), targets, trained, **kwargs), run(make(), targets, trained, **kwargs)
     equal(again.table, first.table)
     assert again.protocol == first.protocol and log.read_text() == "XYZ"
     files = sorted(p.relative_to(tmp_path / "kept").as_posix().rpartition("-")[0] for p in (tmp_path / "kept").rglob("*.json"))
@@ -528,12 +532,24 @@ def _nudged(model):
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_whatever_matters_is_computed_anew(trained, targets, tmp_path, change):
-    log, run_it = tmp_path / "log", lambda model, videos, **kwargs: run({"r": Recorder(model, log)}, videos, keep=tmp_path / "kept", **kwargs)
+def test_whatever_matters_is_computed_anew(trained, targets, tmp_path, log, change):
+    run_it = lambda model, videos, **kwargs: run({"r": Recorder(model)}, videos, keep=tmp_path / "kept", **kwargs)
     run_it(trained, targets)
     model, videos, kwargs = CHANGES[change](trained, targets)
     run_it(model, videos, **kwargs)
     assert log.read_text() == "XYZ" + ("X" if change in ("label", "frame", "order") else "XYZ")
+
+
+def test_all_code_that_decides_counts():
+    "What `evaluate` imports, directly or not, is in the fingerprint or known not to change a row."
+    package, seen, todo = Path(evaluation.__file__).parent, set(), ["evaluate"]
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        tree = ast.parse((package / f"{name}.py").read_text(encoding="utf-8"))
+        todo += {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level == 1 and n.module and "methods" not in n.module} - seen
+    reading = {"errors", "files", "images", "video", "clip", "face", "features", "bundled", "weights", "datasets", "encoding", "store"}  # of videos and weights, whose hashes count
+    assert seen - reading - {"au", "anatomy", "metrics", "scores", "parallel"} - {*evaluation._DECIDES} == set()
 
 
 def test_settings_of_a_method_matter(trained, targets, tmp_path):
@@ -543,14 +559,14 @@ def test_settings_of_a_method_matter(trained, targets, tmp_path):
 
 
 def test_used_methods_and_fresh_ones_are_the_same(trained, targets, tmp_path):
-    method = ClipAUTT(trained, reset="never", lr=0.1)
-    for m in (method, method, ClipAUTT(trained, reset="never", lr=0.1)):
-        run({"autt": m}, targets, keep=tmp_path)
-    assert len([*tmp_path.rglob("*.json")]) == 1
+    methods = make_methods(["tda", "clip-autt"], trained)
+    for m in (methods, methods, make_methods(["tda", "clip-autt"], trained)):
+        run(m, targets, keep=tmp_path)
+    assert len([*tmp_path.rglob("*.json")]) == 6
 
 
-def test_a_damaged_file_is_set_aside_and_done_again(trained, targets, tmp_path):
-    log, go = tmp_path / "log", lambda: run({"r": Recorder(trained, tmp_path / "log")}, targets, keep=tmp_path / "kept")
+def test_a_damaged_file_is_set_aside_and_done_again(trained, targets, tmp_path, log):
+    go = lambda: run({"r": Recorder(trained)}, targets, keep=tmp_path / "kept")
     first = go()
     path = next((tmp_path / "kept/r").glob("0-Y-*"))
     path.write_bytes(path.read_bytes()[:-40])
@@ -559,36 +575,24 @@ def test_a_damaged_file_is_set_aside_and_done_again(trained, targets, tmp_path):
 
 
 def test_bad_luck_is_not_kept_and_does_not_stop_others(trained, targets, tmp_path):
+    calls = []
+
     class Unlucky(SourceOnly):
-        def reset(self):
-            if short:
+        def reset(self):  # made ready once, then two people go wrong
+            calls.append(self)
+            if 1 < len(calls) < 4:
                 raise MemoryError("no room")
 
-    short = False
     methods = {"clip-au": SourceOnly(trained), "unlucky": Unlucky(trained), "fragile": Scripted(trained, broken={"Y3"}, error=InputError)}
-    method = methods["unlucky"]
-    plain, calls = method.reset, []
-
-    def reset():  # fails within the units only, not when it is made ready
-        calls.append(1)
-        if 1 < len(calls) < 4:
-            raise MemoryError("no room")
-        plain()
-
-    Unlucky.reset = lambda self: reset()
     r = run(methods, targets, keep=tmp_path)
     assert r.of("unlucky").error[:12].str.startswith("MemoryError: no room").all() and r.of("unlucky").error[12:].isna().all()
     assert r.of("clip-au").error.isna().all() and r.of("fragile").error.notna().sum() == 1
     assert {p.name: len([*p.iterdir()]) for p in tmp_path.iterdir()} == {"clip-au": 3, "unlucky": 1, "fragile": 1}, "a refused input is refused again"
 
 
-def interrupt():
-    raise KeyboardInterrupt
-
-
-def test_ctrl_c_leaves_the_people_that_are_done(trained, targets, tmp_path):
-    state = torch.get_rng_state()
-    methods = {"clip-au": SourceOnly(trained), "r": Recorder(trained, tmp_path / "log", "Z", interrupt)}
+def test_ctrl_c_leaves_the_people_that_are_done(trained, targets, tmp_path, log, monkeypatch):
+    state, methods = torch.get_rng_state(), {"clip-au": SourceOnly(trained), "r": Recorder(trained)}
+    monkeypatch.setenv("STOP", "Z:raise")
     with pytest.raises(KeyboardInterrupt) as caught:
         run(methods, targets, keep=tmp_path / "kept")
     partial = caught.value.results
@@ -596,51 +600,48 @@ def test_ctrl_c_leaves_the_people_that_are_done(trained, targets, tmp_path):
     assert {*partial.table.subject} == {"X", "Y"} and partial.protocol["n_subjects"] == 2 and partial.protocol["n_videos"] == 12
     json.dumps(partial.to_json_dict(), allow_nan=False)
     assert torch.equal(state, torch.get_rng_state())
-    methods["r"] = Recorder(trained, tmp_path / "log")
+    monkeypatch.delenv("STOP")
     full = run(methods, targets, keep=tmp_path / "kept")
-    assert (tmp_path / "log").read_text() == "XYZ" and "complete" not in full.protocol
+    assert log.read_text() == "XYZ" and "complete" not in full.protocol
+    monkeypatch.setenv("STOP", "X:raise")
     with pytest.raises(KeyboardInterrupt) as caught:
-        run({"r": Recorder(trained, tmp_path / "log", "X", interrupt)}, targets)
+        run({"r": Recorder(trained)}, targets)
     assert caught.value.results is None, "nobody is done"
 
 
 RUN = """
-import json, os, signal, sys
-from pathlib import Path
+import sys
 from test_evaluate import *
 from clip_autt import load_backbone
-folder, what, n_jobs = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+
 if __name__ == '__main__':
     torch.set_num_threads(1)
     model = ClipAU(load_backbone('tiny'), classes=CLASSES)
     model.trained = True
-    stop = lambda: os.kill(os.getpid(), signal.SIGKILL) if what == 'kill' else os.killpg(0, signal.SIGINT) if what == 'ctrl-c' else None
-    try: r = run({'r': Recorder(model, folder/'log', 'W', stop)}, planted('STUVWXYZ'), keep=folder/'kept', n_jobs=n_jobs)
+    try: r = run({'r': Recorder(model)}, planted('STUVWXYZ'), keep=sys.argv[1], n_jobs=int(sys.argv[2]))
     except Interrupted as e: r = e.results
     print(json.dumps([sorted({*r.table.subject}), r.table.prob_pain.tolist()]))
 """
 
 
-def in_its_own_process(folder, what, n_jobs=1):
+def in_its_own_process(folder, stop="", n_jobs=1):
     script = folder / "run.py"
     script.write_text(RUN)
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "PYTHONWARNINGS": "ignore"}
-    return subprocess.run([sys.executable, script, folder, what, str(n_jobs)], env=env, capture_output=True, text=True, start_new_session=True, timeout=300)
+    env = os.environ | dict(PYTHONPATH=str(Path(__file__).parent), PYTHONWARNINGS="ignore", RECORD=str(folder / "log"), STOP=stop or "-:")
+    return subprocess.run([sys.executable, script, folder / "kept", str(n_jobs)], env=env, capture_output=True, text=True, start_new_session=True, timeout=300)
 
 
 def test_kill_minus_9_loses_nothing_and_nothing_is_done_twice(tmp_path):
-    killed = in_its_own_process(tmp_path, "kill")
+    killed = in_its_own_process(tmp_path, "W:kill")
     assert killed.returncode == -signal.SIGKILL and not killed.stdout
     assert len([*tmp_path.glob("kept/r/*.json")]) == 4 and (tmp_path / "log").read_text() == "STUV"
-    who, probs = json.loads(in_its_own_process(tmp_path, "go on").stdout)
+    who, probs = json.loads(in_its_own_process(tmp_path).stdout)
     assert (tmp_path / "log").read_text() == "STUVWXYZ" and who == [*"STUVWXYZ"] and len(probs) == 48
-    (tmp_path / "new").mkdir()
-    assert json.loads(in_its_own_process(tmp_path / "new", "go on").stdout) == [who, probs]
 
 
 def test_ctrl_c_with_processes(tmp_path):
     "As in a terminal, all processes get the signal. The ones that work say nothing, and what is done is there."
-    stopped = in_its_own_process(tmp_path, "ctrl-c", 2)
+    stopped = in_its_own_process(tmp_path, "X:ctrl-c", 2)
+    assert "Traceback" not in stopped.stderr, stopped.stderr
     who, _ = json.loads(stopped.stdout)
     assert who and {*who} < {*"STUVWXYZ"} and {*who} <= {p.name[2] for p in tmp_path.glob("kept/r/*.json")}
-    assert "Traceback" not in stopped.stderr

@@ -209,7 +209,7 @@ def plain_adaptation(model, v, ctx_position, steps, lr, window=8):
         optimizer.step()
         with torch.no_grad():
             logits.append(model.classifier(model.au_scores(model.temporal(v.frames[None]), text()))[0])
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     return losses, logits
 
 

@@ -150,13 +150,13 @@ def helper(x):
 
 
 OFFSET = 1
-PRINT = "from test_parallel import *; from clip_autt import load_backbone; import warnings; warnings.simplefilter('ignore'); print(fingerprint(Method()))"
+PRINT = "from test_parallel import *; print(fingerprint(Method()))"
 
 
 def test_a_fingerprint_is_the_same_in_each_process():
     env = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
-    seen = {subprocess.run([sys.executable, "-c", PRINT], env=env | {"PYTHONHASHSEED": s}, check=True, capture_output=True, text=True).stdout.strip() for s in "12"}
-    assert seen == {fingerprint(Method())}
+    other = subprocess.run([sys.executable, "-c", PRINT], env=env | {"PYTHONHASHSEED": "7"}, check=True, capture_output=True, text=True)
+    assert other.stdout.strip() == fingerprint(Method())
 
 
 @pytest.mark.parametrize(
