@@ -127,20 +127,22 @@ def embed_crops(
     frames = _repeat_good(rows.done(), last_good(found))
     return VideoFeatures(frames, torch.as_tensor(times), torch.as_tensor(found), id, None, backbone.hash, (*notes, *face_notes(found)))
 
-def _at_once(backbone: Backbone) -> int: return 16 if backbone.device == 'cpu' else 256  # frames; on a CPU memory counts more than a few percent of speed
+def _at_once(backbone: Backbone) -> int: return 8 if backbone.device == 'cpu' else 256  # frames; on a CPU larger batches cost memory and gain little
 
 class _Rows:
-    "An array of rows that grows in place: large blocks of memory are moved by the system, not copied."
-    def __init__(self): self.data, self.n = np.empty((0, 0), np.uint8), 0
+    "An array of rows that grows in place: memory that is only reserved costs nothing, and large blocks are moved by the system, not copied."
+    def __init__(self): self.data, self.n = None, 0
 
     def add(self, x: Tensor) -> None:
         self.like, rows = x[:0], x.cpu().contiguous().view(torch.uint8).numpy()
         end = self.n + len(x)
+        if self.data is None: self.data = np.empty((32768, rows.shape[1]), np.uint8)
         if end > len(self.data): self.data.resize((end * 9 // 8, rows.shape[1]), refcheck=False)
         self.data[self.n:end], self.n = rows, end
 
     def done(self) -> Tensor:
-        self.data.resize((self.n, self.data.shape[1]), refcheck=False)
+        if self.n < 2048: self.data = self.data[:self.n].copy()
+        else: self.data.resize((self.n, self.data.shape[1]), refcheck=False)
         return torch.from_numpy(self.data).view(self.like.dtype).to(self.like.device)
 
 def _repeat_good(frames: Tensor, good: np.ndarray) -> Tensor:

@@ -1,7 +1,8 @@
 """Adaptation at ViT-B/32 shapes, 2 threads: what a user waits for, against the plain formula, both measured in turn. Run with `make bench`.
 
-Plain is the paper's description and no more: search (the 20 frames and all prompts encoded, the windows embedded one by one), update (the 16 frames of the chosen window and all prompts
-encoded again, this time with a gradient; backwards; AdamW), prediction (the 20 frames and all prompts encoded under the new context). All prompts have 77 tokens.
+Plain is the paper's description and no more. Search: the 20 frames and all prompts are encoded, the windows embedded one by one. Update: the 16 frames of the
+chosen window and all prompts are encoded again, this time with a gradient; backwards; AdamW. Prediction: the 20 frames and all prompts are encoded under the
+new context. All prompts have 77 tokens.
 """
 
 import subprocess

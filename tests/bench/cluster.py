@@ -1,6 +1,6 @@
 """Two workers against one: videos a second of `evaluate` on drawn strangers, with Dask and with loky processes, one thread each.
 
-    CLIP_AUTT_CACHE=build/cache python tests/bench/cluster.py [--subjects 10] [--repeat 3]
+    CLIP_AUTT_CACHE=build/cache OMP_NUM_THREADS=1 python tests/bench/cluster.py [--subjects 10] [--repeat 3]
 
 Starts a Dask scheduler and its workers on this machine, and asks nobody else. Faces are drawn once and kept (validation strangers, from 30,000 on).
 The first call of each set of workers is not counted: there they start, import PyTorch and get the model.
@@ -13,10 +13,6 @@ import statistics
 import time
 import warnings
 from contextlib import contextmanager
-
-for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # before PyTorch is imported, here and in the workers
-    os.environ.setdefault(name, "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pandas as pd
 import torch
