@@ -507,6 +507,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'clip_autt.features._at_once': ('features.html#_at_once', 'clip_autt/features.py'),
                                     'clip_autt.features._batches': ('features.html#_batches', 'clip_autt/features.py'),
                                     'clip_autt.features._crop': ('features.html#_crop', 'clip_autt/features.py'),
+                                    'clip_autt.features._free_memory': ('features.html#_free_memory', 'clip_autt/features.py'),
                                     'clip_autt.features._repeat_good': ('features.html#_repeat_good', 'clip_autt/features.py'),
                                     'clip_autt.features.crop_batches': ('features.html#crop_batches', 'clip_autt/features.py'),
                                     'clip_autt.features.embed_crops': ('features.html#embed_crops', 'clip_autt/features.py'),

@@ -45,7 +45,7 @@ class Linked:
     rounded: bool = False  # computed in float16, where a small gradient would vanish
 
     @property
-    def text(self) -> Tensor: return self.output.detach()
+    def text(self) -> Tensor: return self.output.detach().float()
 
     def pull(
         self,
@@ -54,7 +54,8 @@ class Linked:
     ) -> Tensor:  # gradient of the context; [B, ...] for B videos
         "Bring a gradient back from the text to the context."
         size = g.abs().amax().clamp(min=1e-30) if self.rounded else 1.
-        return size * torch.autograd.grad(self.output, self.ctx, g / size, retain_graph=keep, is_grads_batched=g.dim() > self.output.dim())[0]
+        together = g.dim() > self.output.dim()
+        return size * torch.autograd.grad(self.output, self.ctx, (g / size).to(self.output), retain_graph=keep, is_grads_batched=together)[0]
 
 # %% ../nbs/31_prompts.ipynb #90411e54
 class _Prompts(nn.Module):
