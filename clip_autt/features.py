@@ -122,7 +122,7 @@ def embed_crops(
     "Encode a stream of crops."
     rows, times, seen = _Rows(), [], []
     for n, batch in enumerate(batches):
-        if n % 16 == 1: _free_memory()(0)
+        if n % 8 == 0 and backbone.device == 'cpu': _free_memory()(0)
         rows.add(backbone.encode_frames(batch.images, _at_once(backbone)))
         times += batch.times
         seen.append(batch.seen)

@@ -548,7 +548,7 @@ def test_all_code_that_decides_counts():
         seen.add(name)
         tree = ast.parse((package / f"{name}.py").read_text(encoding="utf-8"))
         todo += {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level == 1 and n.module and "methods" not in n.module} - seen
-    reading = {"errors", "files", "images", "video", "clip", "face", "features", "bundled", "weights", "datasets", "encoding", "store"}  # of videos and weights, whose hashes count
+    reading = {"errors", "files", "images", "video", "clip", "face", "features", "bundled", "weights", "datasets", "encoding", "store"}  # their hashes count
     assert seen - reading - {"au", "anatomy", "metrics", "scores", "parallel"} - {*evaluation._DECIDES} == set()
 
 
