@@ -130,7 +130,7 @@ def _round(call: Callable, numbered: list[tuple], n_jobs: int | None) -> Iterato
         return
     results = Parallel(n_jobs=n_jobs, batch_size=1, return_as='generator_unordered')(jobs)
     try:
-        for result in results: yield result
+        for result in results: yield result  # noqa: UP028, for `yield from` would close `results` itself, with the warning
     finally: _close(results)
 
 def _numbered(i: int, *args) -> tuple: return i, _visit(*args)
