@@ -27,10 +27,11 @@ from .video import clip_id
 # %% auto #0
 __all__ = ['encode_items', 'encode_manifest']
 
-# %% ../nbs/39_encoding.ipynb #a84c8426
+# %% ../nbs/39_encoding.ipynb #4db41d43
 class _Stopped(Exception):
     "Nobody wants the result any more."
 
+# %% ../nbs/39_encoding.ipynb #0e91cbb8
 class _Queue:
     "Things from one thread to another, in order, a few at a time."
     def __init__(self, room: int): self.things, self.room, self.closed, self.change = deque(), room, False, Condition()
@@ -70,6 +71,7 @@ class _Settings:
         start_s, stop_s = span_seconds(item)
         return dict(fps=self.fps, crop=self.crop, start_s=start_s, stop_s=stop_s)
 
+# %% ../nbs/39_encoding.ipynb #73507519
 _END, _TAKEN = 'end', 'taken'
 _ROOM = 8  # batches of 32 crops, 38 MB, that may wait for the encoder for each video
 
@@ -86,6 +88,7 @@ class _Job:
     claim: Claim | None = None
     future: Future | None = None
 
+# %% ../nbs/39_encoding.ipynb #67bfa813
 def _prepare(job: _Job) -> None:
     "What a thread does: everything that comes before the encoder."
     try:
@@ -97,6 +100,7 @@ def _report(job: _Job, e: BaseException) -> None:
     try: job.queue.put(e)
     except _Stopped: return
 
+# %% ../nbs/39_encoding.ipynb #9afabaaf
 def _things(job: _Job) -> Iterator[VideoFeatures | Crops | str]:
     "What goes into the queue."
     s, job.how = job.settings, job.settings.of(job.item)
@@ -130,6 +134,7 @@ def _next(job: _Job) -> Crops | VideoFeatures | str:
     if isinstance(thing, BaseException): raise thing
     return thing
 
+# %% ../nbs/39_encoding.ipynb #ee4e3dee
 def _leave(job: _Job) -> None:
     "Stop the thread of a job if it still runs, and give back the lock."
     job.queue.close()
@@ -157,6 +162,7 @@ def encode_items(
             else: yield job.index, result
     for job in later: yield job.index, _attempt(_alone, job)
 
+# %% ../nbs/39_encoding.ipynb #18539234
 def _attempt(do, job: _Job) -> VideoFeatures | ClipAUTTError | None:
     try: return do(job)
     except StoreError: raise
@@ -167,6 +173,7 @@ def _alone(job: _Job) -> VideoFeatures:
     s, how = job.settings, job.settings.of(job.item)
     return encode_video(s.backbone, job.item.path, **how) if s.store is None else s.store.encode(s.backbone, job.item.path, **how)
 
+# %% ../nbs/39_encoding.ipynb #ba5cf47e
 def _overlapped(jobs: Iterator[_Job], workers: int) -> Iterator[_Job]:
     "Jobs in order, each started some time before its turn and left behind after it."
     started = deque()
@@ -208,6 +215,7 @@ def encode_manifest(
     _check_rest(items, lost)
     return [LabeledVideo(results[i], item.label) for i, item in enumerate(items) if isinstance(results[i], VideoFeatures)]
 
+# %% ../nbs/39_encoding.ipynb #885bbaad
 def _usable(item: Item, v: VideoFeatures | ClipAUTTError) -> VideoFeatures | ClipAUTTError:
     "Features with the name and subject of their item, or what is wrong with them."
     if isinstance(v, ClipAUTTError): return v

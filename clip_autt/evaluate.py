@@ -289,7 +289,7 @@ class _KeptUnits:
 
 # %% ../nbs/60_evaluate.ipynb #1153a5d9
 _DECIDES = ('model', 'temporal', 'texttower', 'backbone', 'prompts', 'primitives', 'stream', 'adaptable', 'autt', 'personal', 'baseline', 'shift', 'source',
-            'oracle', 'train', 'results', 'registry', 'evaluate')
+            'oracle', 'train', 'meaning', 'results', 'registry', 'evaluate')
 
 @cache
 def _code() -> str:

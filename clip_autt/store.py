@@ -55,6 +55,7 @@ def video_hash(
         return _file_hash(path)
     except OSError as e: raise VideoError(f'{source}: cannot be read ({e.strerror or e}). Check the path.') from e
 
+# %% ../nbs/37_store.ipynb #821dc300
 def _images_hash(kind: str, moments: Iterable[tuple[float, Path]]) -> str:
     "Kind, times from the first image, and the bytes of each image."
     moments = list(moments)
@@ -92,6 +93,7 @@ def encoding_facts(
                 crop=box if isinstance(box, str) else np.asarray(box, float).tolist(), fps=None if fps is None else float(fps),
                 start_s=float(start_s or 0), stop_s=None if stop_s is None else float(stop_s))
 
+# %% ../nbs/37_store.ipynb #f68a3518
 def _preprocessing(visual) -> dict: return dict(getattr(visual, 'preprocess_cfg', {}))
 
 def _plain(x): return list(map(float, x)) if isinstance(x, (tuple, list)) else x
@@ -113,6 +115,7 @@ def _checksum(facts: dict, tensors: dict[str, Tensor]) -> str:
     for name, t in sorted(tensors.items()): parts += [[name, _name(t.dtype), *t.shape], t.flatten().view(torch.uint8).numpy().data]
     return _digest(facts, *parts)
 
+# %% ../nbs/37_store.ipynb #f28c0981
 def _write(path: Path, facts: dict, tensors: dict[str, Tensor]) -> None:
     "Write an entry, or nothing."
     text = {name: json.dumps(value) for name, value in facts.items()}
@@ -123,6 +126,7 @@ def _facts(path: Path) -> dict:
     with safe_open(path, 'pt') as f:
         return {name: json.loads(text) for name, text in f.metadata().items() if name != 'checksum'} | {'n': f.get_slice('frames').get_shape()[0]}
 
+# %% ../nbs/37_store.ipynb #0ff98805
 def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
     "Facts and tensors of an entry. Anything but the very content that was written is a `StoreError`."
     try:
@@ -207,6 +211,7 @@ def get(
     frames = t['frames'].to(getattr(torch, facts['precision']))
     return VideoFeatures(frames, t['times'], t['found'], id, subject, facts['weights'], tuple(facts['warnings']))
 
+# %% ../nbs/37_store.ipynb #b45f45bb
 def put(
     self: FeatureStore,
     key: str,
@@ -221,6 +226,7 @@ def put(
     _write(self.path(key), json.loads(json.dumps({**facts, **own})), tensors)
     return replace(v, frames=frames.to(v.frames))
 
+# %% ../nbs/37_store.ipynb #eb2d181b
 def encode(
     self: FeatureStore,
     backbone: Backbone,
@@ -235,6 +241,7 @@ def encode(
             v = self.get(key) or self.put(key, encode_video(backbone, source, **settings), **encoding_facts(backbone, **settings))
     return replace(v, frames=v.frames.to(backbone.device), id=clip_id(source))
 
+# %% ../nbs/37_store.ipynb #9a3d3a9f
 def _set_aside(self: FeatureStore, path: Path, why: str) -> None:
     "Move a damaged entry where it is not found, but can be looked at."
     place = self.folder/'corrupt'/f'{path.stem}-{time.time_ns():x}.safetensors'
@@ -252,6 +259,7 @@ def _entries(self: FeatureStore) -> list[Path]:
 
 def _leftovers(self: FeatureStore) -> list[Path]: return [*self.folder.glob('[0-9a-f][0-9a-f]/.*.safetensors'), *self.folder.glob('locks/*.lock')]
 
+# %% ../nbs/37_store.ipynb #8ac0533e
 class StoreGroup(NamedTuple):
     "Entries made in one way."
     backbone: str
@@ -263,6 +271,7 @@ class StoreGroup(NamedTuple):
     frames: int
     bytes: int
 
+# %% ../nbs/37_store.ipynb #57a3b901
 @dataclass(frozen=True, repr=False)
 class StoreInfo:
     "What is in a store."
@@ -350,6 +359,7 @@ def prune(
         with suppress(FileNotFoundError): path.unlink()
     return Pruned([path.stem for *_, path in chosen], sum(size for _, size, _ in chosen), len(leftovers))
 
+# %% ../nbs/37_store.ipynb #ff42153c
 def _is_of(path: Path, backbone: str) -> bool:
     "Whether an entry was made with this backbone. An unreadable one is not said to be."
     try: facts = _facts(path)
@@ -375,4 +385,5 @@ def _is_stale(path: Path, now: float) -> bool:
     claim.lock.release()
     return True
 
+# %% ../nbs/37_store.ipynb #98f8c8f1
 FeatureStore.prune = prune

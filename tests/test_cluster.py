@@ -95,6 +95,7 @@ def test_same_numbers_as_one_process(client, model, serial):
 @pytest.mark.parametrize("at", ["S", "W"])
 def test_a_killed_worker_loses_nothing(client, model, serial, tmp_path, at):
     "At the first person, when only one worker has the model, and in the middle."
+    client.wait_for_workers(2)
     before = set(client.run(os.getpid).values())
     with parallel_config(backend="dask"):
         r = run(methods(model, at=at, flag=tmp_path / "died"), model, keep=tmp_path / "kept")

@@ -35,9 +35,9 @@ def in_turn(benchmark, group, plain, fast, rounds=3, times=(1, 1), note=""):
                 f()
                 seconds[name].append(time.perf_counter() - began)
 
+    benchmark.group = group
     plain(), fast()
     benchmark.pedantic(run, rounds=1)
-    benchmark.group = group
     benchmark.extra_info.update(plain=median(seconds["plain"]) * times[0], fast=median(seconds["fast"]) * times[1], note=note)
 
 
