@@ -53,8 +53,9 @@ class Linked:
         keep: bool = False,  # the link will be used again
     ) -> Tensor:  # gradient of the context; [B, ...] for B videos
         "Bring a gradient back from the text to the context."
-        size = g.abs().amax().clamp(min=1e-30) if self.rounded else 1.
         together = g.dim() > self.output.dim()
+        if together and len(g) == 1: return self.pull(g[0], keep)[None]
+        size = g.abs().amax().clamp(min=1e-30) if self.rounded else 1.
         return size * torch.autograd.grad(self.output, self.ctx, (g / size).to(self.output), retain_graph=keep, is_grads_batched=together)[0]
 
 # %% ../nbs/31_prompts.ipynb #90411e54

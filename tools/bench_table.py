@@ -70,7 +70,7 @@ In billions of multiplications with their additions, context in front:
 | first adaptation from pixels | 795 | 143 | frames encoded once; three runs forwards become two, the first of which is remembered for the next video |
 | each further step | 795 | 37 | one run forwards, one backwards: the text of a prediction is that of the next search and update |
 
-Products of matrices are three quarters of a fast step, at nine tenths of what the processor reaches on large matrices. Tried and left out, because each was worth less than 5 %: sentences sorted by length instead of
+Products of matrices are three quarters of a fast step, at more than eight tenths of what the processor reaches on large square ones. Tried and left out, because each was worth less than 5 %: sentences sorted by length instead of
 padded in attention; softmax written out instead of PyTorch's attention; weights transposed in advance.
 
 ## Rows that stay below their aim, and why
