@@ -628,7 +628,9 @@ def in_its_own_process(folder, stop="", n_jobs=1):
     script = folder / "run.py"
     script.write_text(RUN)
     env = os.environ | dict(PYTHONPATH=str(Path(__file__).parent), PYTHONWARNINGS="ignore", RECORD=str(folder / "log"), STOP=stop or "-:")
-    return subprocess.run([sys.executable, script, folder / "kept", str(n_jobs)], env=env, capture_output=True, text=True, start_new_session=True, timeout=300)
+    hear = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a run in the background ignores Ctrl-C, and so would what it starts
+    command = [sys.executable, script, folder / "kept", str(n_jobs)]
+    return subprocess.run(command, env=env, capture_output=True, text=True, start_new_session=True, timeout=300, preexec_fn=hear)
 
 
 def test_kill_minus_9_loses_nothing_and_nothing_is_done_twice(tmp_path):

@@ -155,7 +155,9 @@ def test_a_store_is_looked_after(tree, tmp_path):
 def start(*args) -> subprocess.Popen:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONWARNINGS": "ignore"}
     code = "from clip_autt.cli import app; app()"
-    return subprocess.Popen([sys.executable, "-c", code, *map(str, args)], env=env, cwd=Path(__file__).parents[1], stderr=subprocess.PIPE, text=True)
+    hear = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a run in the background ignores Ctrl-C, and so would what it starts
+    command = [sys.executable, "-c", code, *map(str, args)]
+    return subprocess.Popen(command, env=env, cwd=Path(__file__).parents[1], stderr=subprocess.PIPE, text=True, preexec_fn=hear)
 
 
 def until(there, process: subprocess.Popen, seconds: float = 240) -> None:
