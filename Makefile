@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := settings.ini setup.py pyproject.toml
+DIR ?= clip_autt_tutorials
 
-.PHONY: help demo test lab bench assets results search departures agreement scale outputs readme clean
+.PHONY: help demo test lab site bench assets results search departures agreement scale outputs readme clean
 
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
 	@echo "make test     install with the developer's tools, then run everything that must pass (some minutes)"
-	@echo "make lab      open the notebooks in JupyterLab"
+	@echo "make lab      install JupyterLab, copy the tutorials to a folder and open them (make lab DIR=my_course for another folder)"
+	@echo "make site     build the documentation site into build/site, offline (a minute)"
 	@echo "make bench    measure speed and memory, write docs/benchmarks.md (about 10 minutes)"
 	@echo "make assets   train the bundled model and its heads from scratch (about an hour)"
 	@echo "make results  measure the embedded benchmark, write docs/results.md (about half an hour)"
@@ -37,8 +39,8 @@ $(VENV)/.installed-dev: $(BIN)/python $(SOURCES)
 
 $(VENV)/.installed-lab: $(BIN)/python $(SOURCES)
 	@echo "== installing clip_autt with JupyterLab"
-	@$(BIN)/python -m pip install -q -e ".[dev,lab]"
-	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev
+	@$(BIN)/python -m pip install -q -e ".[lab]"
+	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	@echo "== personalizing to ten rendered people (about a minute)"
@@ -48,7 +50,11 @@ test: $(VENV)/.installed-dev
 	@$(BIN)/python tools/run_tests.py
 
 lab: $(VENV)/.installed-lab
-	@$(BIN)/jupyter lab nbs
+	@$(BIN)/clip-autt lab $(DIR)
+
+site: $(VENV)/.installed-dev
+	@echo "== building the documentation into build/site"
+	@$(BIN)/python tools/site.py
 
 bench: $(VENV)/.installed-dev
 	@echo "== measuring speed and memory"
@@ -72,7 +78,9 @@ scale: $(VENV)/.installed-dev
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -W ignore tools/scale.py
 
 outputs: $(VENV)/.installed-dev
-	@$(BIN)/nbdev-export && $(BIN)/nbdev-test --save && $(BIN)/nbdev-clean
+	@$(BIN)/nbdev-export && $(BIN)/nbdev-test --skip-folder-re '^[_.]|^tutorials$$' --save
+	@$(BIN)/python tools/tutorials.py --save
+	@$(BIN)/nbdev-clean
 	@$(BIN)/python tools/readme.py
 
 departures: $(VENV)/.installed-dev

@@ -5,6 +5,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 here = Path(__file__).parent
 parser = ConfigParser(delimiters=["="], interpolation=None)
@@ -13,7 +14,23 @@ cfg = parser["DEFAULT"]
 version = re.search(r'^__version__ = "(.+)"$', (here / "clip_autt" / "__init__.py").read_text(encoding="utf-8"), re.M)[1]
 pythons = [f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)]
 
+
+
+class BuildWithTutorials(build_py):
+    "A wheel carries the course, which lies outside of the package in a clone."
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        target = Path(self.build_lib) / "clip_autt" / "tutorials"
+        target.mkdir(parents=True, exist_ok=True)
+        for file in [*here.glob("nbs/tutorials/*.ipynb"), here / "docs/glossary.md"]:
+            self.copy_file(str(file), str(target / file.name))
+
+
 setup(
+    cmdclass={"build_py": BuildWithTutorials},
     version=version,
     description=cfg["description"],
     author=cfg["author"],

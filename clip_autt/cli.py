@@ -8,6 +8,7 @@ from __future__ import annotations
 import json, sys, warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from .errors import ClipAUTTError, check
+from .lab import lab
 from .records import run, write_json
 from .research import datasets_app, protocol, store_app
 
@@ -117,23 +119,42 @@ def personalize(
     ctx_position: Annotated[Optional[str], typer.Option(help="Learnable context in 'front' of the words, or at the 'end' (faster), for 'paper'.")] = None,
     profile: Annotated[Optional[str], typer.Option(help='Start from this saved profile.')] = None,
     save_profile: Annotated[Optional[str], typer.Option(help='Save what was learned as a profile (.safetensors).')] = None,
+    video: Annotated[Optional[str], typer.Option(help='Write the film with face box, window, probabilities and action units to this .mp4 or .webm; for several videos, a folder.')] = None,
     explain: Annotated[bool, typer.Option('--explain', help='Say which action units made the decision, and which moved it; sums to the logits.')] = False,
     fps: Fps = 12.5, crop: Crop = 'auto', device: Device = 'cpu', json_path: Json = None, quiet: Quiet = False,
 ) -> None:
     "Adapt to the person in the videos, and predict before and after. All videos of a call are of one person, in the order in which they were made."
     try:
         clip_au = load_model(model, backbone, pretrained, head, classes, device)
-        from clip_autt.features import encode
-
+        films = _films(paths, video)
         method = _personal_method(clip_au, variant, window, reset, dict(steps=steps, lr=lr, ctx_position=ctx_position))
         if profile: method.load_profile(profile)
     except ClipAUTTError as e: _fail(e)
-    records = run(paths, lambda path: method.adapt(encode(clip_au.backbone, path, fps=fps, crop=crop)), json_path, quiet, caveats(clip_au),
-                  _explainer(method) if explain else None)
+    records = run(paths, lambda path: _adapted(method, path, fps, crop, films), json_path, quiet, caveats(clip_au), _explainer(method) if explain else None)
     try:
         if save_profile and any(r['label'] for r in records): method.save_profile(save_profile)
     except ClipAUTTError as e: _fail(e)
     _finish(records)
+
+def _films(paths: list[str], video: str | None) -> dict[str, Path]:
+    "Where the annotated film of each video goes; empty where none is asked for."
+    if video is None: return {}
+    from clip_autt.annotate import film_names
+
+    return film_names(paths, video)
+
+def _adapted(method: TestTimeMethod, path: str, fps: float, crop: str, films: dict[str, Path]) -> Adapted:
+    "Adapt to one video, and annotate it where asked. A film that cannot be written is a warning: the result is kept."
+    from clip_autt.features import encode
+
+    v = encode(method.model.backbone, path, fps=fps, crop=crop)
+    result = method.adapt(v)
+    if path not in films: return result
+    from clip_autt.annotate import annotate_video
+
+    try: annotate_video(path, films[path], method, result, v, crop)
+    except ClipAUTTError as e: return replace(result, warnings=(*result.warnings, f'no annotated film: {e}'))
+    return result
 
 def _explainer(method: TestTimeMethod) -> Callable[[Adapted], dict]:
     "Why a result says what it says, and what changed, as plain data."
@@ -350,5 +371,6 @@ def _example(model: ClipAU, task: str, seed: int, subjects: int) -> tuple[Clip, 
 
 # %% ../nbs/80_cli.ipynb #775a798f
 app.command()(protocol)
+app.command()(lab)
 app.add_typer(datasets_app, name='datasets')
 app.add_typer(store_app, name='store')

@@ -245,15 +245,16 @@ CODECS = {  # without B-frames ('bf') the duration in an mp4 header is exact; a 
 CLOCK = Fraction(1, 90000)  # seconds; holds 24, 25, 30 and 50 frames a second exactly
 
 def _timed(
-    clip: Clip | np.ndarray | Iterable[np.ndarray],  # what is written
-    fps: float | None,  # frames per second; None takes the times of the clip, or 25
+    clip: Clip | np.ndarray | Iterable,  # what is written
+    fps: float | None,  # frames per second; None takes the times that came along, or 25
 ) -> Iterator[tuple[float, np.ndarray]]:
     "Seconds from the first frame, and the image with even sides."
-    frames, times = (clip.frames, clip.times - clip.times[0]) if isinstance(clip, Clip) else (clip, None)
-    for i, frame in enumerate(frames):
+    timed = zip(clip.times - clip.times[0], clip.frames) if isinstance(clip, Clip) else clip
+    for i, moment in enumerate(timed):
+        time, frame = moment if isinstance(moment, tuple) else (i / 25, moment)
         check_frames(np.asarray(frame)[None])
         even = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode='edge')
-        yield float(times[i]) if fps is None and times is not None else i / (fps or 25), even
+        yield i / fps if fps else float(time), even
 
 def _encode(
     container: av.container.OutputContainer,  # open for writing
@@ -277,9 +278,9 @@ def _encode(
     container.mux(stream.encode())
 
 def write_video(
-    clip: Clip | np.ndarray | Iterable[np.ndarray],  # a clip, uint8 [T,H,W,3], or any iterable of uint8 [H,W,3]
+    clip: Clip | np.ndarray | Iterable,  # a clip, uint8 [T,H,W,3], or any iterable of uint8 [H,W,3] or of (seconds, uint8 [H,W,3])
     path: str | Path,  # ends in .mp4 (H.264) or .webm (VP9)
-    fps: float | None = None,  # frames per second; None keeps the times of a clip, and means 25 for bare frames
+    fps: float | None = None,  # frames per second; None keeps the times that came along, and means 25 for bare frames
     crf: int = 18,  # constant rate factor: 0 is lossless or nearly, 51 the worst
 ) -> Path:  # where it was written
     "Write a video that browsers play, atomically. Odd sides are extended by one pixel. Raises `VideoError`."

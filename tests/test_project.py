@@ -26,8 +26,8 @@ FLOORS = [
     {"model", "stream", "adaptable", "meaning", "store"},
     {"autt", "encoding", "train", "rehearsal", "pretrain", "world", "oracle", "personal", "methods"},
     {"registry", "scores", "parallel"},
-    {"evaluate", "viz", "records", "explain"},
-    {"cli", "report", "benchmark", "protocol", "research"},
+    {"evaluate", "viz", "records", "explain", "annotate"},
+    {"cli", "report", "benchmark", "protocol", "research", "lab", "views", "widgets"},
 ]
 SAME_FLOOR = {
     ("files", "errors"), ("anatomy", "au"), ("shading", "anatomy"), ("drawing", "anatomy"), ("drawing", "shading"), ("people", "anatomy"),
@@ -37,6 +37,7 @@ SAME_FLOOR = {
     *(("catalogue", d) for d in ("dataset_facts", "biovid", "stressid", "bah")), ("own_clips", "datasets"), ("own_clips", "dataset_facts"),
     ("oracle", "train"), ("personal", "train"), ("train", "encoding"),
     ("cli", "report"), ("cli", "benchmark"), ("cli", "research"),
+    ("annotate", "explain"), ("annotate", "viz"), ("cli", "lab"), ("widgets", "views"), ("videolab", "views"), ("widgets", "videolab"),
 }  # fmt: skip
 
 

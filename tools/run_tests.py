@@ -30,8 +30,8 @@ def run(title: str, *command: str) -> str:
 
 
 run("style: ruff", str(BIN / "ruff"), "check", ".")
-run("notebooks run: nbdev-test", str(BIN / "nbdev-test"))
-output = run("tests: pytest (with: package in sync with the notebooks, notebooks clean)", sys.executable, "-m", "pytest")
+run("source notebooks run: nbdev-test", str(BIN / "nbdev-test"), "--skip-folder-re", r"^[_.]|^tutorials$")
+output = run("tests: pytest (with: tutorials and their solutions run, package in sync with the notebooks, notebooks clean)", sys.executable, "-m", "pytest")
 counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|skipped)", output.splitlines()[-1])}
 notebooks = len(list((ROOT / "nbs").rglob("*.ipynb")))
 print(f"make test: ruff clean, {notebooks} notebooks run, pytest below")
