@@ -119,7 +119,7 @@ def personalize(
     ctx_position: Annotated[Optional[str], typer.Option(help="Learnable context in 'front' of the words, or at the 'end' (faster), for 'paper'.")] = None,
     profile: Annotated[Optional[str], typer.Option(help='Start from this saved profile.')] = None,
     save_profile: Annotated[Optional[str], typer.Option(help='Save what was learned as a profile (.safetensors).')] = None,
-    video: Annotated[Optional[str], typer.Option(help='Write the film with face box, window, probabilities and action units to this .mp4 or .webm; for several videos, a folder.')] = None,
+    video: Annotated[Optional[str], typer.Option(help='Write the film, annotated, to this .mp4 or .webm; for several videos, to this folder.')] = None,
     explain: Annotated[bool, typer.Option('--explain', help='Say which action units made the decision, and which moved it; sums to the logits.')] = False,
     fps: Fps = 12.5, crop: Crop = 'auto', device: Device = 'cpu', json_path: Json = None, quiet: Quiet = False,
 ) -> None:
