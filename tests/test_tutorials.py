@@ -1,0 +1,114 @@
+"""The course: every tutorial runs, with the solutions of its exercises; what it shows is what was saved; its form is inside the budgets."""
+
+import re
+import statistics
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+import tutorials as t  # noqa: E402
+
+COURSE, EVERY = t.course(), t.all_tutorials()
+NAMES = """01_personalize_in_five_minutes 02_what_a_face_says 03_clip_reads_faces 04_time 05_train_clip_au 06_every_face_is_different 07_entropy
+08_prompt_tuning_by_hand 09_when_adaptation_fails 10_method_gallery 11_your_own_video 12_real_data_sets 13_laptop_to_cluster 14_teach_with_it""".split()
+course = pytest.mark.parametrize("path", COURSE, ids=lambda p: p.stem)
+
+
+def cells(path, kind):
+    return [c.source for c in nbformat.read(path, 4).cells if c.cell_type == kind]
+
+
+def test_the_course_is_complete():
+    assert [p.stem for p in COURSE] == NAMES
+
+
+@pytest.mark.parametrize("path", EVERY, ids=lambda p: p.stem)
+def test_it_runs_with_its_solutions_and_shows_what_was_saved(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    found = t.differences(path)
+    assert not found, "run `python tools/tutorials.py --save`: " + "\n".join(found)
+
+
+def test_statistics_are_inside_the_budgets(capsys):
+    with capsys.disabled():
+        print("\n" + t.table(EVERY))
+    for p in COURSE:
+        s = t.statistics(p)
+        assert s.cells <= 40 and s.longest <= 15 and 7 <= s.words_per_line < 9, (p.name, s, s.words_per_line)
+        assert s.exercises == 3, f"{p.name}: {s.exercises} exercises"
+
+
+@course
+def test_it_opens_as_all_do(path):
+    first, *rest = cells(path, "markdown")
+    badge = f"(https://colab.research.google.com/github/clip-autt/clip_autt/blob/main/nbs/tutorials/{path.name})"
+    assert re.match(rf"# {path.stem[:2]} · .+\n\n> .+\n\n\[!\[", first) and badge in first
+    for part in ("You will learn", "Time:", "You need:"):
+        assert f"**{part}**" in first, part
+    assert first.count("\n- ") >= 3 or first.count("\n* ") >= 3, "three learning goals"
+    assert sum("## What you know now" in x for x in rest) == 1
+    assert sum("## Exercises" in x for x in rest) == 1
+
+
+@course
+def test_it_installs_itself_in_colab_only(path, monkeypatch):
+    from types import ModuleType
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    source = cells(path, "code")[0]
+    shell, asked = InteractiveShell(), []
+    monkeypatch.setattr(shell, "run_line_magic", lambda name, line, *a, **k: asked.append((name, line)))
+    shell.run_cell(source).raise_error()
+    assert not asked
+    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    shell.run_cell(source).raise_error()
+    assert asked == [("pip", "install -q clip_autt")]
+
+
+@course
+def test_terms_are_linked_and_code_stands_between_prose(path):
+    nb = nbformat.read(path, 4)
+    assert any("docs/glossary.md#" in c.source for c in nb.cells if c.cell_type == "markdown")
+    kinds = "".join(c.cell_type[0] for c in nb.cells[3:])
+    assert "cccc" not in kinds, "four code cells in a row: say something"
+    lengths = [len(t.code_lines(s)) for s in cells(path, "code")]
+    assert statistics.median(lengths) <= 7, lengths
+
+
+@course
+def test_solutions_are_hidden_and_check_something(path):
+    text = "\n".join(cells(path, "markdown"))
+    found = t.solutions(text)
+    assert all(s.strip() for s in found)
+    assert "<summary>Solution</summary>" in text and text.count("<details>") == text.count("</details>")
+    assert sum("assert" in s or "expect" in s for s in found) >= 2, "a solution that checks nothing cannot fail"
+
+
+def test_a_wrong_solution_and_a_stale_output_are_noticed(tmp_path):
+    new = nbformat.v4
+    exercise = "**1.**\n<details><summary>Solution</summary>\n\n```python\nassert 1 == 1\n```\n</details>"
+    nb = new.new_notebook(cells=[new.new_code_cell("print(1, 'a', 2.00)"), new.new_markdown_cell(exercise)])
+    nb.metadata = {"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"}}
+    path = tmp_path / "small.ipynb"
+    nbformat.write(nb, path)
+    t.save(path)
+    assert t.differences(path) == []
+    stale = nbformat.read(path, 4)
+    stale.cells[0].outputs[0].text = "1 b 2.0\n"
+    nbformat.write(stale, path)
+    assert len(t.differences(path)) == 1
+    stale.cells[1].source = stale.cells[1].source.replace("1 == 1", "1 == 2")
+    nbformat.write(stale, path)
+    with pytest.raises(Exception, match="AssertionError"):
+        t.differences(path)
+
+
+def test_texts_are_compared_by_words_and_nearness():
+    assert t.same_text("gain 0.51 of 20", "gain 0.53 of 20") and not t.same_text("gain 0.51", "gain 0.61")
+    assert t.same_text("−1.00 nats", "-1.01 nats") and not t.same_text("+1.00 nats", "-1.00 nats")
+    assert not t.same_text("2 right", "2 wrong")
