@@ -54,7 +54,7 @@ lab: $(VENV)/.installed-lab
 
 site: $(VENV)/.installed-dev
 	@echo "== building the documentation into build/site"
-	@$(BIN)/python tools/site.py
+	@$(BIN)/python tools/docs_site.py
 
 bench: $(VENV)/.installed-dev
 	@echo "== measuring speed and memory"
