@@ -172,4 +172,5 @@ if __name__ == "__main__":
     names = [a for a in sys.argv[1:] if not a.startswith("--")]
     target = Path(names[0]).resolve() if names else BUILD / "site"
     build(target, "--strict" in sys.argv)
-    print(f"open {os.path.relpath(target / 'index.html')}")
+    shown = os.path.relpath(target)
+    print(f"open {shown}/index.html, or with the search: python -m http.server -d {shown}")
