@@ -1,0 +1,48 @@
+"""docs/images/personalize.gif: a rendered stranger's videos, and what a model says of them before and after it knows the person. `make animation`."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from clip_autt import TARGET, ClipAU, encode_clip, personal_autt, write_video
+from clip_autt.annotate import annotated_frames
+from clip_autt.synth import draw_person
+
+ROOT = Path(__file__).parents[1]
+PERSON, N, SHOWN, WIDTH, SECONDS = 30_041, 20, 3, 560, 0.16  # a stranger, their clips, how many are shown, pixels, of a frame
+
+
+def films():
+    "The last clips of a stranger, each with what was concluded about it."
+    model = ClipAU.from_pretrained("facs-tiny")
+    method = personal_autt(model)
+    clips = draw_person("pain", PERSON, n=N, shift=TARGET, seed=30_000)
+    large = draw_person("pain", PERSON, n=N, shift=TARGET, seed=30_000, size=256)
+    videos = [encode_clip(model.backbone, c) for c in clips]
+    results = [method.adapt(v) for v in videos]
+    changed = [i for i, (c, r) in enumerate(zip(clips, results)) if r.label == c.label]
+    wrong = [i for i in changed if max(results[i].probs_before, key=results[i].probs_before.get) != clips[i].label]
+    right = [i for i in changed if i not in wrong and clips[i].label == "pain"]
+    for i in [*wrong[-2:], right[-1]][:SHOWN]:
+        with tempfile.TemporaryDirectory() as d:
+            film = write_video(large[i], Path(d) / "clip.mp4")
+            yield from (frame for _, frame in list(annotated_frames(film, method, results[i], videos[i]))[::2])
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    images = [Image.fromarray(f) for f in films()]
+    height = round(WIDTH * images[0].height / images[0].width)
+    small = [im.resize((WIDTH, height), Image.Resampling.LANCZOS) for im in images]
+    palette = Image.fromarray(np.concatenate([np.asarray(im) for im in small[:: len(small) // 3]])).quantize(96)
+    frames = [im.quantize(palette=palette, dither=Image.Dither.NONE) for im in small]
+    path = ROOT / "docs" / "images" / "personalize.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(1000 * SECONDS), loop=0, optimize=True)
+    print(f"{path.relative_to(ROOT)}: {len(frames)} frames, {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
