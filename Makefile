@@ -19,6 +19,7 @@ help:
 	@echo "make departures, agreement   what the released code's departures do; whether AU scores follow muscles"
 	@echo "make scale    measure what an hour of video costs, write docs/scale.md (some minutes)"
 	@echo "make outputs  run all notebooks, save their outputs, write README.md"
+	@echo "make animation  draw the picture at the top of the README"
 	@echo "make clean    remove the environment and everything that was built"
 
 $(BIN)/python:
@@ -51,6 +52,9 @@ test: $(VENV)/.installed-dev
 
 lab: $(VENV)/.installed-lab
 	@$(BIN)/clip-autt lab $(DIR)
+
+animation: $(VENV)/.installed-dev
+	@$(BIN)/python -W ignore tools/animation.py
 
 site: $(VENV)/.installed-dev
 	@echo "== building the documentation into build/site"

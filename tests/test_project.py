@@ -27,7 +27,7 @@ FLOORS = [
     {"autt", "encoding", "train", "rehearsal", "pretrain", "world", "oracle", "personal", "methods"},
     {"registry", "scores", "parallel"},
     {"evaluate", "viz", "records", "explain", "annotate"},
-    {"cli", "report", "benchmark", "protocol", "research", "lab", "views", "widgets"},
+    {"cli", "report", "benchmark", "protocol", "research", "lab", "views", "replays", "widgets", "videolab"},
 ]
 SAME_FLOOR = {
     ("files", "errors"), ("anatomy", "au"), ("shading", "anatomy"), ("drawing", "anatomy"), ("drawing", "shading"), ("people", "anatomy"),

@@ -1,6 +1,7 @@
 """Write README.md from nbs/index.ipynb: markdown cells and visible code with its output; `#| hide` cells are dropped. `--check` only compares."""
 
 import base64
+import posixpath
 import re
 import sys
 from pathlib import Path
@@ -24,6 +25,12 @@ def output_text(output, cell_number: int) -> tuple[str, dict[str, bytes]]:
     return (f"```text\n{data['text/plain'].rstrip()}\n```\n", {}) if "text/plain" in data else ("", {})
 
 
+def relinked(markdown: str) -> str:
+    "Links of the notebook, which lies one folder deeper, as links from the root."
+    def one(found: re.Match) -> str: return posixpath.normpath(f"nbs/{found[0]}")
+    return re.sub(r"(?<=\]\()(?!https?:|#)[^)\s]+(?=\))", one, markdown)
+
+
 def readme() -> tuple[str, dict[str, bytes]]:
     "The text of README.md and its pictures by path."
     parts, images = [], {}
@@ -33,7 +40,7 @@ def readme() -> tuple[str, dict[str, bytes]]:
             continue
         source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M).strip()
         if cell.cell_type == "markdown":
-            parts.append(source.replace("](../docs/", "](docs/") + "\n")  # the notebook lies one folder deeper
+            parts.append(relinked(source) + "\n")
             continue
         if "echo" not in directives:
             parts.append(f"```python\n{source}\n```\n")
