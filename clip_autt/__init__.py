@@ -7,6 +7,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "annotate": ["annotate_video"],
         "au": ["AU", "AUBank", "DEFAULT_TEMPLATE", "TEMPLATES", "fill", "prototype", "pspi"],
         "autables": ["AUTable", "read_au_table"],
         "autt": ["ClipAUTT"],
@@ -49,5 +50,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "train": ["History", "fit"],
         "video": ["iter_frames", "read_video", "sample_frames", "write_video"],
         "viz": ["plot_au_change", "plot_aus", "plot_confusion", "plot_entropy", "plot_film", "plot_similarity", "plot_tsne"],
+        "widgets": ["AUExplorer", "MethodRace", "SubjectMixer", "TuningStepper", "VideoLab", "WindowExplorer"],
     },
 )

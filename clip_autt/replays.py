@@ -5,8 +5,9 @@
 # %% ../nbs/71_replays.ipynb #17a8aabf
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -83,6 +84,7 @@ def record_tuning(
     text = torch.stack(texts)
     return Tuning(text.cpu(), *main_directions(text.cpu()), *_read(model, video, text, window), model.classes, model.bank)
 
+# %% ../nbs/71_replays.ipynb #cbb2c5c5
 @torch.no_grad()
 def _sentences(method: ClipAUTT) -> Tensor:
     "Unit vectors [N, D] of the action units under the present context."
@@ -122,23 +124,30 @@ def _tuning_figure(v: TuningView) -> Drawing:
     "Loss over steps, movement of the AUs, probabilities over steps; what is still to come in grey."
     page, run, k = drawing(9.6, 3.2), v.run, v.step
     loss, moves, probs = (page.add_axes((x, .16, .25, .68)) for x in (.06, .39, .73))
-    for ax, rows, title in ((loss, {'': run.loss}, f'loss {v.loss:.3f} nats'), (probs, dict(zip(run.classes, run.logits.softmax(-1).T)), 'probabilities, whole video')):
-        for i, (name, row) in enumerate(rows.items()):
-            ax.plot(row, color='lightgray')
-            ax.plot(row[:k + 1], '-', color=(AFTER, CHOSEN)[i % 2], label=name)
-            ax.plot(k, row[k], 'o', color=(AFTER, CHOSEN)[i % 2])
-        ax.set(xlabel='steps taken', title=title)
-    probs.set_ylim(-.03, 1.03)
+    _plot_course(loss, {'': run.loss}, k)
+    loss.set_title(f'loss {v.loss:.3f} nats')
+    _plot_course(probs, dict(zip(run.classes, run.logits.softmax(-1).T)), k)
+    probs.set(title='probabilities, whole video', ylim=(-.03, 1.03))
     probs.legend(frameon=False, fontsize=8)
     _plot_moves(moves, run, k)
     moves.set(title=f'AU vectors: {run.share:.0%} of the movement', xlabel='direction 1', ylabel='direction 2')
     for ax in (loss, moves, probs): plain(ax)
     return page
 
+def _plot_course(ax: Axes, rows: Mapping[str, Tensor], k: int) -> None:
+    "Values over steps."
+    for (name, row), color in zip(rows.items(), cycle((AFTER, CHOSEN))):
+        ax.plot(row, color='lightgray')
+        ax.plot(row[:k + 1], '-', color=color, label=name)
+        ax.plot(k, row[k], 'o', color=color)
+    ax.set_xlabel('steps taken')
+
+# %% ../nbs/71_replays.ipynb #6472ca36
 def _plot_moves(ax: Axes, run: Tuning, k: int) -> None:
     "The way of each AU from the origin, with names for the five that go farthest in the whole run."
     far = np.argsort(-np.linalg.norm(run.xy[-1], axis=1), kind='stable')[:5]
-    ways = np.pad(run.xy[:k + 1], ((0, 1), (0, 0), (0, 0)), constant_values=np.nan).transpose(2, 1, 0)  # one line with gaps is drawn faster than 47
+    # one line with gaps is drawn faster than 47 lines
+    ways = np.pad(run.xy[:k + 1], ((0, 1), (0, 0), (0, 0)), constant_values=np.nan).transpose(2, 1, 0)
     ax.plot(*ways.reshape(2, -1), '-', color=BEFORE, linewidth=.7)
     ax.plot(*run.xy[k].T, 'o', color=BEFORE, markersize=3)
     for i in far:
@@ -179,7 +188,8 @@ def run_race(
         parts.append(evaluate({name: method}, videos, model, seed, progress=False, stream=stream))
         tick()
     facts = {name: fact for r in parts for name, fact in r.protocol['methods'].items()}
-    return Race(replace(parts[0], table=pd.concat([r.table for r in parts], ignore_index=True), protocol=parts[0].protocol | dict(methods=facts)))
+    table = pd.concat([r.table for r in parts], ignore_index=True)
+    return Race(replace(parts[0], table=table, protocol=parts[0].protocol | dict(methods=facts)))
 
 # %% ../nbs/71_replays.ipynb #764bc3ff
 @dataclass(frozen=True, eq=False)
@@ -204,24 +214,28 @@ class RaceView:
 
 # %% ../nbs/71_replays.ipynb #fb5953b3
 _LINES = ('#000000', '#d55e00', '#009e73', '#0072b2', '#cc79a7', '#e69f00', '#56b4e9', '#8c6bb1')
-_CLASSES = np.array([(255, 255, 255), (214, 222, 232), (46, 84, 128), (240, 180, 80), (90, 160, 90), (160, 90, 150)], np.uint8)  # first: none yet
+# white: no answer yet
+_CLASSES = np.array([(255, 255, 255), (214, 222, 232), (46, 84, 128), (240, 180, 80), (90, 160, 90), (160, 90, 150)], np.uint8)
 
 def _race_figure(v: RaceView) -> Drawing:
     "Running accuracies, and every answer so far."
     accuracy, n, names = v.accuracy, len(v.race), v.so_far.methods
     page = drawing(9, 3.2 + .22 * len(names))
-    lines, answers = page.subplots(2, 1, sharex=True, gridspec_kw=dict(height_ratios=[2.4, .25 * len(names) + .4], hspace=.12, left=.16, right=.8, top=.9, bottom=.13))
+    rows = page.add_gridspec(2, 1, height_ratios=[2.4, .25 * len(names) + .4], hspace=.12, left=.16, right=.8, top=.9, bottom=.13)
+    lines, answers = rows.subplots(sharex=True)
     for i, name in enumerate(names):
         alarm = '  ALARM' if any(a.startswith(f'{name}:') for a in v.alarms) else ''
-        lines.plot(np.arange(1, v.position + 1), accuracy[name], color=_LINES[i % 8], linewidth=max(1.2, 5 - i), label=f'{name} {accuracy[name].iloc[-1]:.2f}{alarm}')
+        label = f'{name} {accuracy[name].iloc[-1]:.2f}{alarm}'
+        lines.plot(np.arange(1, v.position + 1), accuracy[name], color=_LINES[i % 8], linewidth=max(1.2, 5 - i), label=label)
     lines.set(ylim=(-.03, 1.03), xlim=(.5, n + .5), ylabel='accuracy so far', title=f'after {v.position} of {n} videos')
     lines.legend(loc='upper left', bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
-    table = v.race.results.of(names[0])
-    for at in np.flatnonzero(table.subject.to_numpy()[1:] != table.subject.to_numpy()[:-1]): lines.axvline(at + 1.5, color='lightgray', linewidth=.8)
+    who = v.race.results.of(names[0]).subject.to_numpy()
+    for at in np.flatnonzero(who[1:] != who[:-1]): lines.axvline(at + 1.5, color='lightgray', linewidth=.8)
     _plot_answers(answers, v, n)
     for ax in (lines, answers): plain(ax)
     return page
 
+# %% ../nbs/71_replays.ipynb #22532e06
 def _plot_answers(ax: Axes, v: RaceView, n: int) -> None:
     "Truth and answers as squares."
     number = {name: i + 1 for i, name in enumerate(v.so_far.classes)}
@@ -231,5 +245,5 @@ def _plot_answers(ax: Axes, v: RaceView, n: int) -> None:
     ax.imshow(_CLASSES[rows % len(_CLASSES)], aspect='auto', interpolation='nearest', extent=(.5, n + .5, len(rows) - .5, -.5))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(yticks=range(len(rows)), yticklabels=['true', *v.so_far.methods], xlabel='videos')
-    ax.legend(handles=[Patch(color=_CLASSES[i % len(_CLASSES)] / 255, label=name) for name, i in number.items()], loc='upper left', bbox_to_anchor=(1, 1.1),
-              frameon=False, fontsize=8)
+    patches = [Patch(color=_CLASSES[i % len(_CLASSES)] / 255, label=name) for name, i in number.items()]
+    ax.legend(handles=patches, loc='upper left', bbox_to_anchor=(1, 1.1), frameon=False, fontsize=8)

@@ -71,6 +71,7 @@ def preview(
     truth = source.label if isinstance(source, Clip) else None
     return VideoView(name, _small(frame), shape, crop, box, notes, n, truth)
 
+# %% ../nbs/71_videolab.ipynb #d1726470
 def _small(frame: np.ndarray, side: int = 320) -> np.ndarray:
     "A frame for the page."
     image = Image.fromarray(frame)
@@ -114,6 +115,7 @@ def embed(
     batches = _counted(crop_batches(source, size, batch_size=8, notes=notes), n_frames, tell)
     return embed_crops(model.backbone, batches, notes, clip_id(source))
 
+# %% ../nbs/71_videolab.ipynb #150ef5f9
 def _counted(batches: Iterable[Crops], n: int, tell: Callable[[float], None]) -> Iterator[Crops]:
     "The batches, with a word after each."
     done = 0
@@ -145,6 +147,7 @@ def uploaded(
         return name, bytes(file['content'])
     return value[0]['name'], bytes(value[0]['content'])
 
+# %% ../nbs/71_videolab.ipynb #34fb8cd0
 def take_upload(
     upload: w.FileUpload,
 ) -> tuple[str, bytes] | None:
@@ -195,7 +198,9 @@ class VideoLab(w.VBox):
                           self.message, self.picture, self.text])
         self.clips.observe(self.choose, 'value')
         self.upload.observe(self.receive, 'value')
-        for button, handler in ((self.predict, self.run), (self.new_person, self.forget), (self.save, self.save_profile)): button.on_click(handler)
+        self.predict.on_click(self.run)
+        self.new_person.on_click(self.forget)
+        self.save.on_click(self.save_profile)
         self.forget()
 
     def figure(self) -> Drawing:
@@ -216,6 +221,7 @@ def use(
         lab.source = source
     _show(lab)
 
+# %% ../nbs/71_videolab.ipynb #b60eb663
 def choose(lab: VideoLab, change=None) -> None:
     "A clip of the menu."
     if lab.clips.value in lab.videos: lab.use(lab.clips.value, lab.videos[lab.clips.value])
@@ -241,6 +247,7 @@ class _working:
         if expected: self.lab.message.value = f'<b style="color:#b22222">{escape(str(error))}</b>'
         return expected
 
+# %% ../nbs/71_videolab.ipynb #d3a6f457
 def _show(lab: VideoLab) -> None:
     "Picture and text of the present view; nothing where there is none."
     lab.picture.value = b'' if lab.view is None else png(lab.view.figure())
@@ -272,6 +279,7 @@ def run(lab: VideoLab, button=None) -> None:
         lab.source = None
     _show(lab)
 
+# %% ../nbs/71_videolab.ipynb #ccf6d8a1
 def forget(lab: VideoLab, button=None) -> None:
     "Somebody else sits down: nothing of the person before is kept, on the page or in memory."
     lab.method.reset()
@@ -279,12 +287,15 @@ def forget(lab: VideoLab, button=None) -> None:
     lab.clips.value, lab.bar.layout.visibility = lab.clips.options[0], 'hidden'
     _show(lab)
 
+# %% ../nbs/71_videolab.ipynb #9c41991a
 def save_profile(lab: VideoLab, button=None) -> None:
     "Write the profile, and say what is in it."
     with _working(lab):
         lab.method.save_profile(lab.path.value)
-        n, width = lab.method.person.n, len(lab.method.person.center)
-        lab.message.value = (f'Saved {escape(lab.path.value)}: where the face rests and how far it moves, 2 × {width} numbers from {n} videos, '
-                             f'and {len(lab.method.logits)} answers. No picture and no name. Load it with load_profile of personal_autt.')
+        person, answers = lab.method.person, len(lab.method.logits)
+        held = f'where the face rests and how far it moves, 2 × {len(person.center)} numbers, and {answers} answers'
+        lab.message.value = (f'Saved {escape(lab.path.value)}, learned from {person.n} videos: {held}. No picture and no name. '
+                             'Load it with load_profile of personal_autt.')
 
-VideoLab.use, VideoLab.choose, VideoLab.receive, VideoLab.run, VideoLab.forget, VideoLab.save_profile = use, choose, receive, run, forget, save_profile
+VideoLab.use, VideoLab.choose, VideoLab.receive = use, choose, receive
+VideoLab.run, VideoLab.forget, VideoLab.save_profile = run, forget, save_profile

@@ -196,13 +196,15 @@ def _mix_figure(v: MixView) -> Drawing:
     "Frames of the scene, the probability beside fixed positions, and the trail."
     page, name = drawing(9, 3.5), v.prediction.classes[1]
     film = np.asarray(film_strip(v.clip.frames, 8, 96))
-    show_image(page.add_axes((.01, .57, .98, .36)), film, f'{v.clip.subject} acts {v.clip.label}: ' + ', '.join(f'{k} {x:.2f}' for k, x in v.dials.items()))
+    dials = ', '.join(f'{k} {x:.2f}' for k, x in v.dials.items())
+    show_image(page.add_axes((.01, .57, .98, .36)), film, f'{v.clip.subject} acts {v.clip.label}: {dials}')
     bars, line = page.add_axes((.2, .14, .26, .36)), page.add_axes((.56, .14, .42, .36))
     rows = {**v.fixed, 'now': v.probability}
     bars.barh([*rows], [*rows.values()], .6, color=[*[BEFORE] * len(v.fixed), AFTER])
     bars.set(xlim=(0, 1), xlabel=f'probability of {name}', ylim=(len(rows) - .4, -.6))
-    line.plot(v.trail[-_TRAIL:], 'o-', color=AFTER, markersize=3)
-    line.set(ylim=(-.04, 1.04), xlim=(-.5, max(len(v.trail[-_TRAIL:]), 8) - .5), xticks=[], xlabel='your moves, the present one last', ylabel=name)
+    trail = v.trail[-_TRAIL:]
+    line.plot(trail, 'o-', color=AFTER, markersize=3)
+    line.set(ylim=(-.04, 1.04), xlim=(-.5, max(len(trail), 8) - .5), xticks=[], xlabel='your moves, the present one last', ylabel=name)
     for ax, draw in ((bars, bars.axvline), (line, line.axhline)):
         draw(.5, color='gray', linestyle=':')
         plain(ax)
@@ -284,11 +286,13 @@ def _window_figure(v: WindowView) -> Drawing:
     curve, bars, probs = (page.add_subplot(x) for x in (rows[-3 if clip else 0, :], rows[-1, 0], rows[-1, 1]))
     if clip:
         plot_film(clip, v.window, 12, page.add_subplot(rows[0, :]))
-        show_image(page.add_subplot(rows[2, :]), np.asarray(film_strip(clip.frames[v.window.start:v.window.stop], 8, 96)), 'frames of this window')
+        film = film_strip(clip.frames[v.window.start:v.window.stop], 8, 96)
+        show_image(page.add_subplot(rows[2, :]), np.asarray(film), 'frames of this window')
     plot_entropy(v, curve, v.all.times)
-    curve.annotate('surest', (_middle(v.all, surest), float(v.entropy[surest])), (0, 14), textcoords='offset points', ha='center', fontsize=8,
-                   arrowprops=dict(arrowstyle='-', linewidth=.6))
-    compared_bars(bars, [_name(p.bank, p.bank.ids[i]) for i in v.largest()], whole.au[v.largest()], p.au[v.largest()], ('whole video', 'this window'))
+    place = _middle(v.all, surest), float(v.entropy[surest])
+    curve.annotate('surest', place, (0, 14), textcoords='offset points', ha='center', fontsize=8, arrowprops=dict(arrowstyle='-', linewidth=.6))
+    top = v.largest()
+    compared_bars(bars, [_name(p.bank, p.bank.ids[i]) for i in top], whole.au[top], p.au[top], ('whole video', 'this window'))
     bars.set_xlabel('AU score')
     probability_bars(probs, p.probs, whole.probs, ('whole video', 'this window'))
     return page

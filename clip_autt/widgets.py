@@ -69,6 +69,7 @@ def progress(
     try: yield tick
     finally: bar.close()
 
+# %% ../nbs/71_widgets.ipynb #704ebfcd
 def _model(model: ClipAU | None, name: str = 'facs-tiny') -> ClipAU:
     "The model, or one from the package."
     return ClipAU.from_pretrained(name) if model is None else model
@@ -77,6 +78,10 @@ def _slider(name: str, value: float, top: float, live: bool = True) -> w.FloatSl
     "A slider from 0, wide enough for its name."
     return w.FloatSlider(value, min=0., max=top, step=.05, description=name, continuous_update=live, readout_format='.2f',
                          style={'description_width': '11em'}, layout=w.Layout(width='26em'))
+
+def _whole_number(name: str, value: int, low: int, high: int) -> w.IntSlider:
+    "A wide slider; nothing to move where there is one value only."
+    return w.IntSlider(value, min=low, max=high, description=name, disabled=low == high, layout=w.Layout(width='40em'))
 
 # %% ../nbs/71_widgets.ipynb #28f74e20
 PATTERNS: dict[str, tuple[int, ...]] = {'at rest': (), **EMOTIONS, 'pain': PAIN}
@@ -117,6 +122,7 @@ def set_aus(
         s.observe(explorer.refresh, 'value')
     explorer.refresh()
 
+# %% ../nbs/71_widgets.ipynb #081bf6f6
 def choose(explorer: AUExplorer, change=None) -> None:
     "Show the pattern of the menu, at four fifths of full strength."
     explorer.set(dict.fromkeys(PATTERNS[explorer.pattern.value], .8))
@@ -141,7 +147,7 @@ class WindowExplorer(Live):
             self.windows = score_video(model, clip_or_video, window)
             tick()
         last = len(self.windows) - 1
-        self.start = w.IntSlider(self.windows.surest, min=0, max=last, description='first frame', disabled=last == 0, layout=w.Layout(width='40em'))
+        self.start = _whole_number('first frame', self.windows.surest, 0, last)
         self.surest = w.Button(description='go to the surest window', layout=w.Layout(width='16em'))
         self.surest.on_click(self.go_to_surest)
         super().__init__(w.HBox([self.start, self.surest]))
@@ -154,7 +160,8 @@ class WindowExplorer(Live):
     def words(self) -> str:
         h, p = self.windows.entropy, self.view.prediction
         surer = int((h < h[self.start.value]).sum())
-        return f'frames {p.window.start} to {p.window.stop - 1}: <b>{escape(p.label or "no prediction")}</b>; {surer} of {len(h)} windows are surer'
+        said = f'frames {p.window.start} to {p.window.stop - 1}: <b>{escape(p.label or "no prediction")}</b>'
+        return f'{said}; {surer} of {len(h)} windows are surer'
 
 # %% ../nbs/71_widgets.ipynb #ba6212a9
 class SubjectMixer(Live):
@@ -212,7 +219,7 @@ class TuningStepper(Live):
             features = encode(model.backbone, video)
             tick()
             self.run = record_tuning(model, features, steps, lr, window, tick)
-        self.step = w.IntSlider(0, min=0, max=steps, description='steps', layout=w.Layout(width='40em'))
+        self.step = _whole_number('steps', 0, 0, steps)
         super().__init__(self.step)
         self.listen(self.step)
 
@@ -221,7 +228,8 @@ class TuningStepper(Live):
     def words(self) -> str:
         probs = ', '.join(f'{escape(name)} {p:.0%}' for name, p in self.view.probs.items())
         first = int(self.run.start[self.step.value])
-        return f'window from frame {first}, loss {self.view.loss:.3f} nats; whole video: {probs}; mean movement of an AU {self.view.moved.mean():.3f}'
+        moved = f'mean movement of an AU {self.view.moved.mean():.3f}'
+        return f'window from frame {first}, loss {self.view.loss:.3f} nats; whole video: {probs}; {moved}'
 
 # %% ../nbs/71_widgets.ipynb #db4375d1
 class MethodRace(Live):
@@ -237,7 +245,7 @@ class MethodRace(Live):
         methods = make_methods(methods, model, seed)
         with progress(len(methods), 'racing') as tick: self.race = run_race(model, videos, methods, seed, stream, tick)
         n = len(self.race)
-        self.position = w.IntSlider(n, min=1, max=n, description='videos', layout=w.Layout(width='40em'))
+        self.position = _whole_number('videos', n, 1, n)
         super().__init__(self.position)
         self.listen(self.position)
 

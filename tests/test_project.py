@@ -37,7 +37,8 @@ SAME_FLOOR = {
     *(("catalogue", d) for d in ("dataset_facts", "biovid", "stressid", "bah")), ("own_clips", "datasets"), ("own_clips", "dataset_facts"),
     ("oracle", "train"), ("personal", "train"), ("train", "encoding"),
     ("cli", "report"), ("cli", "benchmark"), ("cli", "research"),
-    ("annotate", "explain"), ("annotate", "viz"), ("cli", "lab"), ("widgets", "views"), ("videolab", "views"), ("widgets", "videolab"),
+    ("annotate", "explain"), ("annotate", "viz"), ("cli", "lab"),
+    ("widgets", "views"), ("videolab", "views"), ("widgets", "videolab"), ("widgets", "replays"), ("replays", "views"),
 }  # fmt: skip
 
 

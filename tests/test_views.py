@@ -31,10 +31,7 @@ def clip():
 @pytest.fixture(scope="module")
 def stream(facs):
     "Twelve videos of two people: random embeddings, classes in turn."
-    return [
-        LabeledVideo(make_features(i, 18, 128, id=f"v{i}", subject=f"s{i // 6}"), facs.classes[i % 2])
-        for i in range(12)
-    ]
+    return [LabeledVideo(make_features(i, 18, 128, id=f"v{i}", subject=f"s{i // 6}"), facs.classes[i % 2]) for i in range(12)]
 
 
 def bars(ax):
@@ -140,7 +137,9 @@ def test_a_window_is_what_the_model_says_about_these_frames(facs, clip, start):
 
 def test_the_window_that_is_drawn_is_the_window(facs, clip):
     view = score_video(facs, clip).at(7)
-    film, curve, own, probs = (next(a for a in view.figure().axes if a.get_xlabel() == x) for x in ("time (s)", "middle of the window (s)", "AU score", "probability"))
+    film, curve, own, probs = (
+        next(a for a in view.figure().axes if a.get_xlabel() == x) for x in ("time (s)", "middle of the window (s)", "AU score", "probability")
+    )
     frame = film.patches[0]
     assert (frame.get_x(), frame.get_width()) == pytest.approx((view.window.start_s, view.window.stop_s - view.window.start_s))
     assert np.allclose(curve.lines[1].get_ydata(), view.entropy)

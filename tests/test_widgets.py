@@ -224,7 +224,7 @@ def give(upload, name: str, content: bytes) -> None:
         upload.metadata, upload.data = [dict(name=name, type="video/mp4", size=len(content))], [content]
         upload._counter += 1
     else:
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now().astimezone()
         upload.value = [dict(name=name, type="video/mp4", size=len(content), content=memoryview(content), last_modified=now)]
 
 
@@ -343,13 +343,16 @@ def test_saving_and_loading_the_person(lab, facs, tmp_path):
     lab.predict.click()
     lab.path.value = str(tmp_path / "her.safetensors")
     lab.save.click()
-    assert "from 1 videos" in lab.message.value and "No picture" in lab.message.value
+    assert "learned from 1 videos" in lab.message.value and "No picture" in lab.message.value
     method = personal_autt(facs, reset="never")
     method.load_profile(tmp_path / "her.safetensors")
     assert torch.equal(method.logits, lab.method.logits) and torch.equal(method.person.center, lab.method.person.center)
 
 
-@pytest.mark.parametrize("learned, path, words", [(False, "a.safetensors", "nothing was learned"), (True, "a.txt", "give it that ending"), (True, "file/a.safetensors", "cannot be written")])
+@pytest.mark.parametrize(
+    "learned, path, words",
+    [(False, "a.safetensors", "nothing was learned"), (True, "a.txt", "give it that ending"), (True, "file/a.safetensors", "cannot be written")],
+)
 def test_what_cannot_be_saved_is_a_sentence(lab, tmp_path, learned, path, words):
     (tmp_path / "file").write_text("in the way")
     lab.clips.value = "one"

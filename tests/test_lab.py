@@ -1,0 +1,71 @@
+"""The course reaches the reader: copies that keep what was changed, links that work there, and tutorials inside the wheel."""
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from clip_autt.cli import app
+from clip_autt.errors import InputError
+from clip_autt.lab import copy_tutorials, tutorial_files
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).parents[1]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def test_the_command_copies_and_keeps_what_was_changed(tmp_path):
+    course = tmp_path / "my course"
+    first = CliRunner().invoke(app, ["lab", str(course), "--copy-only"])
+    assert first.exit_code == 0 and f"{len(tutorial_files())} files written, 0 kept" in first.output
+    mine = course / "01_personalize_in_five_minutes.ipynb"
+    mine.write_text("solved")
+    again = CliRunner().invoke(app, ["lab", str(course), "--copy-only"])
+    assert "0 files written" in again.output and mine.read_text() == "solved"
+
+
+def test_links_in_the_copies_lead_to_a_neighbour_or_to_an_address(tmp_path):
+    copy_tutorials(tmp_path)
+    names = {p.name for p in tmp_path.iterdir()}
+    for path in tmp_path.iterdir():
+        text = path.read_text(encoding="utf-8")
+        prose = text if path.suffix == ".md" else "\n".join("".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "markdown")
+        for link in LINK.findall(re.sub(r"```.*?```", "", prose, flags=re.S)):
+            file = link.partition("#")[0]
+            assert link.startswith(("https://", "data:", "#")) or file in names, f"{path.name}: {link}"
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is a file"):
+        copy_tutorials(tmp_path / "file")
+    with pytest.raises(InputError, match="cannot be made"):
+        copy_tutorials(tmp_path / "file" / "below")
+    result = CliRunner().invoke(app, ["lab", str(tmp_path / "file")])
+    assert result.exit_code == 1 and "error:" in result.output and "Traceback" not in result.output
+
+
+def test_without_jupyterlab_the_copies_are_made_and_the_way_out_is_said(tmp_path, monkeypatch):
+    import clip_autt.lab as lab
+
+    find = lab.find_spec
+    monkeypatch.setattr(lab, "find_spec", lambda name: None if name == "jupyterlab" else find(name))
+    result = CliRunner().invoke(app, ["lab", str(tmp_path / "course")])
+    assert result.exit_code == 1 and "pip install 'clip_autt[lab]'" in result.output
+    assert (tmp_path / "course" / "02_what_a_face_says.ipynb").exists()
+
+
+def test_the_wheel_carries_the_course(tmp_path):
+    "Built without the network, by the setuptools of this environment."
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", tmp_path, ROOT]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if "setuptools" in done.stderr and done.returncode:
+        pytest.skip("setuptools 77 or newer is not in this environment")
+    assert done.returncode == 0, done.stderr[-2000:]
+    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
+    for file in tutorial_files():
+        assert f"clip_autt/tutorials/{file.name}" in names
+    assert any(n.endswith(".safetensors") for n in names) and not any(n.startswith(("nbs", "tests", "docs", "build")) for n in names)
