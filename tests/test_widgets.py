@@ -286,6 +286,22 @@ def test_an_upload_is_taken_out_of_the_widget():
         assert not upload.value and "face" not in str(upload.get_state())
 
 
+def test_the_browser_is_told_to_drop_an_upload(lab, monkeypatch):
+    "A front end saves its own copy of the state, so it must hear that the widget is empty, and never get the content back."
+    sent = []
+    monkeypatch.setattr(lab.upload, "_send", lambda msg, buffers=None: sent.append((msg, buffers)))
+    content, fact = b"not a video, but a face", dict(name="me.mp4", type="video/mp4", size=23)
+    if isinstance(lab.upload.value, Mapping):
+        lab.upload.set_state({"metadata": [fact], "data": [memoryview(content)], "_counter": 1})
+    else:
+        lab.upload.set_state({"value": [{**fact, "last_modified": 0, "content": memoryview(content)}]})
+    assert "not a video" in lab.message.value, "it has arrived"
+    states = [msg["state"] for msg, _ in sent if msg["method"] == "update"]
+    key = "data" if isinstance(lab.upload.value, Mapping) else "value"
+    assert [list(state[key]) for state in states if key in state][-1:] == [[]]
+    assert not any(content in bytes(b) for _, buffers in sent for b in buffers or ()) and not any("a face" in str(m) for m, _ in sent)
+
+
 def test_an_uploaded_video_is_answered_and_leaves_no_trace(lab, facs, face_mp4):
     content = face_mp4.read_bytes()
     give(lab.upload, "me & you.mp4", content)

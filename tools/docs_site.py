@@ -57,7 +57,7 @@ def relinked(text: str, place: Path) -> str:
 def page(text: str, place: Path) -> str:
     "Markdown of the repository as markdown of the site."
     text = BADGE.sub(r"[Open in Colab](\1)", text)  # a picture from elsewhere
-    return relinked(mathml(text), place).replace("<details>", '<details markdown="1">')
+    return relinked(mathml(text), place).replace("<details", '<details markdown="1"')
 
 
 def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
