@@ -151,6 +151,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'clip_autt.backbone._pixels': ('backbone.html#_pixels', 'clip_autt/backbone.py'),
                                     'clip_autt.backbone._quiet': ('backbone.html#_quiet', 'clip_autt/backbone.py'),
                                     'clip_autt.backbone._reachable': ('backbone.html#_reachable', 'clip_autt/backbone.py'),
+                                    'clip_autt.backbone._tensor': ('backbone.html#_tensor', 'clip_autt/backbone.py'),
                                     'clip_autt.backbone._tokenizer': ('backbone.html#_tokenizer', 'clip_autt/backbone.py'),
                                     'clip_autt.backbone._use_known_preprocessing': ( 'backbone.html#_use_known_preprocessing',
                                                                                      'clip_autt/backbone.py'),

@@ -32,6 +32,10 @@ __all__ = ['CONFIGS', 'BUNDLED', 'preprocess', 'Backbone', 'encode_frames', 'tok
            'encode_prompts', 'UntrainedWarning', 'load_backbone']
 
 # %% ../nbs/20_backbone.ipynb #53d150a1
+def _tensor(frames: np.ndarray | Tensor) -> Tensor:
+    "Frames as a tensor; mirrored or reversed ones, which are views that torch does not take, are copied."
+    return frames if isinstance(frames, Tensor) else torch.as_tensor(np.ascontiguousarray(frames))
+
 def preprocess(
     frames: np.ndarray | Tensor,  # uint8 [N, H, W, 3], RGB
     size: int = 224,  # side of the square that the model reads
@@ -41,7 +45,7 @@ def preprocess(
     interpolation: str = 'bicubic',  # or 'bilinear'
 ) -> Tensor:  # float32 [N, 3, size, size]
     "Resize the shorter side, crop the centre, normalise: open_clip's evaluation transform for a stack of frames."
-    x = torch.as_tensor(frames)
+    x = _tensor(frames)
     check(x.dtype == torch.uint8 and x.dim() == 4 and x.shape[-1] == 3 and x.numel() > 0,
           f'frames must be uint8 [N, H, W, 3] with N > 0, got {describe(x)}')
     h, w = x.shape[1:3]
@@ -87,10 +91,10 @@ class Backbone:
 # %% ../nbs/20_backbone.ipynb #c081270b
 def _pixels(backbone: Backbone, frames: np.ndarray | Tensor) -> Tensor:
     "Frames as the model reads them: uint8 frames are preprocessed, float pixels are taken as they are."
-    if torch.as_tensor(frames[:1]).dtype == torch.uint8:
+    if _tensor(frames[:1]).dtype == torch.uint8:
         cfg = backbone.model.visual.preprocess_cfg
         return preprocess(frames, backbone.image_size, cfg['mean'], cfg['std'], cfg['resize_mode'] == 'squash', cfg['interpolation'])
-    pixels, size = torch.as_tensor(frames), backbone.image_size
+    pixels, size = _tensor(frames), backbone.image_size
     check(pixels.is_floating_point() and pixels.shape[1:] == (3, size, size),
           f'give uint8 frames [N, H, W, 3] or float pixels [N, 3, {size}, {size}], got {describe(pixels)}')
     return pixels

@@ -141,3 +141,10 @@ def test_half_precision_is_close(tiny):
     half = load_backbone("tiny", dtype=torch.bfloat16)
     a, b = half.encode_text(["a smile"]).float(), tiny.encode_text(["a smile"])
     assert torch.nn.functional.cosine_similarity(a, b).item() > 0.99
+
+
+def test_mirrored_and_reversed_frames_are_views_that_can_be_encoded():
+    backbone = load_backbone("facs-tiny")
+    frames = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    for view in (frames[::-1], frames[:, :, ::-1]):
+        assert torch.equal(backbone.encode_frames(view), backbone.encode_frames(view.copy()))

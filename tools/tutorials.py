@@ -66,9 +66,13 @@ def without_views(nb):
 
 def shown(cell) -> list[str]:
     "What a code cell shows, as text; a picture as the name of its kind."
-    texts = []
+    texts, before = [], None
     for o in without_views(nbformat.v4.new_notebook(cells=[copy.deepcopy(cell)])).cells[0].outputs:
-        data = o.get("data", {})
+        data, stream = o.get("data", {}), o.get("name")
+        if stream and stream == before:  # a kernel cuts what is printed where it likes
+            texts[-1] += o.text
+            continue
+        before = stream
         picture = next((k for k in data if k.startswith("image/")), None)
         html = re.sub(r"<[^>]+>", " ", data.get("text/html", ""))
         texts.append(o.get("text") or (picture and "picture") or html or data.get("text/markdown") or data.get("text/plain", ""))
