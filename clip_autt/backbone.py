@@ -34,7 +34,9 @@ __all__ = ['CONFIGS', 'BUNDLED', 'preprocess', 'Backbone', 'encode_frames', 'tok
 # %% ../nbs/20_backbone.ipynb #53d150a1
 def _tensor(frames: np.ndarray | Tensor) -> Tensor:
     "Frames as a tensor; mirrored or reversed ones, which are views that torch does not take, are copied."
-    return frames if isinstance(frames, Tensor) else torch.as_tensor(np.ascontiguousarray(frames))
+    if isinstance(frames, Tensor): return frames
+    array = np.asarray(frames)
+    return torch.as_tensor(array.copy() if min(array.strides, default=0) < 0 else array)
 
 def preprocess(
     frames: np.ndarray | Tensor,  # uint8 [N, H, W, 3], RGB
