@@ -131,6 +131,7 @@ def check_manifest(
     good, problems = _row_checks(names, rows, root, None if classes is None else tuple(map(str, classes)))
     gone = [(line, f'{item.id}: no such file. Correct the path or remove the line.') for line, item in good if not os.path.exists(item.path)]
     message = f'{len({line for line, _ in problems})} of {len(rows)} lines are wrong. Correct them; read_manifest refuses the file.' if problems else ''
+    if problems and gone: message += f' Besides, {len(gone)} name files that do not exist; such lines are skipped.'
     if len(gone) == len(rows): message = f'none of the {len(rows)} clips exists. Give the folder that paths are relative to with root=FOLDER.'
     lost = {line for line, _ in gone + problems}
     here = [item for line, item in good if line not in lost]
