@@ -10,7 +10,7 @@ DIR ?= clip_autt_tutorials
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
 	@echo "make test     install with the developer's tools, then run everything that must pass (some minutes)"
-	@echo "make lab      install JupyterLab, copy the tutorials to a folder and open them (make lab DIR=my_course for another folder)"
+	@echo "make lab      install JupyterLab, copy the tutorials to a folder and open them (DIR=my_course: another folder; LAB=--allow-root: options)"
 	@echo "make site     build the documentation site into build/site, offline (a minute)"
 	@echo "make bench    measure speed and memory, write docs/benchmarks.md (about 10 minutes)"
 	@echo "make assets   train the bundled model and its heads from scratch (about an hour)"
@@ -51,7 +51,7 @@ test: $(VENV)/.installed-dev
 	@$(BIN)/python tools/run_tests.py
 
 lab: $(VENV)/.installed-lab
-	@$(BIN)/clip-autt lab $(DIR)
+	@$(BIN)/clip-autt lab $(DIR) -- $(LAB)
 
 animation: $(VENV)/.installed-dev
 	@$(BIN)/python -W ignore tools/animation.py

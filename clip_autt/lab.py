@@ -5,10 +5,10 @@
 # %% ../nbs/78_lab.ipynb #e21ef394
 from __future__ import annotations
 
-import json, re, subprocess, sys
+import json, os, re, subprocess, sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -79,6 +79,7 @@ def lab(
     folder: Annotated[Path, typer.Argument(help='Where the tutorials go; files that are there are kept.')] = Path('clip_autt_tutorials'),
     copy_only: Annotated[bool, typer.Option('--copy-only', help='Copy the tutorials, and do not start JupyterLab.')] = False,
     no_browser: Annotated[bool, typer.Option('--no-browser', help='Print the address instead of opening a browser.')] = False,
+    options: Annotated[Optional[list[str]], typer.Argument(help='After --: options of JupyterLab, such as --allow-root or --port=9999.')] = None,
 ) -> None:
     "Copy the tutorials to a folder and open them in JupyterLab."
     try: written, kept = copy_tutorials(folder)
@@ -90,8 +91,11 @@ def lab(
     if not find_spec('jupyterlab'):
         typer.echo(f"error: JupyterLab is not installed: pip install 'clip_autt[lab]'. The tutorials are in {folder}.", err=True)
         raise typer.Exit(1)
+    if hasattr(os, 'geteuid') and os.geteuid() == 0 and '--allow-root' not in (options or []):
+        typer.echo(f'error: you are root, as in many containers. JupyterLab wants to hear that this is meant: clip-autt lab {folder} -- --allow-root', err=True)
+        raise typer.Exit(1)
     start = ['--no-browser'] if no_browser else ['01_personalize_in_five_minutes.ipynb']
-    raise typer.Exit(_wait(subprocess.Popen([sys.executable, '-m', 'jupyterlab', *start], cwd=folder)))
+    raise typer.Exit(_wait(subprocess.Popen([sys.executable, '-m', 'jupyterlab', *start, *(options or [])], cwd=folder)))
 
 def _wait(server: subprocess.Popen) -> int:
     "Its exit code. Ctrl-C reaches JupyterLab too, which asks before it stops: that question is left to it."

@@ -69,3 +69,19 @@ def test_the_wheel_carries_the_course(tmp_path):
     for file in tutorial_files():
         assert f"clip_autt/tutorials/{file.name}" in names
     assert any(n.endswith(".safetensors") for n in names) and not any(n.startswith(("nbs", "tests", "docs", "build")) for n in names)
+
+
+def test_options_after_two_dashes_go_to_jupyterlab(tmp_path, monkeypatch):
+    import clip_autt.lab as lab
+
+    class Server:
+        def __init__(self, command, cwd): asked.append((command[3:], cwd.name))
+        def wait(self): return 0
+
+    asked = []
+    monkeypatch.setattr(lab.subprocess, "Popen", Server)
+    monkeypatch.setattr(lab.os, "geteuid", lambda: 0, raising=False)
+    refused = CliRunner().invoke(app, ["lab", str(tmp_path / "course")])
+    assert refused.exit_code == 1 and "-- --allow-root" in refused.output and not asked
+    done = CliRunner().invoke(app, ["lab", str(tmp_path / "course"), "--no-browser", "--", "--allow-root", "--port=9999"])
+    assert done.exit_code == 0 and asked == [(["--no-browser", "--allow-root", "--port=9999"], "course")]
