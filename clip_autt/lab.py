@@ -31,7 +31,8 @@ def tutorial_files() -> list[Path]:
     return files
 
 # %% ../nbs/78_lab.ipynb #aa510a4e
-_LINK = re.compile(r'\]\((\.\.?/[^)\s]*)\)')
+_LINK = re.compile(r'\]\((?!https?:|data:|#)([^)\s]+)\)')
+_CODE = re.compile(r'(```.*?```|`[^`\n]*`)', re.S)
 
 def relink(
     text: str,  # markdown of a tutorial or of the glossary
@@ -46,7 +47,7 @@ def relink(
             elif step != '.': parts = [*parts, step]
         near = parts[:-1] == ['nbs', 'tutorials'] or parts == ['docs', 'glossary.md']
         return f']({parts[-1] if near else ONLINE + "/".join(parts)}{"#" + anchor if anchor else ""})'
-    return _LINK.sub(target, text)
+    return ''.join(part if part.startswith('`') else _LINK.sub(target, part) for part in _CODE.split(text))
 
 # %% ../nbs/78_lab.ipynb #50e4679f
 def _copy(file: Path) -> str:
