@@ -136,6 +136,7 @@ def predict(
 
 def check_features(model: ClipAU, v: VideoFeatures) -> None:
     "Refuse features that another backbone made."
+    check(isinstance(v, VideoFeatures), f'give VideoFeatures, as encode(backbone, ...) makes them, got {type(v).__name__}. Of a LabeledVideo give its .video.')
     d, name = model.au_text.shape[1], v.id or 'video'
     check(v.frames.shape[1] == d, f'{name}: embeddings of width {v.frames.shape[1]}, but {model.backbone.name} makes {d}. Encode it with this backbone.')
     check(v.backbone in ('', model.backbone.hash), f'{name}: embedded by other weights ({v.backbone}) than this model has. Encode it again.')

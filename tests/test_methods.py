@@ -265,3 +265,12 @@ def test_all_can_be_made_at_once_and_share_a_model(world):
     methods = make_methods("all", world.model)
     alone = {name: said(make_method(name, world.model).adapt(world.videos[:2])) for name in methods}
     assert all(same(said(m.adapt(world.videos[:2])), alone[name]) for name, m in methods.items())
+
+
+@pytest.mark.parametrize("name", ["tent", "clip-autt-paper", "clip-autt"])
+def test_a_labeled_video_is_refused_with_the_way_out(name):
+    model = ClipAU.from_pretrained("facs-tiny")
+    x = LabeledVideo(VideoFeatures(torch.randn(20, model.au_text.shape[1]), torch.arange(20) / 10, torch.ones(20, dtype=torch.bool)), "pain")
+    for given in ([x], x):
+        with pytest.raises(InputError, match=r"\.video"):
+            make_method(name, model).adapt(given)
