@@ -59,6 +59,7 @@ def _copy(file: Path) -> str:
         if cell['cell_type'] == 'markdown': cell['source'] = relink(''.join(cell['source'])).splitlines(keepends=True)
     return json.dumps(nb, indent=1, ensure_ascii=False) + '\n'
 
+# %% ../nbs/78_lab.ipynb #sq621856
 def copy_tutorials(
     folder: str | Path,  # made where it is missing
 ) -> tuple[list[str], list[str]]:  # names of the files written, and of those that were there and are kept
@@ -98,6 +99,7 @@ def lab(
     start = ['--no-browser'] if no_browser else ['01_personalize_in_five_minutes.ipynb']
     raise typer.Exit(_wait(subprocess.Popen([sys.executable, '-m', 'jupyterlab', *start, *(options or [])], cwd=folder)))
 
+# %% ../nbs/78_lab.ipynb #sq142463
 def _wait(server: subprocess.Popen) -> int:
     "Its exit code. Ctrl-C reaches JupyterLab too, which asks before it stops: that question is left to it."
     while True:
