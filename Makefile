@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 SOURCES := settings.ini setup.py pyproject.toml
 DIR ?= clip_autt_tutorials
 
-.PHONY: help demo test lab site bench assets results search departures agreement scale outputs readme clean
+.PHONY: help demo test lab animation site bench assets results search departures agreement scale outputs readme clean
 
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
-	@echo "make test     install with the developer's tools, then run everything that must pass (some minutes)"
+	@echo "make test     install with the developer's tools, then run everything that must pass (about half an hour)"
 	@echo "make lab      install JupyterLab, copy the tutorials to a folder and open them (DIR=my_course: another folder; LAB=--allow-root: options)"
 	@echo "make site     build the documentation site into build/site, offline (a minute)"
 	@echo "make bench    measure speed and memory, write docs/benchmarks.md (about 10 minutes)"

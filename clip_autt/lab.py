@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json, os, re, subprocess, sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Optional
@@ -16,7 +17,7 @@ from .errors import ClipAUTTError, InputError, check
 from .files import atomic_path
 
 # %% auto #0
-__all__ = ['ONLINE', 'tutorial_files', 'relink', 'copy_tutorials', 'lab']
+__all__ = ['ONLINE', 'tutorial_files', 'outside_code', 'relink', 'copy_tutorials', 'lab']
 
 # %% ../nbs/78_lab.ipynb #94cd44c6
 ONLINE = 'https://github.com/clip-autt/clip_autt/blob/main/'  # where links lead that leave the folder
@@ -34,6 +35,13 @@ def tutorial_files() -> list[Path]:
 _LINK = re.compile(r'\]\((?!https?:|data:|#)([^)\s]+)\)')
 _CODE = re.compile(r'(```.*?```|`[^`\n]*`)', re.S)
 
+def outside_code(
+    change: Callable[[str], str],
+    text: str,  # markdown
+) -> str:
+    "The text with its prose changed, and its code as it is."
+    return ''.join(part if part.startswith('`') else change(part) for part in _CODE.split(text))
+
 def relink(
     text: str,  # markdown of a tutorial or of the glossary
     place: str = 'nbs/tutorials',  # the folder of the text in the project
@@ -47,7 +55,7 @@ def relink(
             elif step != '.': parts = [*parts, step]
         near = parts[:-1] == ['nbs', 'tutorials'] or parts == ['docs', 'glossary.md']
         return f']({parts[-1] if near else ONLINE + "/".join(parts)}{"#" + anchor if anchor else ""})'
-    return ''.join(part if part.startswith('`') else _LINK.sub(target, part) for part in _CODE.split(text))
+    return outside_code(lambda prose: _LINK.sub(target, prose), text)
 
 # %% ../nbs/78_lab.ipynb #50e4679f
 def _copy(file: Path) -> str:

@@ -136,7 +136,10 @@ def face_view(
     return FaceView(dict(aus), render(rows[1], person, size=_FOR_THE_EYE)[0], seen[1], cosine, at_rest, model.bank)
 
 # %% ../nbs/70_views.ipynb #d9968c22
-def _name(bank: AUBank, key: int | str) -> str:
+def au_name(
+    bank: AUBank,
+    key: int | str,  # FACS code or id
+) -> str:
     "Such as 'AU12 Lip corner puller'."
     au = bank[bank.index(key)]
     return au.id if au.code is None else f'{au.id} {au.name}'
@@ -147,7 +150,7 @@ def _face_figure(v: FaceView) -> Drawing:
     show_image(page.add_axes((0, .04, .30, .84)), v.picture, 'the face')
     show_image(page.add_axes((.31, .34, .11, .3)), v.seen, f'the model reads\n{v.seen.shape[1]} × {v.seen.shape[0]} pixels')
     ax = page.add_axes((.64, .13, .34, .76))
-    compared_bars(ax, [_name(v.bank, key) for key in v.aus], v.at_rest[rows], v.cosine[rows], ('at rest', 'now'))
+    compared_bars(ax, [au_name(v.bank, key) for key in v.aus], v.at_rest[rows], v.cosine[rows], ('at rest', 'now'))
     reach = max(.2, np.ceil(5 * max(np.abs(v.cosine).max(), np.abs(v.at_rest).max())) / 5)  # in steps, so that the axis rarely moves
     ax.set(xlim=(-reach, reach), xlabel='cosine with the sentence')
     return page
@@ -292,7 +295,7 @@ def _window_figure(v: WindowView) -> Drawing:
     place = _middle(v.all, surest), float(v.entropy[surest])
     curve.annotate('surest', place, (0, 14), textcoords='offset points', ha='center', fontsize=8, arrowprops=dict(arrowstyle='-', linewidth=.6))
     top = v.largest()
-    compared_bars(bars, [_name(p.bank, p.bank.ids[i]) for i in top], whole.au[top], p.au[top], ('whole video', 'this window'))
+    compared_bars(bars, [au_name(p.bank, p.bank.ids[i]) for i in top], whole.au[top], p.au[top], ('whole video', 'this window'))
     bars.set_xlabel('AU score')
     probability_bars(probs, p.probs, whole.probs, ('whole video', 'this window'))
     return page

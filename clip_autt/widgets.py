@@ -23,7 +23,7 @@ from .replays import record_tuning, run_race
 from .stream import Stream, TestTimeMethod
 from .synth import find_task
 from .videolab import VideoLab
-from .views import DIALS, Drawing, face_view, mix_view, png, score_video
+from .views import DIALS, Drawing, au_name, face_view, mix_view, png, score_video
 
 # %% auto #0
 __all__ = ['PATTERNS', 'Live', 'progress', 'AUExplorer', 'set_aus', 'choose', 'words', 'WindowExplorer', 'SubjectMixer',
@@ -97,16 +97,12 @@ class AUExplorer(Live):
         self.model = _model(model)
         self.person = person if isinstance(person, Subject) else Subject.sample(person)
         aus = sorted({au for pattern in PATTERNS.values() for au in pattern}) if aus is None else aus
-        self.sliders = {key: _slider(self._name(key), 0., 1.) for key in aus}
+        self.sliders = {key: _slider(au_name(self.model.bank, key), 0., 1.) for key in aus}
         self.pattern = w.Dropdown(options=[*PATTERNS], description='pattern')
         sliders, half = [*self.sliders.values()], (len(self.sliders) + 1) // 2
         super().__init__(self.pattern, w.HBox([w.VBox(sliders[:half]), w.VBox(sliders[half:])]))
         self.pattern.observe(self.choose, 'value')
         self.listen(*sliders)
-
-    def _name(self, key: int | str) -> str:
-        au = self.model.bank[self.model.bank.index(key)]
-        return f'{au.id} {au.name}'
 
     def look(self): return face_view(self.model, self.person, {key: s.value for key, s in self.sliders.items()})
 

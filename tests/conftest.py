@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from clip_autt import AUBank, ClipAU, VideoFeatures, load_backbone, moving_portrait, write_video
+from clip_autt import AUBank, ClipAU, VideoFeatures, load_backbone, make_clip, moving_portrait, write_video
 from clip_autt.backbone import UntrainedWarning
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -30,6 +30,18 @@ def tiny():
 @pytest.fixture
 def model(tiny):
     return ClipAU(tiny)
+
+
+@pytest.fixture(scope="module")
+def facs():
+    "The model of the package."
+    return ClipAU.from_pretrained("facs-tiny")
+
+
+@pytest.fixture(scope="module")
+def clip():
+    "A rendered stranger in pain."
+    return make_clip("pain", 30_001, "pain", 3, every=2)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from conftest import make_features
 
-from clip_autt import ClipAU, ClipAUTT, InputError, LabeledVideo, SourceOnly, Stream, VideoFeatures, make_clip, views
+from clip_autt import ClipAUTT, InputError, LabeledVideo, SourceOnly, Stream, VideoFeatures, make_clip, views
 from clip_autt.errors import BankError
 from clip_autt.evaluate import evaluate
 from clip_autt.people import Shift, Subject, render
@@ -16,16 +16,6 @@ from clip_autt.replays import ENOUGH, main_directions, record_tuning, run_race
 from clip_autt.views import Drawing, drawing, face_view, mix_view, png, score_video
 
 PERSON = Subject.sample(30_001)
-
-
-@pytest.fixture(scope="module")
-def facs():
-    return ClipAU.from_pretrained("facs-tiny")
-
-
-@pytest.fixture(scope="module")
-def clip():
-    return make_clip("pain", 30_001, "pain", 3, every=2)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import make_features
 
-from clip_autt import Clip, ClipAU, ClipAUTT, InputError, LabeledVideo, SourceOnly, make_clip, moving_portrait, personal_autt, write_video
+from clip_autt import Clip, ClipAUTT, InputError, LabeledVideo, SourceOnly, make_clip, moving_portrait, personal_autt, write_video
 from clip_autt.errors import BankError
 from clip_autt.explain import explain
 from clip_autt.features import encode_clip, encode_video
@@ -18,16 +18,6 @@ from clip_autt.video import sample_indices
 from clip_autt.videolab import take_upload, uploaded
 from clip_autt.views import face_view, mix_view, png
 from clip_autt.widgets import PATTERNS, AUExplorer, MethodRace, SubjectMixer, TuningStepper, VideoLab, WindowExplorer, progress
-
-
-@pytest.fixture(scope="module")
-def facs():
-    return ClipAU.from_pretrained("facs-tiny")
-
-
-@pytest.fixture(scope="module")
-def clip():
-    return make_clip("pain", 30_001, "pain", 3, every=2)
 
 
 @pytest.fixture(scope="module")

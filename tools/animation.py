@@ -4,7 +4,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from clip_autt import TARGET, ClipAU, encode_clip, personal_autt, write_video
@@ -12,7 +11,7 @@ from clip_autt.annotate import annotated_frames
 from clip_autt.synth import draw_person
 
 ROOT = Path(__file__).parents[1]
-PERSON, N, SHOWN, WIDTH, SECONDS = 30_041, 20, 3, 560, 0.16  # a stranger, their clips, how many are shown, pixels, of a frame
+PERSON, N, WIDTH, SECONDS = 30_041, 20, 560, 0.16  # a stranger, their clips, pixels, of a frame
 
 
 def films():
@@ -26,14 +25,13 @@ def films():
     changed = [i for i, (c, r) in enumerate(zip(clips, results)) if r.label == c.label]
     wrong = [i for i in changed if max(results[i].probs_before, key=results[i].probs_before.get) != clips[i].label]
     right = [i for i in changed if i not in wrong and clips[i].label == "pain"]
-    for i in [*wrong[-2:], right[-1]][:SHOWN]:
+    for i in [*wrong[-2:], right[-1]]:
         with tempfile.TemporaryDirectory() as d:
             film = write_video(large[i], Path(d) / "clip.mp4")
             yield from (frame for _, frame in list(annotated_frames(film, method, results[i], videos[i]))[::2])
 
 
 def main() -> None:
-    torch.manual_seed(0)
     images = [Image.fromarray(f) for f in films()]
     height = round(WIDTH * images[0].height / images[0].width)
     small = [im.resize((WIDTH, height), Image.Resampling.LANCZOS) for im in images]

@@ -17,10 +17,10 @@ from latex2mathml.converter import convert
 from mkdocs.config import load_config
 from nbconvert import MarkdownExporter
 
+from clip_autt.lab import ONLINE, outside_code
+
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build"
-ONLINE = "https://github.com/clip-autt/clip_autt/blob/main/"
-CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.S)
 MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\w$\\])\$(?!\s)([^$\n]+?)(?<!\s)\$(?![\w$])", re.S)
 LINK = re.compile(r"(?<=\]\()([^)\s:#]+)((?:#[^)\s]*)?)(?=\))")
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
@@ -34,7 +34,7 @@ def mathml(text: str) -> str:
         display = found[1] is not None
         latex = re.sub(r"\\arg\b", r"\\operatorname{arg}", (found[1] or found[2]).strip())
         return convert(latex, display="block" if display else "inline")
-    return "".join(part if part.startswith("`") else MATH.sub(one, part) for part in CODE.split(text))
+    return outside_code(lambda prose: MATH.sub(one, prose), text)
 
 
 def relinked(text: str, place: Path) -> str:
@@ -51,7 +51,7 @@ def relinked(text: str, place: Path) -> str:
         if not target.is_relative_to(ROOT) or page or target.suffix in (".png", ".gif", ".jpeg", ".svg", ".webp") or not target.exists():
             return path + anchor
         return ONLINE + str(target.relative_to(ROOT)) + anchor
-    return "".join(part if part.startswith("`") else LINK.sub(one, part) for part in CODE.split(text))
+    return outside_code(lambda prose: LINK.sub(one, prose), text)
 
 
 def page(text: str, place: Path) -> str:
@@ -108,8 +108,9 @@ def api_page(module: str) -> str:
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name not in public:
             continue
         parts.append(entry(node, lines, 2, node.name))
-        methods = [n for n in getattr(node, "body", []) if isinstance(node, ast.ClassDef) and isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
-        parts += [entry(n, lines, 3, f"{node.name}.{n.name}") for n in methods]
+        if isinstance(node, ast.ClassDef):
+            methods = [n for n in node.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
+            parts += [entry(n, lines, 3, f"{node.name}.{n.name}") for n in methods]
     return "\n\n".join(parts)
 
 

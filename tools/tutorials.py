@@ -133,12 +133,7 @@ def table(paths: list[Path]) -> str:
 
 def save(path: Path) -> None:
     "Run a tutorial and save its outputs; solutions stay hidden and are not run."
-    nb = nbformat.read(path, 4)
-    for i, cell in enumerate(nb.cells):
-        if cell.cell_type == "code":
-            cell.metadata.pop("execution", None)
-        cell["id"] = cell.get("id") or f"c{i:02d}"
-    nb = without_views(execute(nb))
+    nb = without_views(execute(nbformat.read(path, 4)))
     for cell in nb.cells:
         cell.metadata = {}
     nb.metadata = {"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"}}
