@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clip_autt import ClipAU, personal_autt, read_video, write_video
-from clip_autt.annotate import annotate_video, annotated_frames, film_names
-from clip_autt.cli import app
-from clip_autt.errors import VideoError
-from clip_autt.face import FaceBox
+from clip_autt.show.film import annotate_video, annotated_frames, film_names
+from clip_autt.cli.main import app
+from clip_autt.utils.errors import VideoError
+from clip_autt.video.face import FaceBox
 from clip_autt.features import encode_video
-from clip_autt.portrait import moving_portrait
+from clip_autt.faces.portraits import moving_portrait
 from typer.testing import CliRunner
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "video"

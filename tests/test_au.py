@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from clip_autt import au as module
-from clip_autt.au import (AU, DEFAULT_TEMPLATE, EMOTIONS, INTENSITY, LEVEL, MIRROR, PAIN, REGIONS, TEMPLATES, AUBank, fill, mirror_order,
+from clip_autt.au import (AU, DEFAULT_TEMPLATE, EMOTIONS, INTENSITY, LEVEL, MIRROR, PAIN, REGIONS, TEMPLATES, AUBank, fill_template, mirror_order,
                           multi_hot, prototype, pspi, to_letter)
-from clip_autt.errors import BankError, InputError
+from clip_autt.utils.errors import BankError, InputError
 
 SHARED = Path(__file__).parents[2] / 'shared'
 PUBLISHED_CODES = (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 28, 41, 42, 43, 44, 45, 46,
@@ -72,7 +72,7 @@ def test_prompts_are_short_and_distinct_in_tokens(bank, encode):
 
 
 def test_sentences_are_short_in_tokens(bank, encode):
-    lengths = [len(encode(s)) + 2 for s in fill(DEFAULT_TEMPLATE, bank.prompts)]  # + start and end of text
+    lengths = [len(encode(s)) + 2 for s in fill_template(DEFAULT_TEMPLATE, bank.prompts)]  # + start and end of text
     assert max(lengths) <= 16 and np.mean(lengths) <= 12.5
 
 
@@ -194,13 +194,13 @@ def test_repr_is_short(bank): assert repr(bank) == 'AUBank(47 AUs: AU1 ... AU19)
 
 @pytest.mark.parametrize('template', ['', 'a face', '{} and {}', '{au}', 'a {} face {', '{{}}', '{0}'])
 def test_bad_template(template):
-    with pytest.raises(BankError, match='exactly one'): fill(template, ['x'])
+    with pytest.raises(BankError, match='exactly one'): fill_template(template, ['x'])
 
 
 def test_fill(bank):
-    assert fill('a {}!', ['b', 'c']) == ['a b!', 'a c!']
-    assert fill('{}', ['50 {odd} %s']) == ['50 {odd} %s']
-    for template in TEMPLATES: assert len(set(fill(template, bank.prompts))) == 47
+    assert fill_template('a {}!', ['b', 'c']) == ['a b!', 'a c!']
+    assert fill_template('{}', ['50 {odd} %s']) == ['50 {odd} %s']
+    for template in TEMPLATES: assert len(set(fill_template(template, bank.prompts))) == 47
 
 
 # Mirror, prototypes, letters

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from clip_autt import AUBank, ClipAUTTError
-from clip_autt.autables import BLENDSHAPES, DIALECTS, OPENFACE, OPENFACE_3, find_dialect, read_au_table
-from clip_autt.errors import InputError
+from clip_autt.data.au_tables import BLENDSHAPES, DIALECTS, OPENFACE, OPENFACE_3, find_dialect, read_au_table
+from clip_autt.utils.errors import InputError
 
 REAL = Path(__file__).parents[2] / "shared/data/openface/OpenFace_Test.csv"
 BANK = AUBank.default()
@@ -208,7 +208,7 @@ def test_reader_needs_no_torch():
     import subprocess
     import sys
 
-    subprocess.run([sys.executable, "-c", "import sys, clip_autt.autables; assert 'torch' not in sys.modules"], check=True)
+    subprocess.run([sys.executable, "-c", "import sys, clip_autt.data.au_tables; assert 'torch' not in sys.modules"], check=True)
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="the OpenFace sample is not beside this repository (../shared/data/openface)")

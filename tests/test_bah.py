@@ -9,13 +9,13 @@ from conftest import SHARED
 from hypothesis import given, strategies as st
 from PIL import Image
 
-from clip_autt.bah import BAH, frame_items, read_segments, read_video_labels, video_key, windows
-from clip_autt.clip import Clip
-from clip_autt.dataset_facts import FACTS, Findings
-from clip_autt.datasets import span_seconds
-from clip_autt.encoding import encode_manifest
-from clip_autt.errors import ManifestError
-from clip_autt.video import read_video, write_video
+from clip_autt.data.bah import BAH, frame_items, read_segments, read_video_labels, video_key, windows
+from clip_autt.video.clip import Clip
+from clip_autt.data.base import FACTS, Findings
+from clip_autt.data.manifest import span_seconds
+from clip_autt.data.encode import encode_manifest
+from clip_autt.utils.errors import ManifestError
+from clip_autt.video.io import read_video, write_video
 
 OFFICIAL = SHARED / "data/official"
 TABLES = {"source": OFFICIAL / "bah_source_sub_train_labels.csv", "validation": OFFICIAL / "bah_source_sub_val_labels.csv"}
@@ -136,7 +136,7 @@ def test_a_name_with_a_space_is_found(db):
     ]  # fmt: skip
     assert not data.report.n_problems and data.report.found["target"] == dict(subjects=1, videos=1, clips=3, neutral=2, ambivalence=1)
     assert all(f.exists() for i in data for f in i.path.files)
-    assert (data.layout, data.fps, data.crop, data.classes) == ("clip-autt", 12, "none", ("neutral", "ambivalence"))
+    assert (data.layout, data.fps, data.crop, data.classes) == ("cropped", 12, "none", ("neutral", "ambivalence"))
 
 
 @pytest.mark.parametrize("start", ["..", ".", "cropped-aligned-faces", "cropped-aligned-faces/Videos"])
@@ -226,7 +226,7 @@ def test_whole_videos_of_faces(db):
 
 def test_faces_go_before_films(db, films):
     shutil.copytree(films / "Videos", db / "Videos")
-    assert BAH(db).layout == "clip-autt" and BAH(db, layout="distributed").layout == "distributed"
+    assert BAH(db).layout == "cropped" and BAH(db, layout="distributed").layout == "distributed"
 
 
 def test_a_table_of_something_else(db):

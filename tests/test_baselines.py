@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from conftest import make_features
 
 from clip_autt import AUBank, ClipAU, InputError, load_backbone
-from clip_autt.au import EMOTIONS, PAIN, TEMPLATES, fill
+from clip_autt.au import EMOTIONS, PAIN, TEMPLATES, fill_template
 from clip_autt.backbone import UnseenTokenWarning
-from clip_autt.methods.baselines import (
+from clip_autt.methods.references import (
     CLASS_AUS,
     FrameMean,
     FrameMeanConfig,
@@ -24,8 +24,8 @@ from clip_autt.methods.baselines import (
     softmax_pool,
     unit_mean,
 )
-from clip_autt.primitives import entropy
-from clip_autt.stream import see
+from clip_autt.window import entropy
+from clip_autt.method import encode_views
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_the_ensemble_reaches_the_adapter_as_long_as_the_sentences_it_was_traine
     embed = ClipAU.embed_text
     monkeypatch.setattr(ClipAU, "embed_text", lambda self, text: given.append(text) or embed(self, text))
     make(PromptEnsemble)
-    each = torch.stack([tiny.encode_text(fill(t, model.bank.prompts)) for t in TEMPLATES])
+    each = torch.stack([tiny.encode_text(fill_template(t, model.bank.prompts)) for t in TEMPLATES])
     assert torch.allclose(given[-1].norm(dim=-1), model.au_text.norm(dim=-1), rtol=1e-5)
     assert torch.allclose(unit(given[-1]), unit(unit(each).mean(0)), atol=1e-5)
 
@@ -110,7 +110,7 @@ def test_the_ensemble_refuses_one_template_that_is_no_tuple(make):
 
 def test_the_surest_views_are_averaged(make, model):
     v = make_features(2, 30)
-    views = see(model, v).views
+    views = encode_views(model, v).views
     method = make(FrameMean, share=0.25)
     h = entropy(method.score(views)[0])
     kept = h.argsort()[: len(views) // 4]
@@ -146,7 +146,7 @@ def test_each_class_is_pooled_by_its_own_weights():
 
 def test_softmax_pooling_of_a_video(make, model):
     v = make_features(3, 40)
-    windows = see(model, v).windows
+    windows = encode_views(model, v).windows
     x, au = make(SoftmaxPool).score(windows)
     r = make(SoftmaxPool, gamma=0.0).adapt(v)
     assert torch.allclose(r.logits, x.mean(0), atol=1e-5) and torch.allclose(r.au, au.mean(0), atol=1e-5)
@@ -157,7 +157,7 @@ def test_softmax_pooling_of_a_video(make, model):
 
 def test_the_kernel_takes_the_maximum_of_neighbours_first(make, model):
     v = make_features(3, 40)
-    x = make(SoftmaxPool).score(see(model, v).windows)[0].detach()
+    x = make(SoftmaxPool).score(encode_views(model, v).windows)[0].detach()
     r = make(SoftmaxPool, gamma=0.0, kernel=4).adapt(v)
     assert torch.allclose(r.logits, x.unfold(0, 4, 1).amax(-1).mean(0), atol=1e-5)
     r = make(SoftmaxPool, gamma=0.0, kernel=999).adapt(v)  # longer than the video: one maximum

@@ -8,20 +8,20 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from clip_autt.benchmark import benchmark, benchmark_json, benchmark_text, method_names, over_tasks, run_unit
-from clip_autt.cli import app
-from clip_autt.errors import InputError
-from clip_autt.metrics import macro_f1, uar, war
-from clip_autt.registry import METHODS
-from clip_autt.scores import Results, combine
-from clip_autt.stream import Stream
+from clip_autt.evaluation.embedded import benchmark, benchmark_json, benchmark_text, method_names, over_tasks, run_unit
+from clip_autt.cli.main import app
+from clip_autt.utils.errors import InputError
+from clip_autt.evaluation.metrics import macro_f1, uar, war
+from clip_autt.methods.registry import METHODS
+from clip_autt.evaluation.results import Results, concat_results
+from clip_autt.method import Stream
 
 SMALL = dict(n_subjects=2)
 
 
 @pytest.fixture(scope="module")
 def runs():
-    return benchmark(["pain", "stress"], [22_000, 22_010], ["clip-au", "tda", "clip-autt"], jobs=1, progress=False, with_oracle=True, memory=True, **SMALL)
+    return benchmark(["pain", "stress"], [22_000, 22_010], ["clip-au", "tda", "personal"], n_jobs=1, progress=False, with_oracle=True, memory=True, **SMALL)
 
 
 def test_every_number_of_the_summary_follows_from_the_table(runs):
@@ -32,15 +32,15 @@ def test_every_number_of_the_summary_follows_from_the_table(runs):
         own = [t for _, t in r.of(name).groupby(["seed", "subject"])]
         for column, score in (("war", war), ("uar", lambda y, p: uar(y, p, r.classes)), ("f1", lambda y, p: macro_f1(y, p, r.classes))):
             assert s.at[name, column] == pytest.approx(np.mean([score(t.label, t.predicted) for t in own]))
-    gains = [war(t.label, t.predicted) for _, t in r.of("clip-autt").groupby(["seed", "subject"])]
+    gains = [war(t.label, t.predicted) for _, t in r.of("personal").groupby(["seed", "subject"])]
     base = [war(t.label, t.predicted) for _, t in r.of("clip-au").groupby(["seed", "subject"])]
-    assert s.difference["clip-autt"] == pytest.approx(np.mean(np.subtract(gains, base)))
-    assert s.low["clip-autt"] <= s.difference["clip-autt"] <= s.high["clip-autt"]
+    assert s.difference["personal"] == pytest.approx(np.mean(np.subtract(gains, base)))
+    assert s.low["personal"] <= s.difference["personal"] <= s.high["personal"]
 
 
 def test_costs_gates_and_histogram(runs):
     c, g, h = runs["pain"].cost(), runs["pain"].gates(), runs["pain"].histogram()
-    assert c.n_trained["clip-au"] == 0 < c.n_trained["clip-autt"] and (c.loc[["clip-au", "tda", "clip-autt"]].peak_mb > 0).all()
+    assert c.n_trained["clip-au"] == 0 < c.n_trained["personal"] and (c.loc[["clip-au", "tda", "personal"]].peak_mb > 0).all()
     assert "tda" in g.index and g.loc["tda"].dropna().between(0, 1).all() and "clip-au" not in g.index
     np.testing.assert_allclose(h.sum(axis=1), 1)
     assert h.loc["true"].tolist() == [0.5, 0.5]
@@ -53,7 +53,7 @@ def test_a_unit_alone_equals_the_unit_among_others(runs):
 
 
 def test_processes_change_no_number(runs):
-    again = benchmark(["pain", "stress"], [22_000, 22_010], ["clip-au", "tda", "clip-autt"], jobs=2, progress=False, **SMALL)
+    again = benchmark(["pain", "stress"], [22_000, 22_010], ["clip-au", "tda", "personal"], n_jobs=2, progress=False, **SMALL)
     for task in runs:
         a, b = (r[task].table.query("method != 'oracle'") for r in (runs, again))
         pd.testing.assert_frame_equal(a.drop(columns="seconds").reset_index(drop=True), b[a.columns.drop("seconds")].reset_index(drop=True))
@@ -64,13 +64,13 @@ def test_means_over_tasks(runs):
     wars = [r.summary().war for r in runs.values()]
     assert t.war["tda"] == pytest.approx(np.mean([w["tda"] for w in wars]))
     gap = np.mean([w["oracle"] - w["clip-au"] for w in wars])
-    assert t.gap_closed["clip-autt"] == pytest.approx(np.mean([w["clip-autt"] - w["clip-au"] for w in wars]) / gap)
+    assert t.gap_closed["personal"] == pytest.approx(np.mean([w["personal"] - w["clip-au"] for w in wars]) / gap)
 
 
 def test_json(runs):
     report = benchmark_json(runs)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
-    assert report["complete"] and [*report["tasks"]] == ["pain", "stress"] and {*report["mean"]} == {"clip-au", "tda", "clip-autt", "oracle"}
+    assert report["complete"] and [*report["tasks"]] == ["pain", "stress"] and {*report["mean"]} == {"clip-au", "tda", "personal", "oracle"}
     one = report["tasks"]["pain"]
     assert {*one["methods"]["tda"]} == {"war", "uar", "f1", "war_sd", "seconds_per_video", "per_subject"}
     assert one["protocol"]["gain_over_clip_au"]["clip-au"]["difference"] is None and len(one["methods"]["tda"]["per_subject"]) == 4
@@ -79,14 +79,14 @@ def test_json(runs):
 
 def test_latex_and_text(runs):
     latex = runs["pain"].to_latex()
-    assert latex.count("\\\\") == 5 and "\\toprule" in latex and "clip-autt &" in latex
+    assert latex.count("\\\\") == 5 and "\\toprule" in latex and "personal &" in latex
     text = benchmark_text(runs)
     assert "mean of pain, stress" in text and text.count("rendered faces") == 2
 
 
 def test_what_is_done_is_handed_on(monkeypatch):
     seen = []
-    benchmark(["pain", "stress"], [22_000], ["clip-au"], jobs=1, progress=False, keep=lambda done: seen.append([*done]), **SMALL)
+    benchmark(["pain", "stress"], [22_000], ["clip-au"], n_jobs=1, progress=False, keep=lambda done: seen.append([*done]), **SMALL)
     assert seen == [["pain"], ["pain", "stress"]]
 
 
@@ -100,33 +100,33 @@ def test_what_is_done_is_handed_on(monkeypatch):
     ],
 )
 def test_refused_before_anything_is_drawn(kwargs, message, monkeypatch):
-    monkeypatch.setattr("clip_autt.benchmark.kept_target_videos", lambda *a, **k: pytest.fail("drew faces"))
+    monkeypatch.setattr("clip_autt.evaluation.embedded.kept_target_videos", lambda *a, **k: pytest.fail("drew faces"))
     with pytest.raises(InputError, match=message):
         benchmark(**{"tasks": ["pain"], "seeds": [0], "methods": ["clip-au"], "progress": False, **kwargs})
 
 
 def test_combining_refuses_what_does_not_belong_together(runs):
     with pytest.raises(InputError, match="seed of its own"):
-        combine([runs["pain"], runs["pain"]])
+        concat_results([runs["pain"], runs["pain"]])
     other = Results(runs["pain"].of("tda"), runs["pain"].classes, runs["pain"].protocol)
     with pytest.raises(InputError, match="other classes or methods"):
-        combine([runs["pain"], other])
+        concat_results([runs["pain"], other])
 
 
 def test_names():
     assert method_names("all") == ([*METHODS], True)
-    assert method_names("tda, clip-autt", baseline=True) == (["tda", "clip-autt", "tda+baseline"], False)
+    assert method_names("tda, personal", baseline=True) == (["tda", "personal", "tda+baseline"], False)
 
 
 def test_the_command(tmp_path):
-    call = ["evaluate", "--task", "all", "--methods", "clip-au,clip-autt,oracle", "--seed", "22000", "--subjects", "2", "--order", "imbalanced", "--jobs", "1"]
+    call = ["evaluate", "--task", "all", "--methods", "clip-au,personal,oracle", "--seed", "22000", "--subjects", "2", "--order", "imbalanced", "--jobs", "1"]
     result = CliRunner().invoke(app, [*call, "--json", str(tmp_path / "r.json"), "--csv", str(tmp_path / "r.csv")])
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["task"] == "all" and report["tasks"]["stress"]["n_videos"] == 2 * (10 + 2)
     assert "80% of the videos of one class" in report["tasks"]["pain"]["protocol"]["order"]
     table = pd.read_csv(tmp_path / "r.csv")
-    assert {*table.task} == {"pain", "stress", "ambivalence"} and {*table.method} == {"clip-au", "clip-autt", "oracle"}
+    assert {*table.task} == {"pain", "stress", "ambivalence"} and {*table.method} == {"clip-au", "personal", "oracle"}
 
 
 WRONG = [("--order", "sorted", "order must be"), ("--seeds", "0", "1 or more"), ("--reset", "day", "reset must be"), ("--predict", "never", "predict must be")]
@@ -139,7 +139,7 @@ def test_wrong_options_cost_one_line(option, value, message):
 
 
 def test_before_and_after_are_both_there():
-    r = run_unit("pain", 22_000, ["clip-autt"], stream=Stream(predict="before"), **SMALL)
-    own = r.of("clip-autt")
+    r = run_unit("pain", 22_000, ["personal"], stream=Stream(predict="before"), **SMALL)
+    own = r.of("personal")
     assert (own.predicted == own.before).all() and (own.before != own.after).any()
-    assert math.isclose(r.summary().war["clip-autt"], r.summary().war_before["clip-autt"])
+    assert math.isclose(r.summary().war["personal"], r.summary().war_before["personal"])

@@ -8,14 +8,14 @@ import pytest
 from conftest import SHARED
 from PIL import Image
 
-from clip_autt.biovid import BioVid, biovid_class, biovid_seconds
-from clip_autt.catalogue import DATA_SETS, check_data_set, load_data_set
-from clip_autt.clip import Clip
-from clip_autt.dataset_facts import FACTS, SPLITS, CheckReport, Findings, find_folder, frame_item, held_out, read_frame_lists
-from clip_autt.datasets import Manifest
-from clip_autt.encoding import encode_manifest
-from clip_autt.errors import InputError, ManifestError
-from clip_autt.video import read_video, write_video
+from clip_autt.data.biovid import BioVid, biovid_class, biovid_seconds
+from clip_autt.data.load import DATA_SETS, check_data_set, load_data_set
+from clip_autt.video.clip import Clip
+from clip_autt.data.base import FACTS, SPLITS, CheckReport, Findings, find_folder, frame_item, held_out, read_frame_lists
+from clip_autt.data.manifest import Manifest
+from clip_autt.data.encode import encode_manifest
+from clip_autt.utils.errors import InputError, ManifestError
+from clip_autt.video.io import read_video, write_video
 
 OFFICIAL = SHARED / "data/official/biovid_target_081014_w_27.txt"
 official = pytest.mark.skipif(not OFFICIAL.exists(), reason="the published label files are not on this machine (../shared)")
@@ -100,7 +100,7 @@ def test_list_and_folders_give_the_same_items(tmp_path):
     listed = BioVid(tmp_path)
     assert walked.items == listed.items and [len(i.path) for i in listed] == [75] * 3
     assert walked.report.left_out == {"PA2": 1} and isinstance(listed, Manifest)
-    assert (listed.layout, listed.fps, listed.crop, listed.name) == ("clip-autt", 12.5, "none", "BioVid")
+    assert (listed.layout, listed.fps, listed.crop, listed.name) == ("cropped", 12.5, "none", "BioVid")
 
 
 def test_people_in_no_list_are_walked_unless_lists_are_given(tmp_path):
@@ -198,7 +198,7 @@ def test_clips_with_and_without_the_table(disk):
 
 def test_cut_out_faces_are_preferred_unless_a_layout_is_asked_for(disk):
     faces(disk, TARGET, "BL1-081", [2040])
-    assert BioVid(disk).layout == "clip-autt" and BioVid(disk, layout="distributed").layout == "distributed"
+    assert BioVid(disk).layout == "cropped" and BioVid(disk, layout="distributed").layout == "distributed"
     with pytest.raises(ManifestError, match="layout must be one of clip-autt, distributed, got 'mp4'"):
         BioVid(disk, layout="mp4")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from clip_autt.lab import copy_tutorials
+from clip_autt.cli.course import copy_tutorials
 
 ROOT = Path(__file__).parents[1]
 SHOTS = ROOT / "build" / "browser"
@@ -121,9 +121,9 @@ def test_a_tutorial_runs_in_jupyterlab_and_its_slider_changes_the_picture(lab, b
 
 
 def test_an_annotated_film_plays(browser, tmp_path):
-    from clip_autt.cli import app
-    from clip_autt.synth import make_clip
-    from clip_autt.video import write_video
+    from clip_autt.cli.main import app
+    from clip_autt.faces.tasks import make_clip
+    from clip_autt.video.io import write_video
     from typer.testing import CliRunner
 
     write_video(make_clip("pain", 30_001, "pain", seed=30_000, size=128), tmp_path / "her.mp4")

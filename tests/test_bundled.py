@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from clip_autt import AUBank, ClipAU, ClipAUTT, encode, load_backbone, make_clip
-from clip_autt import bundled as bundled_module
-from clip_autt.au import TEMPLATES, fill
+from clip_autt.utils import assets as bundled_module
+from clip_autt.au import TEMPLATES, fill_template
 from clip_autt.backbone import UnseenTokenWarning, UntrainedWarning
-from clip_autt.bundled import asset, assets, file_hash
-from clip_autt.errors import BackboneError, CheckpointError, InputError
-from clip_autt.pretrain import OPEN, RESERVED, SHOWN, check_seeds, draw_faces
-from clip_autt.synth import TARGET, TASKS, make_clips, stride
+from clip_autt.utils.assets import asset, assets, file_hash
+from clip_autt.utils.errors import BackboneError, CheckpointError, InputError
+from clip_autt.faces.pretrain import OPEN, RESERVED, SHOWN, check_seeds, draw_faces
+from clip_autt.faces.tasks import TARGET_DOMAIN, TASKS, make_clips, stride
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_every_prompt_of_the_bank_is_known(facs):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for template in TEMPLATES:
-            facs.encode_text(fill(template, AUBank.default().prompts))
+            facs.encode_text(fill_template(template, AUBank.default().prompts))
 
 
 def test_a_word_it_has_never_seen_is_named(facs):
@@ -84,7 +84,7 @@ def test_a_text_beyond_its_context_is_refused(facs):
 def test_prompts_find_the_faces_of_new_people(facs):
     "Caption and image match: the AUC of each prompt on people seen by nobody before; the full figures are in the model card."
     faces, bank = draw_faces(930_000, 500), AUBank.default()
-    texts = torch.nn.functional.normalize(facs.encode_text(fill(TEMPLATES[0], bank.prompts)), dim=-1)
+    texts = torch.nn.functional.normalize(facs.encode_text(fill_template(TEMPLATES[0], bank.prompts)), dim=-1)
     scores = (torch.nn.functional.normalize(facs.encode_frames(faces.pictures), dim=-1) @ texts.T).numpy()
 
     def auc(j):
@@ -119,13 +119,13 @@ def test_a_head_on_the_bundled_backbone_can_be_saved_and_loaded(facs, tmp_path):
     model = ClipAU.from_pretrained("facs-tiny/stress")
     model.save_pretrained(tmp_path / "mine")
     again = ClipAU.from_pretrained(tmp_path / "mine")
-    clip = make_clip("stress", 3, "stress", shift=TARGET)
+    clip = make_clip("stress", 3, "stress", domain=TARGET_DOMAIN)
     assert model.predict(encode(facs, clip)).probs == again.predict(encode(facs, clip)).probs
 
 
 def test_it_can_be_personalized():
     model = ClipAU.from_pretrained("facs-tiny")
-    result = ClipAUTT(model).adapt(encode(model.backbone, make_clip("pain", 3, "pain", shift=TARGET)))
+    result = ClipAUTT(model).adapt(encode(model.backbone, make_clip("pain", 3, "pain", domain=TARGET_DOMAIN)))
     assert result.label in model.classes and result.n_faces == 75 and abs(result.au - result.au_before).max() > 0
 
 

@@ -12,7 +12,7 @@ from conftest import SHARED, save_published_head
 from typer.testing import CliRunner
 
 from clip_autt import AUBank, ClipAU, load_backbone, make_clips, write_video
-from clip_autt.cli import app
+from clip_autt.cli.main import app
 
 VIDEOS = SHARED / "data/video"
 KEYS = {"path", "label", "probs", "probs_before", "window", "n_frames", "n_faces", "aus", "warnings", "error"}
@@ -48,7 +48,7 @@ def test_a_batch_goes_on(tiny_cli_model, portrait_mp4, tmp_path):
 
 
 def test_an_interrupted_batch_keeps_what_is_finished(tmp_path):
-    from clip_autt.cli import run
+    from clip_autt.cli.main import run
 
     def work(path):
         if path == "third":
@@ -176,8 +176,8 @@ def test_bad_manifests_are_one_clear_error(rendered, tmp_path, rows, message):
 
 
 def test_train_on_an_embedded_task(tmp_path, monkeypatch):
-    monkeypatch.setattr("clip_autt.world.SOURCE_SUBJECTS", range(20_000, 20_002))
-    monkeypatch.setattr("clip_autt.world.VALIDATION_SUBJECTS", range(21_000, 21_001))
+    monkeypatch.setattr("clip_autt.faces.videos.SOURCE_SUBJECTS", range(20_000, 20_002))
+    monkeypatch.setattr("clip_autt.faces.videos.VALIDATION_SUBJECTS", range(21_000, 21_001))
     call("train", "--task", "pain", "--out", tmp_path / "head", "--epochs", 2, "-q")
     out = call("evaluate", "--model", tmp_path / "head", "--subjects", 1, "--jobs", 1, "--methods", "clip-au").stdout
     assert "rendered faces" in out and "clip-au" in out
@@ -194,7 +194,7 @@ def test_train_on_an_embedded_task(tmp_path, monkeypatch):
         (["train", "--task", "pian", "--out", "x"], "Did you mean 'pain'"),
         (["train", "nowhere.csv", "--out", "x"], "nowhere.csv"),
         (["evaluate", "--task", "pian"], "Did you mean 'pain'"),
-        (["evaluate", "--methods", "clip-autt-papper"], "Did you mean 'clip-autt-paper'"),
+        (["evaluate", "--methods", "clip-autt-x"], "Did you mean 'clip-autt'"),
         (["evaluate", "--methods", ","], "no methods"),
         (["evaluate", "--seed", -1], "seed=-1"),
         (["demo", "--task", "joy"], "Tasks: pain, stress, ambivalence"),
@@ -210,7 +210,7 @@ def test_evaluate_writes_the_contract(tmp_path):
     r = json.loads((tmp_path / "o.json").read_text())
     assert set(r) == {"backbone", "task", "seed", "n_subjects", "n_videos", "protocol", "methods", "versions"}
     assert (r["backbone"], r["task"], r["seed"], r["n_subjects"], r["n_videos"]) == ("facs-tiny", "ambivalence", 7, 2, 40)
-    assert set(r["methods"]) == {"clip-au", "clip-autt-paper", "clip-autt", "oracle"}
+    assert set(r["methods"]) == {"clip-au", "clip-autt", "personal", "oracle"}
     for row in r["methods"].values():
         assert set(row) == {"war", "uar", "f1", "war_sd", "seconds_per_video", "per_subject"} and set(row["per_subject"]) == {"s7", "s8"}
     assert len((tmp_path / "o.csv").read_text().splitlines()) == 1 + 4 * 40
@@ -219,14 +219,14 @@ def test_evaluate_writes_the_contract(tmp_path):
 def test_demo_personalizes_and_writes_a_report(tmp_path):
     out = call("demo", "--seed", 3, "--subjects", 3, "--out", tmp_path / "demo", "--json", tmp_path / "demo.json").stdout
     page = (tmp_path / "demo/report.html").read_text()
-    assert "rendered" in page and len(page) < 1_500_000 and "oracle" in page and "clip-autt-paper" in out
+    assert "rendered" in page and len(page) < 1_500_000 and "oracle" in page and "clip-autt" in out
     r = json.loads((tmp_path / "demo.json").read_text())
-    assert {"clip-au", "clip-autt-paper", "clip-autt"} <= set(r["methods"]) and r["n_subjects"] == 3
+    assert {"clip-au", "clip-autt", "personal"} <= set(r["methods"]) and r["n_subjects"] == 3
     assert (tmp_path / "demo/report.png").stat().st_size < 300_000
 
 
 def test_help_needs_no_torch():
-    code = "import sys; from clip_autt.cli import app; assert 'torch' not in sys.modules and 'open_clip' not in sys.modules"
+    code = "import sys; from clip_autt.cli.main import app; assert 'torch' not in sys.modules and 'open_clip' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 from joblib import parallel_config
 
-from clip_autt.evaluate import evaluate
+from clip_autt.evaluation.evaluate import evaluate
 from clip_autt.features import LabeledVideo, VideoFeatures
 from clip_autt.model import ClipAU
-from clip_autt.registry import make_methods
-from clip_autt.stream import SourceOnly
+from clip_autt.methods.registry import make_methods
+from clip_autt.method import NoAdaptation
 
 dask = pytest.importorskip("dask", reason='needs the cluster extra: pip install "clip_autt[cluster]"')
 distributed = pytest.importorskip("distributed", reason='needs the cluster extra: pip install "clip_autt[cluster]"')
-NAMES = ["clip-au", "tda", "clip-autt-paper", "clip-autt-released"]
+NAMES = ["clip-au", "tda", "clip-autt", "clip-autt-released"]
 
 
 def videos(subjects="STUVWXYZ", clips=3):
@@ -30,7 +30,7 @@ def videos(subjects="STUVWXYZ", clips=3):
     return made
 
 
-class Noisy(SourceOnly):
+class Noisy(NoAdaptation):
     "Uses the generator of PyTorch, and takes its process down at one person: the first time, or each time."
 
     def __init__(self, model, at=None, flag=None):
@@ -102,7 +102,7 @@ def test_a_killed_worker_loses_nothing(client, model, serial, tmp_path, at):
     equal(r, serial)
     assert (tmp_path / "died").exists() and set(client.run(os.getpid).values()) != before, "one was killed, and replaced"
     files = {p.parent.name: len(list(p.parent.glob("*.json"))) for p in (tmp_path / "kept").rglob("*.json")}
-    assert files == {"clip-au": 8, "tda": 8, "clip-autt-paper": 8, "clip-autt-released": 1, "noisy": 8}
+    assert files == {"clip-au": 8, "tda": 8, "clip-autt": 8, "clip-autt-released": 1, "noisy": 8}
     again = run(methods(model, at=at, flag=tmp_path / "died"), model, keep=tmp_path / "kept")
     pd.testing.assert_frame_equal(again.table, r.table, check_exact=True)
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from clip_autt.clip import Clip
-from clip_autt.datasets import Item, read_manifest, span_seconds, split_subjects
-from clip_autt.errors import ManifestError, VideoError
-from clip_autt.own_clips import check_manifest, from_folder, from_manifest, manifest_template
-from clip_autt.video import read_video, write_video
+from clip_autt.video.clip import Clip
+from clip_autt.data.manifest import Item, read_manifest, span_seconds, split_subjects
+from clip_autt.utils.errors import ManifestError, VideoError
+from clip_autt.data.folder import check_manifest, from_folder, from_manifest, manifest_template
+from clip_autt.video.io import read_video, write_video
 
 HEADER = "path,subject,label"
 

@@ -10,8 +10,8 @@ from conftest import make_features
 from clip_autt import ClipAU, InputError
 from clip_autt.methods import dpe
 from clip_autt.methods.dpe import DPE, PRESETS, DPEConfig, corrected, objective, running_mean
-from clip_autt.primitives import Cache, info_nce
-from clip_autt.stream import see
+from clip_autt.window import Cache, info_nce
+from clip_autt.method import encode_views
 
 
 def method(model, **kwargs):
@@ -68,7 +68,7 @@ def test_info_nce_falls_as_prototypes_separate():
 def test_info_nce_reaches_the_action_unit_vectors(model):
     "The gradient of the alignment flows through class_text to the AU vectors, and to the visual prototypes."
     m = method(model, align=0.5, temperature=0.5)
-    video = see(model, make_features(0), 16).video
+    video = encode_views(model, make_features(0), 16).video
     cache = Cache(3)
     for c in (0, 1):
         cache = cache.put(c, F.normalize(torch.randn(64, generator=torch.Generator().manual_seed(c)), dim=0), 0.1, torch.eye(2)[c])
@@ -84,7 +84,7 @@ def test_each_step_is_the_first_of_a_fresh_optimizer(model):
     "AdamW's first step is lr times the sign of the gradient, and decays nothing, since the correction starts at zero."
     m = method(model, lr=0.01, alpha=9.0, align=0.0, eps=1e-15)
     for i in range(3):
-        views, cache = dpe._remember(m, see(model, make_features(i), 16))
+        views, cache = dpe._remember(m, encode_views(model, make_features(i), 16))
         residual = torch.zeros_like(m.z_text).requires_grad_()
         gradient = torch.autograd.grad(objective(m, views, corrected(m.state["text"], cache, residual)), residual)[0]
         (fitted, losses) = dpe._fit(m, views, cache)
@@ -110,7 +110,7 @@ def test_the_answer_before_uses_the_state_before(model):
     state = m.state_dict()
     a = m.adapt(make_features(1, subject="ann"))
     m.load_state_dict(state)
-    b, _ = dpe._answer(m, see(model, make_features(1), 16).video, dpe._now(m))
+    b, _ = dpe._answer(m, encode_views(model, make_features(1), 16).video, dpe._now(m))
     assert torch.equal(a.logits_before, b)
 
 

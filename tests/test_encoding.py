@@ -13,15 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-import clip_autt.encoding as encoding
-from clip_autt.clip import Clip, FrameFiles
-from clip_autt.datasets import Item
-from clip_autt.encoding import encode_items, encode_manifest
-from clip_autt.errors import ClipAUTTError, ManifestError, VideoError
+import clip_autt.data.encode as encoding
+from clip_autt.video.clip import Clip, FrameFiles
+from clip_autt.data.manifest import Item
+from clip_autt.data.encode import encode_items, encode_manifest
+from clip_autt.utils.errors import ClipAUTTError, ManifestError, VideoError
 from clip_autt.features import VideoFeatures, encode_clip, encode_video
-from clip_autt.portrait import moving_portrait
-from clip_autt.store import FeatureStore, StoreError
-from clip_autt.video import read_video, write_video
+from clip_autt.faces.portraits import moving_portrait
+from clip_autt.data.store import FeatureStore, StoreError
+from clip_autt.video.io import read_video, write_video
 
 WHOLE = dict(fps=None, crop="none")
 
@@ -83,7 +83,7 @@ def test_frames_and_seconds_of_an_item_are_kept_to(tiny, items):
 
 def test_frames_listed_as_faces_never_meet_the_detector(tiny, tmp_path, monkeypatch):
     for name in ("find_box", "face_present"):
-        monkeypatch.setattr(f"clip_autt.face.{name}", None)
+        monkeypatch.setattr(f"clip_autt.video.face.{name}", None)
     monkeypatch.setattr("clip_autt.features.face_present", None)
     frames = np.random.default_rng(0).integers(0, 255, (4, 16, 16, 3), dtype=np.uint8)
     for i, frame in enumerate(frames):
@@ -205,9 +205,9 @@ def test_ctrl_c_keeps_what_is_finished(tiny, items, tmp_path, monkeypatch, stop_
 RUN = """
 import os, signal, sys, warnings
 warnings.simplefilter('ignore')
-import clip_autt.encoding as encoding
+import clip_autt.data.encode as encoding
 from clip_autt import load_backbone
-from clip_autt.datasets import Item
+from clip_autt.data.manifest import Item
 n, kill_at, real = 0, int(sys.argv[1]), encoding.embed_crops
 def counted(*args):
     global n

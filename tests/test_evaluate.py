@@ -17,21 +17,21 @@ import pytest
 import torch
 from joblib import parallel_config
 
-from clip_autt import stream
+from clip_autt import method as stream
 from clip_autt.autt import ClipAUTT
-from clip_autt.errors import InputError, UntrainedError
-from clip_autt.evaluate import Interrupted, evaluate
+from clip_autt.utils.errors import InputError, UntrainedError
+from clip_autt.evaluation.evaluate import Interrupted, evaluate
 from clip_autt.features import LabeledVideo, VideoFeatures
-from clip_autt.metrics import war
+from clip_autt.evaluation.metrics import war
 from clip_autt.model import ClipAU
-from clip_autt.oracle import oracle
-from clip_autt.registry import METHODS, make_methods
-from clip_autt.personal import prepare_personal
-from clip_autt.stream import SourceOnly
+from clip_autt.methods.oracle import oracle
+from clip_autt.methods.registry import METHODS, make_methods
+from clip_autt.personal.method import prepare_personal
+from clip_autt.method import NoAdaptation
 from clip_autt.train import fit
 
-evaluation = importlib.import_module("clip_autt.evaluate")
-module = importlib.import_module("clip_autt.oracle")  # a function of the package may have the same name
+evaluation = importlib.import_module("clip_autt.evaluation.evaluate")
+module = importlib.import_module("clip_autt.methods.oracle")  # a function of the package may have the same name
 CLASSES = ("neutral", "pain")
 SWAP = dict(zip(CLASSES, CLASSES[::-1]))
 
@@ -94,7 +94,7 @@ def equal(a, b):
     pd.testing.assert_frame_equal(a, b, check_exact=True)
 
 
-class Scripted(SourceOnly):
+class Scripted(NoAdaptation):
     "Says what it is told to, and raises `error` on videos whose id is in `broken`. Counts the videos it has adapted to."
 
     def __init__(self, model, answer=None, broken=(), error=RuntimeError):
@@ -132,7 +132,7 @@ def test_wrong_labels_change_scores_and_no_prediction(results, trained, targets)
 def test_methods_are_given_features_and_nothing_else(trained, targets):
     given = []
 
-    class Curious(SourceOnly):
+    class Curious(NoAdaptation):
         def adapt(self, videos):
             given.extend(videos)
             return super().adapt(videos)
@@ -178,7 +178,7 @@ def test_each_method_starts_fresh(trained, targets):
 
 
 def test_random_numbers_of_the_caller_are_untouched_and_do_not_matter(trained, targets):
-    class Noisy(SourceOnly):
+    class Noisy(NoAdaptation):
         def adapt(self, videos):
             return [replace(r, logits=r.logits + torch.randn(2)) for r in super().adapt(videos)]
 
@@ -237,7 +237,7 @@ def test_a_broken_video_changes_no_other_prediction(trained, targets):
 
 
 def test_all_videos_of_a_method_fail(trained, targets):
-    r = run({"clip-au": SourceOnly(trained), "dead": Scripted(trained, broken={x.video.id for x in targets})}, targets)
+    r = run({"clip-au": NoAdaptation(trained), "dead": Scripted(trained, broken={x.video.id for x in targets})}, targets)
     s = r.summary()
     assert s.war["dead"] == s.uar["dead"] == s.f1["dead"] == 0 and s.war["clip-au"] > 0.5
     assert "18 of 18" in r.warnings[-1] and "cannot read X0" in r.warnings[-1] and "1 warnings" in repr(r)
@@ -255,7 +255,7 @@ def test_an_interrupt_is_not_recorded_but_raised(trained, targets):
 
 
 def test_nan_is_a_failure_and_not_the_first_class(trained, targets):
-    class Diverged(SourceOnly):
+    class Diverged(NoAdaptation):
         def adapt(self, videos):
             return [replace(r, logits=r.logits * float("nan")) for r in super().adapt(videos)]
 
@@ -264,7 +264,7 @@ def test_nan_is_a_failure_and_not_the_first_class(trained, targets):
 
 
 def test_a_method_that_returns_too_few_results(trained, targets):
-    class Short(SourceOnly):
+    class Short(NoAdaptation):
         def adapt(self, videos):
             return super().adapt(videos)[1:]
 
@@ -274,7 +274,7 @@ def test_a_method_that_returns_too_few_results(trained, targets):
 
 def test_a_video_without_faces_counts_as_wrong(trained, targets):
     blind = replace(targets[1].video, found=torch.zeros(len(targets[1].video), dtype=torch.bool))
-    r = run(["clip-au", "clip-autt"], [targets[0], LabeledVideo(blind, "pain"), *targets[2:]], trained, with_oracle=True)
+    r = run(["clip-au", "personal"], [targets[0], LabeledVideo(blind, "pain"), *targets[2:]], trained, with_oracle=True)
     for name in r.methods:
         row = r.of(name).iloc[1]
         assert pd.isna(row.predicted) and pd.isna(row.before) and pd.isna(row.error) and np.isnan(row.prob_pain)
@@ -284,7 +284,7 @@ def test_a_video_without_faces_counts_as_wrong(trained, targets):
 
 
 def test_the_collapse_alarm(trained, targets):
-    r = run({"yes": Scripted(trained, "pain"), "clip-au": SourceOnly(trained)}, targets)
+    r = run({"yes": Scripted(trained, "pain"), "clip-au": NoAdaptation(trained)}, targets)
     assert [w for w in r.warnings if "collapsed" in w] == ["yes: predicts 'pain' for 100% of videos, but 50% are. It may have collapsed."]
     pains = [x for x in targets if x.label == "pain"]
     assert not run({"yes": Scripted(trained, "pain")}, pains).warnings, "where all are pain, saying so is no collapse"
@@ -296,7 +296,7 @@ def test_the_collapse_alarm(trained, targets):
 def test_refused(trained, targets, tiny):
     nameless = LabeledVideo(replace(targets[0].video, subject=None), "pain")
     for methods, videos, model, message in [
-        (["clip-autt-papper"], targets, trained, "unknown method 'clip-autt-papper'. Did you mean 'clip-autt-paper'"),
+        (["clip-autt-x"], targets, trained, "unknown method 'clip-autt-x'. Did you mean 'clip-autt'"),
         (["oracle"], targets, trained, "with_oracle=True"),
         ([], targets, trained, "no methods"),
         (["clip-au"], targets, None, "need a model"),
@@ -316,7 +316,7 @@ def test_refused(trained, targets, tiny):
 
 def test_register(trained):
     methods = make_methods([*METHODS], trained)
-    assert {"clip-au", "clip-autt-paper", "clip-autt-released", "clip-autt"} <= set(methods)
+    assert {"clip-au", "clip-autt", "clip-autt-released", "personal"} <= set(methods)
     assert all(isinstance(m, stream.TestTimeMethod) for m in methods.values()) and "oracle" not in METHODS
     assert [*make_methods("clip-au", trained)] == ["clip-au"]
 
@@ -412,18 +412,18 @@ def test_json_has_the_fixed_keys_and_is_strict(results, trained, targets):
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert [*report] == ["backbone", "task", "seed", "n_subjects", "n_videos", "protocol", "methods", "versions"]
     assert [report[k] for k in ("backbone", "task", "seed", "n_subjects", "n_videos")] == ["tiny", "pain", 0, 3, 18]
-    for name in ("clip-au", "clip-autt-paper", "clip-autt"):
+    for name in ("clip-au", "clip-autt", "personal"):
         assert {*report["methods"][name]} == {"war", "uar", "f1", "war_sd", "seconds_per_video", "per_subject"}
         assert {*report["methods"][name]["per_subject"]} == {"X", "Y", "Z"}
         assert {"variant", "reset", "prediction"} <= {*report["protocol"]["methods"][name]}
     assert "torch" in report["versions"] and results.to_json_dict("ViT-B-32", versions={})["backbone"] == "ViT-B-32"
-    one = run(["clip-au", "clip-autt"], targets[:6], trained).to_json_dict()
+    one = run(["clip-au", "personal"], targets[:6], trained).to_json_dict()
     assert one["methods"]["clip-au"]["war_sd"] is None, "one subject has no spread"
     json.dumps(one, allow_nan=False)
 
 
 def test_csv_round_trip(trained, targets, tmp_path):
-    r = run({"clip-au": SourceOnly(trained), "fragile": Scripted(trained, broken={"Y3"})}, targets)
+    r = run({"clip-au": NoAdaptation(trained), "fragile": Scripted(trained, broken={"Y3"})}, targets)
     r.to_csv(tmp_path / "table.csv")
     back = pd.read_csv(tmp_path / "table.csv", dtype={"window_start": "Int64", "window_stop": "Int64"}, float_precision="round_trip")
     back["notes"] = back.notes.fillna("")
@@ -441,14 +441,14 @@ def test_csv_round_trip(trained, targets, tmp_path):
 # --- units: side by side, kept, interrupted
 
 
-class Noisy(SourceOnly):
+class Noisy(NoAdaptation):
     "Adds noise from everybody's generators."
 
     def adapt(self, videos):
         return [replace(r, logits=r.logits + torch.randn(2) + float(np.random.rand())) for r in super().adapt(videos)]  # noqa: NPY002
 
 
-class Recorder(SourceOnly):
+class Recorder(NoAdaptation):
     "Notes in the file $RECORD whom it was asked about. $STOP says at whom it stops, and how. It has no settings, so none can change its fingerprint."
 
     def adapt(self, videos):
@@ -481,7 +481,7 @@ def test_two_processes_give_the_same_table(results, trained, targets):
     same(here, there)
     assert here.protocol == there.protocol
     units = {name: m["unit"] for name, m in here.protocol["methods"].items()}
-    assert {name for name, unit in units.items() if unit == "all videos"} == {n for n, m in methods.items() if getattr(m, "reset_at", "") == "never"} != set()
+    assert {name for name, unit in units.items() if unit == "all videos"} == {n for n, m in methods.items() if getattr(m, "reset_scope", "") == "never"} != set()
     noisy, source = (here.of(n).prob_pain.to_numpy() for n in ("noisy", "clip-au"))
     assert (noisy != source).all()
 
@@ -499,7 +499,7 @@ def test_a_person_gets_the_same_numbers_whoever_else_is_there(trained, targets):
 def test_every_protocol_side_by_side(trained, targets, order, reset):
     s = stream.Stream(order, reset, seed=3)
     kwargs = dict(stream=s, with_oracle=True)
-    make = lambda: make_methods(["tda", "clip-autt-released", "clip-autt"], trained) | dict(scripted=Scripted(trained))
+    make = lambda: make_methods(["tda", "clip-autt-released", "personal"], trained) | dict(scripted=Scripted(trained))
     here = run(make(), targets[:12], trained, **kwargs)
     with parallel_config(backend="threading", n_jobs=2):  # packed and handed out, too, but without the start of processes
         same(here, run(make(), targets[:12], trained, **kwargs))
@@ -559,8 +559,8 @@ def test_settings_of_a_method_matter(trained, targets, tmp_path):
 
 
 def test_used_methods_and_fresh_ones_are_the_same(trained, targets, tmp_path):
-    methods = make_methods(["tda", "clip-autt"], trained)
-    for m in (methods, methods, make_methods(["tda", "clip-autt"], trained)):
+    methods = make_methods(["tda", "personal"], trained)
+    for m in (methods, methods, make_methods(["tda", "personal"], trained)):
         run(m, targets, keep=tmp_path)
     assert len([*tmp_path.rglob("*.json")]) == 6
 
@@ -577,13 +577,13 @@ def test_a_damaged_file_is_set_aside_and_done_again(trained, targets, tmp_path, 
 def test_bad_luck_is_not_kept_and_does_not_stop_others(trained, targets, tmp_path):
     calls = []
 
-    class Unlucky(SourceOnly):
+    class Unlucky(NoAdaptation):
         def reset(self):  # made ready once, then two people go wrong
             calls.append(self)
             if 1 < len(calls) < 4:
                 raise MemoryError("no room")
 
-    methods = {"clip-au": SourceOnly(trained), "unlucky": Unlucky(trained), "fragile": Scripted(trained, broken={"Y3"}, error=InputError)}
+    methods = {"clip-au": NoAdaptation(trained), "unlucky": Unlucky(trained), "fragile": Scripted(trained, broken={"Y3"}, error=InputError)}
     r = run(methods, targets, keep=tmp_path)
     assert r.of("unlucky").error[:12].str.startswith("MemoryError: no room").all() and r.of("unlucky").error[12:].isna().all()
     assert r.of("clip-au").error.isna().all() and r.of("fragile").error.notna().sum() == 1
@@ -591,7 +591,7 @@ def test_bad_luck_is_not_kept_and_does_not_stop_others(trained, targets, tmp_pat
 
 
 def test_ctrl_c_leaves_the_people_that_are_done(trained, targets, tmp_path, log, monkeypatch):
-    state, methods = torch.get_rng_state(), {"clip-au": SourceOnly(trained), "r": Recorder(trained)}
+    state, methods = torch.get_rng_state(), {"clip-au": NoAdaptation(trained), "r": Recorder(trained)}
     monkeypatch.setenv("STOP", "Z:raise")
     with pytest.raises(KeyboardInterrupt) as caught:
         run(methods, targets, keep=tmp_path / "kept")

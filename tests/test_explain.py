@@ -14,18 +14,18 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from clip_autt import AUBank, ClipAU, ClipAUTT
-from clip_autt.autables import AUTable
-from clip_autt.errors import InputError, NoFaceError
-from clip_autt.explain import (
+from clip_autt.data.au_tables import AUTable
+from clip_autt.utils.errors import InputError, NoFaceError
+from clip_autt.evaluation.attribution import (
     agreement, agreement_before_after, attribute, baseline_scores, explain, explain_change, explaining_head, explanation_record, plot_agreement,
     plot_explanation, true_aus,
 )
 from clip_autt.features import LabeledVideo
-from clip_autt.meaning import frozen_scores
-from clip_autt.personal import PersonalBaseline, personal_autt
-from clip_autt.registry import make_methods
-from clip_autt.results import Window
-from clip_autt.synth import make_clip
+from clip_autt.meaning import zero_shot_au_scores
+from clip_autt.personal.method import PersonalBaseline, personal_autt
+from clip_autt.methods.registry import make_methods
+from clip_autt.outputs import Window
+from clip_autt.faces.tasks import make_clip
 from conftest import make_features
 
 N = 47
@@ -217,7 +217,7 @@ def test_a_personal_result_is_explained_by_the_personal_head(bundled):
     method, head = personal_autt(bundled), bundled.personal.head
     assert explaining_head(method) is head is not bundled
     assert explaining_head(bundled) is explaining_head(ClipAUTT(bundled)) is bundled and explaining_head(head) is head
-    for r in method.adapt([make_faces(k, subject="a")(bundled.personal.usual) for k in range(3)]):
+    for r in method.adapt([make_faces(k, subject="a")(bundled.personal.population_baseline) for k in range(3)]):
         e, a, b = explain(method, r), r.classes.index(r.label), r.logits.argmin()
         assert total(e) == pytest.approx(e.stop - e.start, abs=1e-12) and e.since == "the mean source video"
         assert np.allclose(e.baseline, baseline_scores(head)[0])
@@ -230,7 +230,7 @@ def test_a_personal_result_is_explained_by_the_personal_head(bundled):
 
 def test_the_change_of_a_personal_result_has_three_parts(bundled):
     method = personal_autt(bundled)
-    r = method.adapt(make_faces(3, subject="a")(bundled.personal.usual))
+    r = method.adapt(make_faces(3, subject="a")(bundled.personal.population_baseline))
     e, head = explain_change(method, r), bundled.personal.head
     a, b = (r.classes.index(c) for c in (e.target, e.versus))
 
@@ -245,14 +245,14 @@ def test_the_change_of_a_personal_result_has_three_parts(bundled):
     assert [*e.table.index[-2:]] == ["the personal head", "the person's threshold"]
 
 
-@pytest.mark.parametrize("name", ["clip-au", "tda", "tent", "clip-autt-paper", "clip-autt-released", "clip-autt", "clip-au+baseline", "tda+baseline"])
+@pytest.mark.parametrize("name", ["clip-au", "tda", "tent", "clip-autt", "clip-autt-released", "personal", "clip-au+baseline", "tda+baseline"])
 def test_every_method_is_explained_to_the_last_decimal(bundled, name):
     (method,) = make_methods([name], bundled).values()
-    videos = [make_faces(k, subject="a")(bundled.personal.usual) for k in range(3)]
+    videos = [make_faces(k, subject="a")(bundled.personal.population_baseline) for k in range(3)]
     for r in method.adapt(videos):
         for e in (explain(method, r), explain_change(method, r)):
             assert total(e) == pytest.approx(e.stop - e.start, abs=1e-12)
-            assert ("the person's threshold" in e.rest) == (name == "clip-autt")
+            assert ("the person's threshold" in e.rest) == (name == "personal")
             assert ("the personal head" in e.rest) == isinstance(method, PersonalBaseline)
 
 
@@ -348,7 +348,7 @@ def test_before_and_after_of_results(model):
 
 
 def test_frozen_scores_are_the_mean_cosine(model, video):
-    (got,) = frozen_scores(model, [LabeledVideo(video, "pain")])
+    (got,) = zero_shot_au_scores(model, [LabeledVideo(video, "pain")])
     cosine = nn.functional.cosine_similarity(video.frames[:, None], model.au_text[None], dim=-1)
     assert got.shape == (N,) and torch.allclose(got, cosine.mean(0), atol=1e-6)
 

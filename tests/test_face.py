@@ -6,7 +6,7 @@ from conftest import SHARED
 from PIL import Image
 
 from clip_autt import Clip, FaceBox, crop_face, moving_portrait, read_video
-from clip_autt.face import bridge_gaps, detect_faces, face_present, find_box, last_good
+from clip_autt.video.face import bridge_gaps, detect_faces, face_present, find_box, last_good
 
 VIDEOS = SHARED / "data/video"
 needs_videos = pytest.mark.skipif(not VIDEOS.is_dir(), reason="the real videos of ../shared are absent")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from clip_autt import AUBank, AUPrompts, ClipAU, ClipAUTT, ReleasedPrompts, TemporalConv, load_backbone, score_windows
-from clip_autt.au import DEFAULT_TEMPLATE, fill
+from clip_autt.au import DEFAULT_TEMPLATE, fill_template
 from clip_autt.autt import _prepare, _tune, entropy
 from clip_autt.temporal import score_windows_loop
 from clip_autt.texttower import encode_full
@@ -51,7 +51,7 @@ def backbone(request):
 
 
 def test_short_text_equals_77_tokens(backbone):
-    texts = [*fill(DEFAULT_TEMPLATE, AUBank.default().prompts), *AUBank.released().prompts]
+    texts = [*fill_template(DEFAULT_TEMPLATE, AUBank.default().prompts), *AUBank.released().prompts]
     tokens = backbone.tokenizer(texts)
     with torch.no_grad():
         full = backbone.model.encode_text(tokens)
@@ -68,7 +68,7 @@ def test_prompts_and_gradients_equal_77_tokens(backbone, ctx_position):
     goal = torch.randn(len(bank), backbone.embed_dim)
     short = prompts()
     (grad_short,) = torch.autograd.grad((short * goal).sum(), prompts.ctx)
-    tokens, lengths = backbone.tokenize(fill("a face that shows {} in a video", bank.prompts))
+    tokens, lengths = backbone.tokenize(fill_template("a face that shows {} in a video", bank.prompts))
     start = 1 if ctx_position == "front" else lengths[:, None] - 1 - prompts.ctx.shape[1]
     at = start + torch.arange(prompts.ctx.shape[1]).expand(len(bank), -1)
     x = backbone.tower.token_embedding(tokens).scatter(1, at[..., None].expand(-1, -1, backbone.tower.width), prompts.ctx)
@@ -107,7 +107,7 @@ def test_one_paper_step_equals_the_definition(tiny):
     result = method.adapt(v)
 
     tower, bank = tiny.tower, model.bank
-    tokens = tiny.tokenizer(fill(model.template, bank.prompts))
+    tokens = tiny.tokenizer(fill_template(model.template, bank.prompts))
     x, lengths = tower.token_embedding(tokens), tokens.argmax(-1) + 1
     ctx = torch.nn.Parameter(x[:, 1:5].clone())
 
@@ -192,7 +192,7 @@ def test_what_is_remembered_is_of_this_context(tiny, ctx_position):
 def plain_adaptation(model, v, ctx_position, steps, lr, window=8):
     "CLIP-AUTT as the formula reads: all windows one by one, 77-token prompts, every forward pass of its own. Returns losses and logits after each step."
     bank, tower = model.bank, model.backbone.tower
-    tokens, lengths = model.backbone.tokenize(fill(model.template, bank.prompts))
+    tokens, lengths = model.backbone.tokenize(fill_template(model.template, bank.prompts))
     x = tower.token_embedding(tokens)
     n = 4 if ctx_position == "front" else 1
     at = (torch.ones_like(lengths) if ctx_position == "front" else lengths - 1 - n)[:, None] + torch.arange(n)

@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from clip_autt.cli import app
-from clip_autt.errors import InputError
-from clip_autt.lab import copy_tutorials, tutorial_files
+from clip_autt.cli.main import app
+from clip_autt.utils.errors import InputError
+from clip_autt.cli.course import copy_tutorials, tutorial_files
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +49,7 @@ def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path):
 
 
 def test_without_jupyterlab_the_copies_are_made_and_the_way_out_is_said(tmp_path, monkeypatch):
-    import clip_autt.lab as lab
+    import clip_autt.cli.course as lab
 
     find = lab.find_spec
     monkeypatch.setattr(lab, "find_spec", lambda name: None if name == "jupyterlab" else find(name))
@@ -72,7 +72,7 @@ def test_the_wheel_carries_the_course(tmp_path):
 
 
 def test_options_after_two_dashes_go_to_jupyterlab(tmp_path, monkeypatch):
-    import clip_autt.lab as lab
+    import clip_autt.cli.course as lab
 
     class Server:
         def __init__(self, command, cwd): asked.append((command[3:], cwd.name))

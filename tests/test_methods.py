@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from clip_autt import ClipAU, InputError, LabeledVideo, VideoFeatures, stream
-from clip_autt.evaluate import evaluate
-from clip_autt.personal import prepare_personal
-from clip_autt.registry import METHODS, make_method, make_methods
+from clip_autt.evaluation.evaluate import evaluate
+from clip_autt.personal.method import prepare_personal
+from clip_autt.methods.registry import METHODS, make_method, make_methods
 from clip_autt.train import fit
 
 NAMES = [*METHODS, "tda+baseline", "tent+baseline"]
 CONSTANT = {"clip-au", "zero-shot", "prompt-ensemble", "frame-mean", "softmax-pool"}  # nothing in their state
-BY_GRADIENT = {"tent", "sar", "tpt", "dpe", "promptalign", "reta", "t3al", "clip-autt-paper", "clip-autt-released"}
+BY_GRADIENT = {"tent", "sar", "tpt", "dpe", "promptalign", "reta", "t3al", "clip-autt", "clip-autt-released"}
 TOGETHER = {"clip-autt-released"}  # tunes one prompt on all videos that it is given at once
 
 
@@ -243,7 +243,7 @@ def test_a_video_without_a_face_teaches_nothing(world, name):
     before = met.state_dict()
     r = met.adapt(faceless(world.videos[2]))
     assert r.label is None and r.probs == {}
-    if getattr(met, "reset_at", None) != "video":  # else it forgets, and that is no lesson
+    if getattr(met, "reset_scope", None) != "video":  # else it forgets, and that is no lesson
         assert same(met.state_dict(), before)
     assert same(said(met.adapt(world.videos[2:3])), said(spared.adapt(world.videos[2:3])))
 
@@ -258,7 +258,7 @@ def test_what_a_method_needs_is_asked_for_by_name(world):
         except InputError as error:
             refused.add(name)
             assert "model" in str(error)
-    assert refused == {"promptalign", "tta-cap", "clip-autt"}
+    assert refused == {"promptalign", "tta-cap", "personal"}
 
 
 def test_all_can_be_made_at_once_and_share_a_model(world):
@@ -267,7 +267,7 @@ def test_all_can_be_made_at_once_and_share_a_model(world):
     assert all(same(said(m.adapt(world.videos[:2])), alone[name]) for name, m in methods.items())
 
 
-@pytest.mark.parametrize("name", ["tent", "clip-autt-paper", "clip-autt"])
+@pytest.mark.parametrize("name", ["tent", "clip-autt", "personal"])
 def test_a_labeled_video_is_refused_with_the_way_out(name):
     model = ClipAU.from_pretrained("facs-tiny")
     x = LabeledVideo(VideoFeatures(torch.randn(20, model.au_text.shape[1]), torch.arange(20) / 10, torch.ones(20, dtype=torch.bool)), "pain")

@@ -15,8 +15,8 @@ import torch
 from joblib import parallel_config
 from torch import nn
 
-from clip_autt.errors import BackboneError, InputError
-from clip_autt.parallel import Kept, fingerprint, pack, spread, unpack
+from clip_autt.utils.errors import BackboneError, InputError
+from clip_autt.evaluation.parallel import ResultCache, fingerprint, pack, map_units, unpack
 
 NAMES = ("tda", 0, "S1")
 
@@ -31,7 +31,7 @@ def times(world, x, folder=None, deadly=()):
 
 
 def go(function, units, **kwargs):
-    return dict(spread(function, kwargs.pop("world", 10), units, lambda x: (x,), **kwargs))
+    return dict(map_units(function, kwargs.pop("world", 10), units, lambda x: (x,), **kwargs))
 
 
 # --- packing
@@ -77,7 +77,7 @@ def test_a_backend_that_hands_out_everything_at_the_end():
     loaded = []
     load = lambda x: loaded.append(x) or (x,)
     with parallel_config(backend="multiprocessing", n_jobs=2):
-        results = spread(times, 10, range(20), load)
+        results = map_units(times, 10, range(20), load)
         first = next(results)
         assert first[0] == 0 and first[1][0] == 0 and len(loaded) < 20, "in handfuls"
         assert {x: r[0] for x, r in results} == {x: 10 * x for x in range(1, 20)}
@@ -119,7 +119,7 @@ def test_a_unit_that_kills_each_process_is_the_only_one_lost():
 
 def test_arguments_are_loaded_when_their_turn_comes():
     loaded = []
-    results = spread(times, 10, range(50), lambda x: loaded.append(x) or (x,), n_jobs=2)
+    results = map_units(times, 10, range(50), lambda x: loaded.append(x) or (x,), n_jobs=2)
     next(results)
     assert len(loaded) < 50
     results.close()
@@ -198,7 +198,7 @@ def test_what_cannot_be_followed_is_refused():
 
 
 def test_kept_rows_are_the_same_to_the_last_bit(tmp_path):
-    kept, rows = Kept(tmp_path), [dict(p=float(x), n=3, none=None, name="Ä\n") for x in np.random.default_rng(0).standard_normal(200)]
+    kept, rows = ResultCache(tmp_path), [dict(p=float(x), n=3, none=None, name="Ä\n") for x in np.random.default_rng(0).standard_normal(200)]
     kept.put(NAMES, "k", rows)
     assert kept.get(NAMES, "k") == rows and kept.get(NAMES, "other") is None
     assert kept.path(NAMES, "k") == tmp_path / "tda" / "0-S1-k.json"
@@ -206,7 +206,7 @@ def test_kept_rows_are_the_same_to_the_last_bit(tmp_path):
 
 
 def test_a_flipped_byte_and_a_cut_file_are_found(tmp_path):
-    kept, rows = Kept(tmp_path), [dict(p=0.123, n=3)]
+    kept, rows = ResultCache(tmp_path), [dict(p=0.123, n=3)]
     kept.put(NAMES, "k", rows)
     path = kept.path(NAMES, "k")
     good = path.read_bytes()
@@ -220,4 +220,4 @@ def test_a_flipped_byte_and_a_cut_file_are_found(tmp_path):
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
-        Kept(tmp_path / "file").put(NAMES, "k", [])
+        ResultCache(tmp_path / "file").put(NAMES, "k", [])

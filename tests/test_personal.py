@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from clip_autt import ClipAU, ClipAUTT, LabeledVideo, VideoFeatures, stream
-from clip_autt.baseline import Baseline, relative, rest, usual
-from clip_autt.errors import CheckpointError, InputError
+from clip_autt.personal.baseline import Baseline, normalize_to_baseline, resting_statistics, population_baseline
+from clip_autt.utils.errors import CheckpointError, InputError
 from clip_autt.methods.tpt import TPT
-from clip_autt.personal import PersonalBaseline, SurestWindow, as_they_come, personal_autt, prepare_personal, training_views
-from clip_autt.shift import LogitPrior, centred, logit_prior, person_shift
-from clip_autt.stream import SourceOnly
+from clip_autt.personal.method import PersonalBaseline, MostConfidentWindow, online_relative, personal_autt, prepare_personal, augment_baselines
+from clip_autt.personal.threshold import LogitPrior, centred, logit_prior, personal_threshold
+from clip_autt.method import NoAdaptation
 from clip_autt.train import fit
 
 CLASSES = ("neutral", "pain")
@@ -70,7 +70,7 @@ def test_a_baseline_ignores_where_a_person_rests_and_how_lively_they_are():
     g = torch.Generator().manual_seed(0)
     x, source = torch.randn(30, 8, generator=g), Baseline(torch.randn(8, generator=g), torch.rand(8, generator=g) + 0.5)
     moved = 3 * x + 7
-    torch.testing.assert_close(relative(x, Baseline.of(x), source), relative(moved, Baseline.of(moved), source), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(normalize_to_baseline(x, Baseline.of(x), source), normalize_to_baseline(moved, Baseline.of(moved), source), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("own", [0.0, 0.5, 1.0])
@@ -81,12 +81,12 @@ def test_relative_is_the_formula(own):
     c = torch.stack([x.sort(0).values[10], other.sort(0).values[16]])
     d = torch.stack([(v - m).abs().mean(0) for v, m in zip((x, other), c)])
     b = own * c[0] + (1 - own) * c.mean(0)
-    torch.testing.assert_close(relative(x, person, source, own), (x - b) / d.mean(0) * 2 + 1)
+    torch.testing.assert_close(normalize_to_baseline(x, person, source, own), (x - b) / d.mean(0) * 2 + 1)
 
 
 def test_a_frozen_face_is_no_division_by_zero():
     still = torch.ones(10, 3)
-    assert relative(still, Baseline.of(still), Baseline(torch.zeros(3), torch.ones(3))).isfinite().all()
+    assert normalize_to_baseline(still, Baseline.of(still), Baseline(torch.zeros(3), torch.ones(3))).isfinite().all()
 
 
 def test_order_of_videos_does_not_matter_for_a_baseline():
@@ -98,13 +98,13 @@ def test_order_of_videos_does_not_matter_for_a_baseline():
 
 def test_the_usual_person_is_the_median():
     people = [Baseline(torch.tensor([float(i)]), torch.tensor([1.0])) for i in (1, 2, 90)]
-    assert usual(people).center == 2
+    assert population_baseline(people).center == 2
 
 
 @pytest.mark.parametrize("bad", [torch.zeros(0, 3), torch.zeros(3), torch.zeros(2, 3, dtype=torch.long)])
 def test_rest_refuses(bad):
     with pytest.raises(InputError, match="T > 0"):
-        rest(bad)
+        resting_statistics(bad)
 
 
 # --- the threshold
@@ -125,19 +125,19 @@ def clouds(share, shift, n=200, seed=0):
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("shift", [-1.2, 0.0, 1.2])
 def test_the_shift_is_found_whatever_the_share(prior, share, shift):
-    found = person_shift(clouds(share, shift)[0], prior)
+    found = personal_threshold(clouds(share, shift)[0], prior)
     assert float(found[1] - found[0]) == pytest.approx(shift, abs=0.4)
 
 
 def test_a_balanced_prior_would_be_wrong_where_we_are_right(prior):
     z, y = clouds(0.05, 0.0)
-    ours, balanced = z - person_shift(z, prior), z - centred(z).mean(0)
+    ours, balanced = z - personal_threshold(z, prior), z - centred(z).mean(0)
     assert (ours.argmax(1) == y).float().mean() > 0.95 > (balanced.argmax(1) == y).float().mean()
 
 
 def test_the_shift_does_not_depend_on_a_constant_added_to_all_logits(prior):
     z = clouds(0.5, 1.0)[0]
-    torch.testing.assert_close(person_shift(z + 5, prior), person_shift(z, prior), atol=1e-4, rtol=0)
+    torch.testing.assert_close(personal_threshold(z + 5, prior), personal_threshold(z, prior), atol=1e-4, rtol=0)
 
 
 def test_the_prior_recovers_its_numbers_for_seven_classes():
@@ -155,11 +155,11 @@ def test_the_prior_recovers_its_numbers_for_seven_classes():
 
 def test_training_views_keep_order_and_labels_and_differ_from_draw_to_draw():
     videos = planted("ab")
-    base = usual(Baseline.of(x.video.frames) for x in videos)
-    views = training_views(videos, base, seed=0, draws=2)
+    base = population_baseline(Baseline.of(x.video.frames) for x in videos)
+    views = augment_baselines(videos, base, seed=0, draws=2)
     assert [(x.label, x.video.id) for x in views] == [(x.label, x.video.id) for x in videos] * 2
     assert not torch.equal(views[0].video.frames, views[len(videos)].video.frames)
-    again = training_views(videos, base, seed=0, draws=2)
+    again = augment_baselines(videos, base, seed=0, draws=2)
     assert all(torch.equal(a.video.frames, b.video.frames) for a, b in zip(views, again))
 
 
@@ -167,7 +167,7 @@ def test_as_they_come_uses_earlier_videos_only():
     videos = planted("a")
     base = Baseline.of(videos[0].video.frames)
     changed = [*videos[:-1], videos[-1]._replace(video=replace(videos[-1].video, frames=videos[-1].video.frames + 3))]
-    for a, b in list(zip(as_they_come(videos, base), as_they_come(changed, base)))[:-1]:
+    for a, b in list(zip(online_relative(videos, base), online_relative(changed, base)))[:-1]:
         assert torch.equal(a.video.frames, b.video.frames)
 
 
@@ -200,10 +200,10 @@ def test_any_number_of_classes(tiny, n_classes):
 
 
 def test_the_first_video_is_relative_to_itself(model, videos):
-    result = PersonalBaseline(model, SourceOnly).adapt(videos[0])
+    result = PersonalBaseline(model, NoAdaptation).adapt(videos[0])
     p, x = model.personal, videos[0].frames
     with torch.no_grad():
-        want = p.head(relative(x, Baseline.of(x), p.usual)[None]).logits[0]
+        want = p.head(normalize_to_baseline(x, Baseline.of(x), p.population_baseline)[None]).logits[0]
     torch.testing.assert_close(result.logits, want)
     torch.testing.assert_close(result.logits_before, model.predict(videos[0]).logits)
 
@@ -234,12 +234,12 @@ def test_the_inner_method_sees_relative_videos_and_its_own_scope(model, videos):
     rival = PersonalBaseline(model, lambda head: TPT(head))
     results = rival.adapt(videos[:3])
     assert isinstance(rival, stream.TestTimeMethod) and rival.inner.model is model.personal.head
-    base = PersonalBaseline(model, SourceOnly).adapt(videos[:3])
+    base = PersonalBaseline(model, NoAdaptation).adapt(videos[:3])
     assert torch.allclose(logits(results), logits(base), atol=1.0) and not torch.equal(logits(results), logits(base))
 
 
 def test_the_window_is_the_surest(model, videos):
-    result = SurestWindow(model.personal.head).adapt(videos[0])
+    result = MostConfidentWindow(model.personal.head).adapt(videos[0])
     assert result.window.start == int(result.entropy.argmin()) and len(result.entropy) == 5
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from clip_autt import moving_portrait
-from clip_autt.errors import InputError
-from clip_autt.portrait import portrait, pulse
+from clip_autt.utils.errors import InputError
+from clip_autt.faces.portraits import portrait, pulse
 
 
 def test_the_same_arguments_give_the_same_pixels():

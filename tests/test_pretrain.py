@@ -7,9 +7,9 @@ from numpy.random import default_rng
 from safetensors.torch import save_file
 
 from clip_autt import load_backbone
-from clip_autt.anatomy import BANK, ROW
-from clip_autt.errors import InputError
-from clip_autt.pretrain import (
+from clip_autt.faces.anatomy import BANK, ROW
+from clip_autt.utils.errors import InputError
+from clip_autt.faces.pretrain import (
     ABSENT,
     CALM,
     NAMES,
@@ -37,7 +37,7 @@ def faces():
 
 
 def test_pictures_are_the_same_in_one_process_or_two(faces):
-    again = draw_faces(100_010, 12, jobs=2)
+    again = draw_faces(100_010, 12, n_jobs=2)
     np.testing.assert_array_equal(again.pictures, faces.pictures[10:22])
     np.testing.assert_array_equal(again.seen, faces.seen[10:22])
 

@@ -23,7 +23,7 @@ FLOORS = [
     {"au", "clip", "images", "video", "anatomy", "shading", "drawing", "people", "portrait", "synth", "weights", "bundled"},
     {"texttower", "backbone", "face", "datasets", "dataset_facts", "biovid", "stressid", "bah", "catalogue", "own_clips", "autables"},
     {"temporal", "prompts", "features", "results", "metrics", "source", "baseline", "shift", "primitives"},
-    {"model", "stream", "adaptable", "meaning", "store"},
+    {"model", "stream", "affine_params", "meaning", "store"},
     {"autt", "encoding", "train", "rehearsal", "pretrain", "world", "oracle", "personal", "methods"},
     {"registry", "scores", "parallel"},
     {"evaluate", "viz", "records", "explain", "annotate"},
@@ -32,7 +32,7 @@ FLOORS = [
 SAME_FLOOR = {
     ("files", "errors"), ("anatomy", "au"), ("shading", "anatomy"), ("drawing", "anatomy"), ("drawing", "shading"), ("people", "anatomy"),
     ("people", "drawing"), ("synth", "anatomy"), ("synth", "clip"), ("synth", "people"), ("portrait", "clip"), ("video", "clip"), ("video", "images"),
-    ("backbone", "texttower"), ("source", "features"), ("source", "temporal"), ("stream", "model"), ("adaptable", "model"), ("meaning", "model"),
+    ("backbone", "texttower"), ("source", "features"), ("source", "temporal"), ("stream", "model"), ("affine_params", "model"), ("meaning", "model"),
     ("dataset_facts", "datasets"), *((d, n) for d in ("biovid", "stressid", "bah") for n in ("datasets", "dataset_facts")),
     *(("catalogue", d) for d in ("dataset_facts", "biovid", "stressid", "bah")), ("own_clips", "datasets"), ("own_clips", "dataset_facts"),
     ("oracle", "train"), ("personal", "train"), ("train", "encoding"),
@@ -136,7 +136,7 @@ def test_imports_go_down_only():
 
 
 def test_the_lowest_floors_need_no_torch():
-    code = "import sys, clip_autt, clip_autt.au, clip_autt.video, clip_autt.face, clip_autt.synth; assert 'torch' not in sys.modules"
+    code = "import sys, clip_autt, clip_autt.au, clip_autt.video.io, clip_autt.video.face, clip_autt.faces.tasks; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

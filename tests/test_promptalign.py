@@ -7,9 +7,9 @@ from conftest import make_features
 
 from clip_autt import ClipAU, InputError, LabeledVideo, VideoFeatures
 from clip_autt.methods.promptalign import PromptAlign, PromptAlignConfig, Prompts, away, frames_of, home
-from clip_autt.primitives import marginal_entropy, most_confident
-from clip_autt.source import hidden, source_statistics
-from clip_autt.stream import see
+from clip_autt.window import marginal_entropy, most_confident
+from clip_autt.methods.source_statistics import hidden, source_statistics
+from clip_autt.method import encode_views
 
 
 def with_source(model):
@@ -76,7 +76,7 @@ def test_before_anything_is_learned_it_is_clip_au(make, model):
 
 def test_the_entropy_is_that_of_the_surest_views(make, model):
     method, v = make(share=0.3), make_features(100, 40)
-    logits = method.score(see(model, v).views)[0]
+    logits = method.score(encode_views(model, v).views)[0]
     kept = most_confident(logits, 0.3)
     look = method.look(v.frames, leaves(method))
     assert sorted(look.kept.tolist()) == sorted(kept.tolist())
@@ -85,7 +85,7 @@ def test_the_entropy_is_that_of_the_surest_views(make, model):
 
 def test_frames_of_views_are_those_the_views_are_made_of(model):
     frames = make_features(0, 40).frames
-    views = see(model, VideoFeatures(frames, torch.arange(40.0), torch.ones(40, dtype=torch.bool))).views
+    views = encode_views(model, VideoFeatures(frames, torch.arange(40.0), torch.ones(40, dtype=torch.bool))).views
     whole, windows = frames_of(frames, torch.tensor([7, 0, 25]), 16)
     assert torch.equal(whole[0], frames) and torch.equal(windows[1], frames[24:40])
     again = torch.cat([F.normalize(hidden(model.temporal, x).mean(1), dim=-1) for x in (whole, windows)])

@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clip_autt import rehearsal
-from clip_autt.bah import BAH
-from clip_autt.biovid import BioVid
-from clip_autt.dataset_facts import FACTS
-from clip_autt.errors import ClipAUTTError, ManifestError
-from clip_autt.rehearsal import STRESSFUL, make_tree
-from clip_autt.stressid import StressID
-from clip_autt.video import read_video
+from clip_autt.faces import practice as rehearsal
+from clip_autt.data.bah import BAH
+from clip_autt.data.biovid import BioVid
+from clip_autt.data.base import FACTS
+from clip_autt.utils.errors import ClipAUTTError, ManifestError
+from clip_autt.faces.practice import STRESSFUL, make_practice_dataset
+from clip_autt.data.stressid import StressID
+from clip_autt.video.io import read_video
 
 PAIR = {"biovid": ["082208_w_45", "081014_w_27"], "stressid": ["2hpu", "kycf"], "bah": ["82553", "82687"]}
 SMALL = {"biovid": dict(clips=2, frames=6), "stressid": dict(clips=3, frames=4), "bah": dict(clips=2, frames=20)}
 ADAPTERS = {"biovid": BioVid, "stressid": StressID, "bah": BAH}
 
 
-def make(name, root, layout="clip-autt", **kwargs):
-    return make_tree(name, root, layout, **{"people": PAIR[name], "size": 32, "progress": False, **SMALL[name], **kwargs})
+def make(name, root, layout="cropped", **kwargs):
+    return make_practice_dataset(name, root, layout, **{"people": PAIR[name], "size": 32, "progress": False, **SMALL[name], **kwargs})
 
 
 def digest(root):
@@ -58,7 +58,7 @@ def test_biovid_frames(tmp_path):
 
 
 def test_stressid_frames(trees):
-    root = trees["stressid", "clip-autt"]
+    root = trees["stressid", "cropped"]
     files = [str(f.relative_to(root)) for f in root.rglob("*.jpg")]
     numbers = defaultdict(list)
     for f in files:
@@ -74,7 +74,7 @@ def test_stressid_frames(trees):
 
 def test_stress_depends_on_the_task_and_faces_get_lost():
     "All of StressID, planned and not drawn."
-    s = rehearsal._settings("stressid", "clip-autt", None, None, 64, 0)
+    s = rehearsal._settings("stressid", "cropped", None, None, 64, 0)
     plans = {who: rehearsal._stressid(s, who) for who in FACTS["stressid"].splits}
     stressed, kept = defaultdict(list), {}
     for who, recordings in plans.items():
@@ -156,14 +156,14 @@ def test_the_readers_find_everything(trees, name, layout):
 
 def test_the_same_arguments_give_the_same_bytes(trees, tmp_path):
     for layout in rehearsal.LAYOUTS:
-        again = make("biovid", tmp_path / layout, layout, jobs=1 + (layout == "clip-autt"))
+        again = make("biovid", tmp_path / layout, layout, n_jobs=1 + (layout == "cropped"))
         assert digest(again) == digest(trees["biovid", layout])
     other = digest(make("biovid", tmp_path / "seed", seed=1))
-    assert not {*other.values()} & {*digest(trees["biovid", "clip-autt"]).values()}
+    assert not {*other.values()} & {*digest(trees["biovid", "cropped"]).values()}
 
 
 def test_a_person_alone_is_the_person_in_company(trees, tmp_path):
-    alone, all_ = digest(make("bah", tmp_path / "one", people="82687")), digest(trees["bah", "clip-autt"])
+    alone, all_ = digest(make("bah", tmp_path / "one", people="82687")), digest(trees["bah", "cropped"])
     frames = {f: h for f, h in alone.items() if f.endswith(".jpg")}
     assert frames.items() <= all_.items()
 
@@ -188,7 +188,7 @@ def test_an_interrupted_tree_goes_on(trees, tmp_path, monkeypatch):
     before = {f: f.stat().st_mtime_ns for f in root.rglob("*.jpg")}
     make("biovid", root)
     assert {f: f.stat().st_mtime_ns for f in before} == before
-    assert digest(root) == digest(trees["biovid", "clip-autt"])
+    assert digest(root) == digest(trees["biovid", "cropped"])
 
 
 def test_nothing_is_written_among_other_files(tmp_path):
@@ -215,10 +215,10 @@ def test_bad_arguments(tmp_path):
         (dict(frames=76), "frames=76"),
         (dict(size=8), "size=8"),
         (dict(seed=10), "seed=10"),
-        (dict(jobs=0), "jobs=0"),
+        (dict(n_jobs=0), "n_jobs=0"),
     ):
         with pytest.raises(ManifestError, match=message):
-            make_tree(**{"name": "biovid", "root": tmp_path / "x", "progress": False, **kwargs})
+            make_practice_dataset(**{"name": "biovid", "root": tmp_path / "x", "progress": False, **kwargs})
     assert not (tmp_path / "x").exists()
 
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from clip_autt import ClipAU, ClipAUTT, ClipAUTTError, LabeledVideo, load_backbone, moving_portrait, read_manifest, read_video, write_video
 from clip_autt import train as training
-from clip_autt.clip import FrameFiles
-from clip_autt.errors import CheckpointError, ManifestError
-from clip_autt.files import atomic_path
-from clip_autt.records import write_json
-from clip_autt.results import window_at
+from clip_autt.video.clip import FrameFiles
+from clip_autt.utils.errors import CheckpointError, ManifestError
+from clip_autt.utils.files import atomic_path
+from clip_autt.cli.records import write_json
+from clip_autt.outputs import window_at
 from clip_autt.temporal import score_windows
-from clip_autt.video import sample_indices, steady
+from clip_autt.video.io import sample_indices, steady
 from conftest import SHARED, make_features
 
 DIES = """
@@ -78,7 +78,7 @@ import resource, sys
 from pathlib import Path
 import torch
 from clip_autt import ClipAU, ClipAUTT, ClipAUTTError, load_backbone, moving_portrait, write_video
-from clip_autt.records import write_json
+from clip_autt.cli.records import write_json
 from conftest import make_features
 d = Path(sys.argv[1])
 model = ClipAU(load_backbone("tiny"))
@@ -88,7 +88,7 @@ method.adapt(make_features(0))
 portrait = moving_portrait(1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 def store():
-    from clip_autt.store import FeatureStore
+    from clip_autt.data.store import FeatureStore
     s = FeatureStore(d / "store")
     s.put("0" * 64, make_features(0))
 writes = dict(head=lambda: model.save_pretrained(d / "head"), profile=lambda: method.save_profile(d / "p.safetensors"),

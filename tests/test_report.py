@@ -13,14 +13,14 @@ import torch
 from PIL import Image
 
 from clip_autt import AUBank, Adapted, Clip, InputError
-from clip_autt.evaluate import Results
-from clip_autt.report import report_picture, write_report
-from clip_autt.results import window_at
+from clip_autt.evaluation.evaluate import Results
+from clip_autt.show.report import report_picture, write_report
+from clip_autt.outputs import window_at
 
 CLASSES = ("neutral", "pain")
 
 
-def make_results(classes=CLASSES, methods=("clip-au", "clip-autt"), subjects=("S1", "S2", "S3"), clips=6, **change):
+def make_results(classes=CLASSES, methods=("clip-au", "personal"), subjects=("S1", "S2", "S3"), clips=6, **change):
     "Made-up predictions: every third one is wrong, another third for each method."
     rows = []
     for m, method in enumerate(methods):
@@ -115,8 +115,8 @@ def test_the_page_is_complete(report):
     assert any(m.get("name") == "viewport" for m in page.all("meta"))
     assert len(page.all("img")) == 3 + 1 + 2, "film, AU change, true AUs; persons; a confusion matrix for each method"
     assert all(len(a["alt"]) > 20 for a in page.all("img")) and all(i.width > 300 for i in images(page))
-    for words in ("on rendered faces", "nobody was filmed", "no medical assessment", "clip-autt", "macro-F1", "after the update", "mean over subjects",
-                  "A note.", "nbs/51_autt.ipynb", "nbs/53_personal.ipynb", "true class is pain", "against its own rest", "before and after personalization"):
+    for words in ("on rendered faces", "nobody was filmed", "no medical assessment", "personal", "macro-F1", "after the update", "mean over subjects",
+                  "A note.", "nbs/core/11_autt.ipynb", "nbs/personal/03_method.ipynb", "true class is pain", "against its own rest", "before and after personalization"):
         assert words in page.words, words
     assert "tunes its prompts" not in page.words, "true of one method only, and the example may be of another"
     for query in ("prefers-color-scheme: dark", "@media print"):
@@ -136,7 +136,7 @@ def test_scores_stand_in_the_table(report):
     s, page = results.summary(), report(results)
     for r in s.itertuples():
         assert f"{r.war:.3f} ± {r.war_sd:.3f}" in page.words
-    r = s.loc["clip-autt"]
+    r = s.loc["personal"]
     assert f"{r.difference:+.3f} [{r.low:+.3f}, {r.high:+.3f}]" in page.words
     assert ("includes zero" in page.words) == (r.low <= 0 <= r.high)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from clip_autt.catalogue import load_data_set
-from clip_autt.cli import app
-from clip_autt.dataset_facts import FACTS
-from clip_autt.rehearsal import make_tree
+from clip_autt.data.load import load_data_set
+from clip_autt.cli.main import app
+from clip_autt.data.base import FACTS
+from clip_autt.faces.practice import make_practice_dataset
 
 PARTS = "source", "validation", "target"
 SEEN = "82554", "82567", "82614", "82617", "82711", "82585"  # people of BAH whose drawn faces the detector finds
@@ -35,17 +35,17 @@ def tree(tmp_path_factory):
     def of(name: str, layout: str) -> Path:
         if (name, layout) not in made:
             people, frames = SEEN if name == "bah" else 2, 8 if name == "stressid" else 30
-            made[name, layout] = make_tree(name, root / f"{name}-{layout}", layout, people, 2, frames, progress=False)
+            made[name, layout] = make_practice_dataset(name, root / f"{name}-{layout}", layout, people, 2, frames, progress=False)
         return made[name, layout]
 
     return of
 
 
 def protocol(name: str, root: Path, out: Path, *more) -> tuple[int, str]:
-    return run("protocol", name, "--root", root, "--out", out, "--backbone", "facs-tiny", "--epochs", 1, "--methods", "clip-au,clip-autt", "-q", *more)
+    return run("protocol", name, "--root", root, "--out", out, "--backbone", "facs-tiny", "--epochs", 1, "--methods", "clip-au,personal", "-q", *more)
 
 
-@pytest.mark.parametrize("layout", ["clip-autt", "distributed"])
+@pytest.mark.parametrize("layout", ["cropped", "distributed"])
 @pytest.mark.parametrize("name", [*FACTS])
 def test_the_protocol_runs_on_every_layout(tree, tmp_path, name, layout):
     root, out = tree(name, layout), tmp_path / "run"
@@ -55,9 +55,9 @@ def test_the_protocol_runs_on_every_layout(tree, tmp_path, name, layout):
     target = data.part("target")
     assert summary["n_videos"] == len(target) and summary["n_subjects"] == len(target.subjects) == 2
     assert summary["complete"] is True and summary["rendered_faces"] is True and summary["lost_clips"] == dict.fromkeys(PARTS, 0)
-    assert {*summary["methods"]} == {"clip-au", "clip-autt"} and ("task-prior" in summary["table_percent"]) == (name == "stressid")
+    assert {*summary["methods"]} == {"clip-au", "personal"} and ("task-prior" in summary["table_percent"]) == (name == "stressid")
     assert summary["table_percent"]["clip-au"]["paper_war"] == {"biovid": 78.0, "stressid": 66.5, "bah": 68.3}[name]
-    assert summary["table_percent"]["clip-autt"]["paper_war"] is None, "ours was not published by them"
+    assert summary["table_percent"]["personal"]["paper_war"] is None, "ours was not published by them"
     for subject in target.subjects:
         person = json.loads((out / "subjects" / f"{subject}.json").read_text())
         truth = {item.id: item.label for item in target if item.subject == subject}
@@ -70,14 +70,14 @@ def test_the_protocol_runs_on_every_layout(tree, tmp_path, name, layout):
 
 
 def test_a_run_folder_belongs_to_one_setting(tree, tmp_path):
-    root = tree("stressid", "clip-autt")
+    root = tree("stressid", "cropped")
     assert protocol("stressid", root, tmp_path)[0] == 0
     code, text = protocol("stressid", root, tmp_path, "--seed", 1)
     assert code == 1 and "seed 0 there, 1 now" in text and "another folder" in text
 
 
 def test_features_are_shared_between_runs_where_they_are_asked_to(tree, tmp_path):
-    root = tree("stressid", "clip-autt")
+    root = tree("stressid", "cropped")
     for seed in (0, 1):
         assert protocol("stressid", root, tmp_path / f"run{seed}", "--seed", seed, "--store", tmp_path / "store")[0] == 0
     assert not (tmp_path / "run0" / "features").exists()
@@ -86,7 +86,7 @@ def test_features_are_shared_between_runs_where_they_are_asked_to(tree, tmp_path
 
 
 def test_clips_that_are_broken_are_left_out_and_written_down(tmp_path):
-    root = make_tree("biovid", tmp_path / "tree", "distributed", people=2, clips=2, frames=30, progress=False)
+    root = make_practice_dataset("biovid", tmp_path / "tree", "distributed", people=2, clips=2, frames=30, progress=False)
     broken = sorted((root / "PartA/video").rglob("*BL1*.mp4"))
     target = next(p for p in broken if p.parent.name in FACTS["biovid"].target)
     target.write_bytes(b"no video")
@@ -113,7 +113,7 @@ def test_what_is_wrong_costs_one_line(args, said, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", [*FACTS])
 def test_a_check_counts_what_is_there(tree, name):
-    code, text = run("datasets", "check", name, "--root", tree(name, "clip-autt"), "--json", "-")
+    code, text = run("datasets", "check", name, "--root", tree(name, "cropped"), "--json", "-")
     report = json.loads(text)
     assert code == 0 and report["ok"] and not report["complete"], "usable, though most people are missing"
     assert [report["found"][part]["subjects"] for part in PARTS] == [2, 2, 2]
@@ -138,7 +138,7 @@ def test_anyones_manifest_runs_through_the_protocol(tree, tmp_path):
 
 
 def test_a_store_is_looked_after(tree, tmp_path):
-    assert protocol("stressid", tree("stressid", "clip-autt"), tmp_path)[0] == 0
+    assert protocol("stressid", tree("stressid", "cropped"), tmp_path)[0] == 0
     store = tmp_path / "features"
     entry = sorted(store.glob("??/*.safetensors"))[0]
     data = bytearray(entry.read_bytes())
@@ -154,7 +154,7 @@ def test_a_store_is_looked_after(tree, tmp_path):
 
 def start(*args) -> subprocess.Popen:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONWARNINGS": "ignore"}
-    code = "from clip_autt.cli import app; app()"
+    code = "from clip_autt.cli.main import app; app()"
     hear = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a run in the background ignores Ctrl-C, and so would what it starts
     command = [sys.executable, "-c", code, *map(str, args)]
     return subprocess.Popen(command, env=env, cwd=Path(__file__).parents[1], stderr=subprocess.PIPE, text=True, preexec_fn=hear)
@@ -170,7 +170,7 @@ def until(there, process: subprocess.Popen, seconds: float = 240) -> None:
 
 def test_an_evaluation_that_is_interrupted_leaves_a_valid_result_and_goes_on(tmp_path):
     path, keep = tmp_path / "r.json", tmp_path / "kept"
-    methods = "clip-au,clip-autt-paper,tpt,t3al"
+    methods = "clip-au,clip-autt,tpt,t3al"
     args = "evaluate", "--seed", 22_000, "--subjects", 3, "--methods", methods, "--jobs", 1, "-q", "--json", path, "--keep", keep
     p = start(*args)
     until(lambda: len(list(keep.rglob("*.json"))) >= 4, p)
@@ -186,8 +186,8 @@ def test_an_evaluation_that_is_interrupted_leaves_a_valid_result_and_goes_on(tmp
 
 
 def test_a_protocol_that_is_killed_goes_on(tree, tmp_path):
-    root = tree("bah", "clip-autt")
-    args = "protocol", "bah", "--root", root, "--backbone", "facs-tiny", "--epochs", 3, "--methods", "clip-au,clip-autt", "-q"
+    root = tree("bah", "cropped")
+    args = "protocol", "bah", "--root", root, "--backbone", "facs-tiny", "--epochs", 3, "--methods", "clip-au,personal", "-q"
     p = start(*args, "--out", tmp_path / "a")
     until(lambda: (tmp_path / "a/model/training.pt").exists(), p)
     p.kill()

@@ -22,8 +22,8 @@ from clip_autt.methods.reta import (
     text_basis,
     votes,
 )
-from clip_autt.primitives import Cache, entropy, most_confident
-from clip_autt.stream import see
+from clip_autt.window import Cache, entropy, most_confident
+from clip_autt.method import encode_views
 
 
 def method(model, **kwargs):
@@ -32,7 +32,7 @@ def method(model, **kwargs):
 
 @pytest.fixture
 def seen(model):
-    return see(model, make_features(0), 8)
+    return encode_views(model, make_features(0), 8)
 
 
 @pytest.mark.parametrize("votes, predicted, w", [([1, 1, 1], 1, 0.0), ([1, 1, 2], 1, math.log(1.5)), ([1, 1, 2], 2, math.log(3))])

@@ -11,11 +11,11 @@ from conftest import make_features
 from torch import nn
 
 from clip_autt import ClipAU, InputError
-from clip_autt.adaptable import text_norms
+from clip_autt.methods.norm_params import text_norms
 from clip_autt.methods import sar
 from clip_autt.methods.sar import SAR, SARConfig, climb, momentum_step
-from clip_autt.primitives import GateWarning, entropy
-from clip_autt.stream import see
+from clip_autt.window import GateWarning, entropy
+from clip_autt.method import encode_views
 
 OPEN = dict(entropy_fraction=1.0)  # a random head is sure of nothing
 
@@ -27,7 +27,7 @@ def make(model):
 
 def at_source(method):
     s = method.state
-    still = all(x.equal(method.adaptable.start[name]) for name, x in s["values"].items())
+    still = all(x.equal(method.affine_params.start[name]) for name, x in s["values"].items())
     return still and s["average"] is None and not any(x.any() for x in s["velocity"].values())
 
 
@@ -69,7 +69,7 @@ def test_an_empty_selection_does_not_let_momentum_move_the_weights(make):
 
 def test_views_that_are_sure_below_and_doubtful_above_teach_nothing(make):
     method, v = make(**OPEN), make_features(0, 30)
-    look, seen = method.adaptable.look, see(method.model, v)
+    look, seen = method.affine_params.look, encode_views(method.model, v)
     h = entropy(look(method.state["values"], seen.frames, seen.views)[0])
     method.sure_nats = float(h.min()) + 1e-7  # one view passes; after the climb its entropy is higher
     r = method.adapt(v)
@@ -79,7 +79,7 @@ def test_views_that_are_sure_below_and_doubtful_above_teach_nothing(make):
 
 def test_only_sure_views_are_averaged(make):
     method, v = make(**OPEN), make_features(0, 30)
-    seen = see(method.model, v)
+    seen = encode_views(method.model, v)
     h = entropy(method.score(seen.views)[0]).detach()
     method.sure_nats = float(h.median()) + 1e-4
     sure = h < method.sure_nats
@@ -165,7 +165,7 @@ def test_thresholds_follow_the_number_of_classes(tiny, n):
 
 def test_the_top_of_the_text_encoder_and_its_final_norm_stay(model, make):
     assert {name.split(".ln")[0] for name in text_norms(model, 0.75).start} == {"blocks.0"}  # of two blocks
-    assert "ln_final.weight" in text_norms(model).start and "ln_final.weight" not in make(layers="text").adaptable.start
+    assert "ln_final.weight" in text_norms(model).start and "ln_final.weight" not in make(layers="text").affine_params.start
 
 
 @pytest.mark.parametrize(

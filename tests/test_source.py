@@ -9,7 +9,7 @@ from conftest import make_features
 from safetensors.torch import save
 
 from clip_autt import CheckpointError, ClipAU, InputError, LabeledVideo
-from clip_autt.source import SourceStatistics, from_state, hidden, mean_and_variance, source_of, source_statistics, static_prototypes
+from clip_autt.methods.source_statistics import SourceStatistics, from_state, hidden, mean_and_variance, source_of, source_statistics, static_prototypes
 from clip_autt.temporal import score_windows
 
 

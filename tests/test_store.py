@@ -17,11 +17,11 @@ from conftest import make_features
 from PIL import Image
 
 from clip_autt import load_backbone, moving_portrait, write_video
-from clip_autt.clip import FrameFiles
-from clip_autt.errors import ClipAUTTError, VideoError
-from clip_autt.face import FaceBox
+from clip_autt.video.clip import FrameFiles
+from clip_autt.utils.errors import ClipAUTTError, VideoError
+from clip_autt.video.face import FaceBox
 from clip_autt.features import encode_video
-from clip_autt.store import FeatureStore, StoreError, StoreWarning, encoding_facts, video_hash
+from clip_autt.data.store import FeatureStore, StoreError, StoreWarning, encoding_facts, video_hash
 
 KEY = "ab" + "0" * 30
 
@@ -95,7 +95,7 @@ def test_weights_activation_colours_and_precision_are_part_of_the_key(store, tin
     monkeypatch.setattr(tiny.model.visual, "preprocess_cfg", {**tiny.model.visual.preprocess_cfg, "mean": (0.5, 0.5, 0.5)})
     assert store.key(tiny, video) not in keys
     monkeypatch.undo()
-    monkeypatch.setattr("clip_autt.store.ENCODING_VERSION", 2)
+    monkeypatch.setattr("clip_autt.data.store.ENCODING_VERSION", 2)
     assert store.key(tiny, video) not in keys
 
 
@@ -238,7 +238,7 @@ def test_a_read_only_store_is_read(store, tiny, video):
 FULL = """
 import resource, signal, sys, torch
 from clip_autt.features import VideoFeatures
-from clip_autt.store import FeatureStore, StoreError
+from clip_autt.data.store import FeatureStore, StoreError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 v = VideoFeatures(torch.zeros(100, 64), torch.arange(100.), torch.ones(100, dtype=torch.bool))
@@ -255,9 +255,9 @@ def test_a_full_disk_leaves_no_half_file(tmp_path):
 
 KILLED = """
 import os, signal, sys
-import clip_autt.files as f
+import clip_autt.utils.files as f
 from clip_autt import load_backbone
-from clip_autt.store import FeatureStore
+from clip_autt.data.store import FeatureStore
 f.os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 FeatureStore(sys.argv[2]).encode(load_backbone('tiny'), sys.argv[1])
 """
@@ -283,7 +283,7 @@ def test_killed_while_writing_blocks_nobody(store, tiny, video):
 
 def test_two_threads_encode_a_video_once(store, tiny, video, monkeypatch):
     count, results = [], []
-    import clip_autt.store as module
+    import clip_autt.data.store as module
 
     def counted(*args, **kwargs):
         count.append(1)
@@ -310,7 +310,7 @@ def test_a_claim_is_for_one(store):
 WRITER = """
 import sys, warnings
 warnings.simplefilter('ignore')
-import clip_autt.store as module
+import clip_autt.data.store as module
 from clip_autt import load_backbone
 b, n, real = load_backbone('tiny'), 0, module.encode_video
 def counted(*a, **k):

@@ -8,10 +8,10 @@ import pytest
 from conftest import SHARED
 from hypothesis import given, strategies as st
 
-from clip_autt.dataset_facts import FACTS, Findings, read_frame_lists
-from clip_autt.datasets import Item
-from clip_autt.errors import ManifestError
-from clip_autt.stressid import TASKS, StressID, frame_number, item_task, native_rate, stressid_items, task_prior
+from clip_autt.data.base import FACTS, Findings, read_frame_lists
+from clip_autt.data.manifest import Item
+from clip_autt.utils.errors import ManifestError
+from clip_autt.data.stressid import TASKS, StressID, frame_number, item_task, native_rate, stressid_items, task_prior
 
 OFFICIAL = SHARED / "data/official/stress_source_sub_labels.txt"
 official = pytest.mark.skipif(not OFFICIAL.exists(), reason="the published label files are not on this machine (../shared)")
@@ -105,7 +105,7 @@ def test_a_tree_with_a_shuffled_list(tmp_path):
     (tmp_path / "labels.txt").write_text("\n".join(random.Random(1).sample(lines, len(lines))))
     data = StressID(tmp_path)
     assert [(i.id, i.label, i.path.times) for i in data] == [("4woj_Reading", "neutral", (1, 2, 3)), ("kycf_Math", "stress", (0, 1, 2, 20, 21))]
-    assert (data.layout, data.fps, data.crop) == ("clip-autt", 1, "none")
+    assert (data.layout, data.fps, data.crop) == ("cropped", 1, "none")
     assert data.report.lost_frames == 1 and any("note.jpg" in p for p in data.report.problems)
     assert data.part("target").subjects == ("kycf",) and data.part("source").subjects == ("4woj",)
 

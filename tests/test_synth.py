@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from clip_autt.anatomy import BANK, INDEX, ROW, shaped
-from clip_autt.drawing import Look
-from clip_autt.errors import BankError, InputError
-from clip_autt.people import Nuisance, Shift, Subject, render
-from clip_autt.synth import SOURCE_SUBJECTS, TARGET, TASKS, VALIDATION_SUBJECTS, make_clip, make_clips, make_scene, stride, true_intensities
-from clip_autt.video import read_video, write_video
+from clip_autt.faces.anatomy import BANK, INDEX, ROW, shaped
+from clip_autt.faces.drawing import Look
+from clip_autt.utils.errors import BankError, InputError
+from clip_autt.faces.people import Nuisance, DomainShift, Subject, render
+from clip_autt.faces.tasks import SOURCE_SUBJECTS, TARGET_DOMAIN, TASKS, VALIDATION_SUBJECTS, make_clip, make_clips, make_scene, stride, true_intensities
+from clip_autt.video.io import read_video, write_video
 
 N, SIZE = len(BANK), 96
 SIDES = np.ones((2, N))
@@ -113,7 +113,7 @@ def test_global_random_state_is_left_alone():
 
 @pytest.mark.parametrize("dial", ["rest", "expressivity", "identity"])
 def test_a_dial_turns_one_thing_about_a_person(dial):
-    a, b = Subject.sample(9), Subject.sample(9, Shift(**{dial: 3}))
+    a, b = Subject.sample(9), Subject.sample(9, DomainShift(**{dial: 3}))
     parts = {"rest": "rest", "gain": "expressivity", "shape": "identity"}
     assert a.look == b.look and (a.habit == b.habit).all()
     for part, of in parts.items():
@@ -121,9 +121,9 @@ def test_a_dial_turns_one_thing_about_a_person(dial):
 
 
 def test_a_dial_at_zero_is_off():
-    s = Subject.sample(9, Shift(0, 0, 0, 0, 0, 0))
+    s = Subject.sample(9, DomainShift(0, 0, 0, 0, 0, 0))
     assert not s.rest.any() and not s.shape.any() and (s.gain == 1).all()
-    n = Nuisance.sample(default_rng(0), Shift(0, 0, 0, 0, 0, 0))
+    n = Nuisance.sample(default_rng(0), DomainShift(0, 0, 0, 0, 0, 0))
     assert (n.light, n.roll, n.scale, n.offset, n.hand) == (0, 0, 0, (0, 0), None)
 
 
@@ -154,10 +154,10 @@ def test_one_frame_of_ambivalence_says_nothing_but_the_clip_does():
 
 
 def test_clips_of_a_person_have_both_classes_in_equal_number():
-    clips = list(make_clips("pain", [0], n=6, shift=TARGET, size=16))
+    clips = list(make_clips("pain", [0], n=6, domain=TARGET_DOMAIN, size=16))
     assert sorted(c.label for c in clips) == ["neutral"] * 3 + ["pain"] * 3
     assert len({c.id for c in clips}) == 6
-    other = list(make_clips("pain", [0], n=6, shift=TARGET, seed=1, size=16))
+    other = list(make_clips("pain", [0], n=6, domain=TARGET_DOMAIN, seed=1, size=16))
     assert not {c.id for c in clips} & {c.id for c in other}
 
 
@@ -190,7 +190,7 @@ def test_parts_of_a_clip_keep_their_truth():
         (lambda: render({"AU12": float("nan")}, PLAIN), InputError, "nan"),
         (lambda: render({"AU99": 1}, PLAIN), BankError, "AU99"),
         (lambda: render({}, PLAIN, size=4), InputError, "size=4"),
-        (lambda: Shift(pose=99), InputError, "pose=99"),
+        (lambda: DomainShift(pose=99), InputError, "pose=99"),
         (lambda: list(make_clips("pain", [0], n=0)), InputError, "n=0"),
     ],
 )
@@ -201,9 +201,9 @@ def test_bad_input_is_one_clear_error(call, error, message):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_truth_of_clips_costs_no_drawing(task):
-    clips = list(make_clips(task, [7, 8], 3, TARGET, seed=4, size=16, every=stride(task)))
-    np.testing.assert_allclose(true_intensities(task, [7, 8], 3, TARGET, seed=4), [c.aus.mean(0) for c in clips], atol=1e-7)
-    person, number = Subject.sample(8, TARGET), int(clips[-1].id.rsplit("-", 1)[1])
+    clips = list(make_clips(task, [7, 8], 3, TARGET_DOMAIN, seed=4, size=16, every=stride(task)))
+    np.testing.assert_allclose(true_intensities(task, [7, 8], 3, TARGET_DOMAIN, seed=4), [c.aus.mean(0) for c in clips], atol=1e-7)
+    person, number = Subject.sample(8, TARGET_DOMAIN), int(clips[-1].id.rsplit("-", 1)[1])
     scene = make_scene(task, person, clips[-1].label, number)
     np.testing.assert_array_equal(scene.aus[:: stride(task)].astype("f4"), clips[-1].aus)
     assert (scene.times[:: stride(task)] == clips[-1].times).all() and scene.head.any()
@@ -215,5 +215,5 @@ def test_the_truth_of_clips_costs_no_drawing(task):
 
 def test_the_same_person_and_number_give_the_same_pixels_for_good():
     "Clips that were embedded once are read from a cache under the names of their arguments, so they must stay as they are."
-    clip = make_clip("pain", 3, "pain", seed=7, every=25, shift=TARGET)
+    clip = make_clip("pain", 3, "pain", seed=7, every=25, domain=TARGET_DOMAIN)
     np.testing.assert_allclose(clip.frames.mean((1, 2)), [[146.65, 138.59, 130.56], [145.74, 137.14, 129.12], [146.07, 137.24, 129.01]], atol=0.05)

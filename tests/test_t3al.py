@@ -7,7 +7,7 @@ from conftest import make_features
 
 from clip_autt import ClipAU, InputError
 from clip_autt.methods.t3al import T3AL, T3ALConfig, byol, pools, segments, smooth, spread, stretch
-from clip_autt.stream import see
+from clip_autt.method import encode_views
 
 
 def t3al(model, **kwargs):
@@ -27,7 +27,7 @@ def test_moments_of_adam_leak_only_where_nothing_is_reset(model):
     first, second = method.adapt([v, v])
     assert first.logits.equal(second.logits) and method.state["videos"] == 1
     assert all(float(s["step"]) == method.config.steps for s in method.state["adam"]["state"].values())
-    method.reset_at = "never"
+    method.reset_scope = "never"
     first, second = method.adapt([v, v])
     assert not first.logits.equal(second.logits)
     assert all(float(s["step"]) == 3 * method.config.steps for s in method.state["adam"]["state"].values())
@@ -35,7 +35,7 @@ def test_moments_of_adam_leak_only_where_nothing_is_reset(model):
 
 def test_a_saved_state_is_not_changed_by_going_on(model):
     method, videos = t3al(model), [make_features(i, 40) for i in range(2)]
-    method.reset_at = "never"
+    method.reset_scope = "never"
     method.adapt(videos[0])
     saved = method.state_dict()
     first = method.adapt(videos[1])
@@ -116,7 +116,7 @@ def test_the_target_gets_no_gradient_and_the_scale_none_from_the_loss():
 def test_before_learning_it_is_clip_au(model):
     v, method = make_features(0, 40), t3al(model)
     vectors = method.frame_vectors(v.frames)
-    assert torch.allclose(F.normalize(vectors.mean(0), dim=-1), see(model, v).video, atol=1e-6)
+    assert torch.allclose(F.normalize(vectors.mean(0), dim=-1), encode_views(model, v).video, atol=1e-6)
     assert torch.allclose(method.adapt(v).logits_before, model.predict(v, untrained_ok=True).logits, atol=1e-5)
 
 

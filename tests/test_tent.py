@@ -7,10 +7,10 @@ from conftest import make_features
 from torch import nn
 
 from clip_autt import ClipAU, InputError
-from clip_autt.adaptable import adaptable, temporal_affine, text_norms
+from clip_autt.methods.norm_params import affine_params, temporal_affine, text_norms
 from clip_autt.methods.tent import Tent, TentConfig, adam_start, adam_step
-from clip_autt.primitives import entropy
-from clip_autt.stream import see
+from clip_autt.window import entropy
+from clip_autt.method import encode_views
 
 LAYERS = pytest.mark.parametrize("layers", ["temporal", "text"])
 
@@ -21,7 +21,7 @@ def make(model):
 
 
 def moved(method):
-    return {name for name, x in method.state["values"].items() if not x.equal(method.adaptable.start[name])}
+    return {name for name, x in method.state["values"].items() if not x.equal(method.affine_params.start[name])}
 
 
 @LAYERS
@@ -39,7 +39,7 @@ def test_a_second_call_finds_a_lower_entropy(make, model, layers):
     method, v = make(layers=layers), make_features(0, 30)
     losses = [method.adapt(v).loss[0] for _ in range(3)]
     assert losses[0] > losses[1] > losses[2]
-    views = see(model, v).views
+    views = encode_views(model, v).views
     assert losses[0] == pytest.approx(float(entropy(method.score(views)[0].detach()).mean()), abs=1e-5)  # all views, the whole video among them
 
 
@@ -115,7 +115,7 @@ def test_one_step_is_that_of_the_plain_formula(make, model):
 
 def test_text_norms_are_pytorchs_modules_too(model, tiny):
     "Values in place of a norm's weights give what a tower with these weights gives."
-    adapt_text, views = text_norms(model), see(model, make_features(0, 30)).views
+    adapt_text, views = text_norms(model), encode_views(model, make_features(0, 30)).views
     values = {name: x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(i)) for i, (name, x) in enumerate(adapt_text.start.items())}
     ours = adapt_text.look(values, None, views)[1]
     modules = {f"blocks.{i}": block for i, block in enumerate(tiny.tower.blocks)} | {"ln_final": tiny.tower.ln_final}
@@ -138,8 +138,8 @@ def test_text_norms_are_pytorchs_modules_too(model, tiny):
 
 def test_layer_norms_do_not_mix_the_views(make, model):
     method, v = make(layers="text"), make_features(0, 30)
-    seen = see(model, v)
-    all_views, alone = (method.adaptable.look(method.state["values"], seen.frames, x)[0] for x in (seen.views, seen.views[3:4]))
+    seen = encode_views(model, v)
+    all_views, alone = (method.affine_params.look(method.state["values"], seen.frames, x)[0] for x in (seen.views, seen.views[3:4]))
     assert torch.allclose(all_views[3], alone[0], atol=1e-5)
 
 
@@ -167,7 +167,7 @@ def test_refuses(make, kwargs):
 @pytest.mark.parametrize("bottom", [0.0, 1.5, -1.0])
 def test_a_share_of_blocks_that_cannot_be(model, bottom):
     with pytest.raises(InputError, match="bottom"):
-        adaptable(model, "text", bottom=bottom)
+        affine_params(model, "text", bottom=bottom)
 
 
 def test_it_learns_inside_no_grad_too(make):

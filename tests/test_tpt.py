@@ -9,8 +9,8 @@ from torch import nn
 
 from clip_autt import ClipAU, InputError
 from clip_autt.methods.tpt import TPT, TPTConfig
-from clip_autt.primitives import entropy, marginal_entropy, most_confident
-from clip_autt.stream import see
+from clip_autt.window import entropy, marginal_entropy, most_confident
+from clip_autt.method import encode_views
 
 
 def tpt(model, **kwargs):
@@ -32,7 +32,7 @@ def test_a_video_gets_the_same_answer_alone_and_in_a_sequence(model):
 
 def test_without_the_reset_the_context_goes_on(model):
     method = tpt(model)
-    method.reset_at = "never"
+    method.reset_scope = "never"
     first, second = method.adapt([make_features(0), make_features(0)])
     assert torch.allclose(second.logits_before, first.logits, atol=1e-6)
     assert not second.logits.equal(first.logits)
@@ -40,7 +40,7 @@ def test_without_the_reset_the_context_goes_on(model):
 
 def test_identical_views_have_the_entropy_of_one(model):
     method = tpt(model, share=1.0)
-    view = see(model, make_features(0)).video
+    view = encode_views(model, make_features(0)).video
     looks, _ = tuned(method, view.repeat(5, 1))
     assert looks[0].loss == pytest.approx(float(entropy(method.score(view)[0].detach())), abs=1e-6)
 
@@ -63,7 +63,7 @@ def test_the_first_step_moves_the_context_by_the_learning_rate_and_nothing_else(
 
 def test_the_gradient_of_the_shared_context_is_summed_over_all_action_units(model):
     method = tpt(model, share=1.0)
-    views, ctx = see(model, make_features(0)).views, method.start()["ctx"]
+    views, ctx = encode_views(model, make_features(0)).views, method.start()["ctx"]
     each = ctx.repeat(len(model.bank), 1, 1).requires_grad_()
     (own,) = torch.autograd.grad(marginal_entropy(method.score(views, method.embed(each))[0]), each)
     shared = ctx.clone().requires_grad_()
@@ -74,7 +74,7 @@ def test_the_gradient_of_the_shared_context_is_summed_over_all_action_units(mode
 
 def test_the_view_of_the_whole_video_answers_under_the_tuned_context(model):
     method, v = tpt(model), make_features(0)
-    r, seen = method.adapt(v), see(model, v)
+    r, seen = method.adapt(v), encode_views(model, v)
     assert torch.allclose(r.logits_before, model.predict(v, untrained_ok=True).logits, atol=1e-5)
     assert torch.allclose(r.logits, method.score(seen.video, method.embed(method.state["ctx"]))[0], atol=1e-6)
     n = len(model.bank)
@@ -84,12 +84,12 @@ def test_the_view_of_the_whole_video_answers_under_the_tuned_context(model):
 def test_at_least_one_view_is_kept(model):
     method = tpt(model)
     for frames, kept in ((10, 1), (20, 1), (38, 2)):
-        looks, _ = tuned(method, see(model, make_features(0, frames)).views)
+        looks, _ = tuned(method, encode_views(model, make_features(0, frames)).views)
         assert len(looks[0].kept) == kept
 
 
 def test_views_are_selected_once_or_at_each_step(model):
-    views = see(model, make_features(0, 40)).views
+    views = encode_views(model, make_features(0, 40)).views
     once, anew = (tuned(tpt(model, steps=4, lr=0.5, share=0.3, select_once=s), views)[0] for s in (True, False))
     assert all(look.kept is once[0].kept for look in once)
     assert once[0].kept.equal(anew[0].kept)

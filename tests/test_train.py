@@ -13,13 +13,13 @@ from conftest import make_features
 from sklearn.metrics import recall_score
 
 from clip_autt import train
-from clip_autt.clip import Clip
-from clip_autt.datasets import Item, read_manifest
-from clip_autt.errors import CheckpointError, InputError, ManifestError, VideoError
+from clip_autt.video.clip import Clip
+from clip_autt.data.manifest import Item, read_manifest
+from clip_autt.utils.errors import CheckpointError, InputError, ManifestError, VideoError
 from clip_autt.features import LabeledVideo
 from clip_autt.model import ClipAU
 from clip_autt.train import History, balanced_weights, encode_manifest, fit, logits_of
-from clip_autt.video import write_video
+from clip_autt.video.io import write_video
 
 matplotlib.use("Agg")
 
@@ -320,7 +320,7 @@ def test_a_failed_write_keeps_the_old_checkpoint(fresh, tmp_path, monkeypatch):
     path = tmp_path / "a.pt"
     quiet(fresh(), examples(), epochs=1, checkpoint=path)
     before = path.read_bytes()
-    monkeypatch.setattr("clip_autt.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr("clip_autt.utils.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(CheckpointError, match="No space left"):
         quiet(fresh(), examples(), epochs=2, checkpoint=path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1

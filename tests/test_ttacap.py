@@ -21,9 +21,9 @@ from clip_autt.methods.ttacap import (
     top_weights,
     walk,
 )
-from clip_autt.primitives import Cache, entropy
-from clip_autt.source import source_statistics
-from clip_autt.stream import see
+from clip_autt.window import Cache, entropy
+from clip_autt.methods.source_statistics import source_statistics
+from clip_autt.method import encode_views
 
 OFF = dict(lambda_static=0.0, lambda_positive=0.0, lambda_negative=0.0)
 OPEN = dict(confident_fraction=0.9995, margin=-1.0)  # noise makes no model sure
@@ -48,7 +48,7 @@ def make(ready):
 
 def test_without_the_memories_it_is_the_mean_over_windows(make):
     method, v = make(**OFF), make_features(0, 40)
-    r, base = method.adapt(v), method.score(see(method.model, v).windows)
+    r, base = method.adapt(v), method.score(encode_views(method.model, v).windows)
     assert torch.allclose(r.logits, base[0].mean(0), atol=1e-6) and torch.allclose(r.au, base[1].mean(0), atol=1e-6)
 
 
@@ -175,7 +175,7 @@ def test_before_a_later_video_nothing_is_written(make):
     method = make(TTACaPConfig.first_release, **OPEN)
     method.adapt(make_features(0, 30, subject="ann"))
     saved = method.state_dict()
-    seen = see(method.model, make_features(1, 30))
+    seen = encode_views(method.model, make_features(1, 30))
     with torch.no_grad():
         method._before(seen)
     assert torch.equal(method.state["caches"][0].all()[0], saved["state"]["caches"][0].all()[0]) and method.state["n"] == saved["state"]["n"]

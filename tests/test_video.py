@@ -13,7 +13,7 @@ from conftest import SHARED
 from PIL import Image
 
 from clip_autt import Clip, InputError, VideoError, iter_frames, read_video, sample_frames, write_video
-from clip_autt.video import is_cropped, sample_indices
+from clip_autt.video.io import is_cropped, sample_indices
 
 VIDEOS = SHARED / "data/video"
 needs_videos = pytest.mark.skipif(not VIDEOS.is_dir(), reason="the real videos of ../shared are absent")

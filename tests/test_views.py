@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from conftest import make_features
 
-from clip_autt import ClipAUTT, InputError, LabeledVideo, SourceOnly, Stream, VideoFeatures, make_clip, views
-from clip_autt.errors import BankError
-from clip_autt.evaluate import evaluate
-from clip_autt.people import Shift, Subject, render
-from clip_autt.replays import ENOUGH, main_directions, record_tuning, run_race
-from clip_autt.views import Drawing, drawing, face_view, mix_view, png, score_video
+from clip_autt import ClipAUTT, InputError, LabeledVideo, NoAdaptation, Stream, VideoFeatures, make_clip, views
+from clip_autt.utils.errors import BankError
+from clip_autt.evaluation.evaluate import evaluate
+from clip_autt.faces.people import DomainShift, Subject, render
+from clip_autt.show.recordings import EARLY_STOP, main_directions, record_tuning, run_race
+from clip_autt.show.figures import Drawing, drawing, face_view, mix_view, png, score_video
 
 PERSON = Subject.sample(30_001)
 
@@ -89,7 +89,7 @@ def test_faces_that_cannot_be_drawn_are_refused(facs, aus, error):
 
 def test_the_mixer_plays_the_librarys_clip(facs):
     view = mix_view(facs, "pain", 30_001, "neutral", dict(rest=2.0, identity=0.5), seed=9)
-    own = make_clip("pain", 30_001, "neutral", 9, 64, Shift(rest=2.0, identity=0.5), every=2)
+    own = make_clip("pain", 30_001, "neutral", 9, 64, DomainShift(rest=2.0, identity=0.5), every=2)
     assert np.array_equal(view.clip.frames, own.frames)
     assert view.probability == pytest.approx(facs.predict(own).probs["pain"], abs=1e-5)
     assert view.dials == dict(identity=0.5, rest=2.0, expressivity=1.0) and view.trail == (view.probability,)
@@ -202,7 +202,7 @@ def test_the_tuning_figure_ends_at_the_step(facs):
 # -- race
 
 
-class Stubborn(SourceOnly):
+class Stubborn(NoAdaptation):
     "Says the first class whatever it sees."
 
     def adapt(self, videos):
@@ -228,9 +228,9 @@ def test_running_accuracy(facs, stream, n):
 
 
 def test_the_alarm_is_the_evaluations_but_not_too_early(facs, stream):
-    race = run_race(facs, stream, {"clip-au": SourceOnly(facs), "stubborn": Stubborn(facs)})
+    race = run_race(facs, stream, {"clip-au": NoAdaptation(facs), "stubborn": Stubborn(facs)})
     assert any(a.startswith("stubborn:") and "collapsed" in a for a in race.at(12).alarms)
-    assert race.at(12).alarms == race.results.warnings and race.at(ENOUGH - 1).alarms == ()
+    assert race.at(12).alarms == race.results.warnings and race.at(EARLY_STOP - 1).alarms == ()
     words = [t.get_text() for t in race.at(12).figure().axes[0].get_legend().get_texts()]
     assert [w.endswith("ALARM") for w in words if w.startswith("stubborn")] == [True]
     assert not any(w.endswith("ALARM") for w in (t.get_text() for t in race.at(3).figure().axes[0].get_legend().get_texts()))

@@ -13,8 +13,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from clip_autt import AUBank, Adapted, Clip, InputError
-from clip_autt.results import Window, window_at
-from clip_autt.viz import (
+from clip_autt.outputs import Window, window_at
+from clip_autt.show.plots import (
     CHOSEN, mark_window, plot_au_change, plot_aus, plot_confusion, plot_entropy, plot_film, plot_methods, plot_similarity, plot_subjects, plot_tsne,
 )
 

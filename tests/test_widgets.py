@@ -10,14 +10,14 @@ import pytest
 import torch
 from conftest import make_features
 
-from clip_autt import Clip, ClipAUTT, InputError, LabeledVideo, SourceOnly, make_clip, moving_portrait, personal_autt, write_video
-from clip_autt.errors import BankError
-from clip_autt.explain import explain
+from clip_autt import Clip, ClipAUTT, InputError, LabeledVideo, NoAdaptation, make_clip, moving_portrait, personal_autt, write_video
+from clip_autt.utils.errors import BankError
+from clip_autt.evaluation.attribution import explain
 from clip_autt.features import encode_clip, encode_video
-from clip_autt.video import sample_indices
-from clip_autt.videolab import take_upload, uploaded
-from clip_autt.views import face_view, mix_view, png
-from clip_autt.widgets import PATTERNS, AUExplorer, MethodRace, SubjectMixer, TuningStepper, VideoLab, WindowExplorer, progress
+from clip_autt.video.io import sample_indices
+from clip_autt.show.videolab import take_upload, uploaded
+from clip_autt.show.figures import face_view, mix_view, png
+from clip_autt.show.widgets import PATTERNS, AUExplorer, MethodRace, SubjectMixer, TuningStepper, VideoLab, WindowExplorer, progress
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_racing_along_a_stream(facs):
     assert race.text.value == "no alarm so far"
 
 
-class Stubborn(SourceOnly):
+class Stubborn(NoAdaptation):
     "Says the first class whatever it sees."
 
     def adapt(self, videos):

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from clip_autt import load_backbone
-from clip_autt.errors import InputError
-from clip_autt.people import Shift
-from clip_autt.world import rendered_videos, source_videos, target_videos, zero_shot_emotions
+from clip_autt.utils.errors import InputError
+from clip_autt.faces.people import DomainShift
+from clip_autt.faces.videos import rendered_videos, source_videos, target_videos, zero_shot_emotions
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def tiny():
 
 
 def test_processes_do_not_change_the_videos(tiny):
-    one, two = (rendered_videos(tiny, "pain", [1, 2], n=2, jobs=jobs, progress=False) for jobs in (1, 2))
+    one, two = (rendered_videos(tiny, "pain", [1, 2], n=2, n_jobs=jobs, progress=False) for jobs in (1, 2))
     assert [(x.video.id, x.label) for x in one] == [(x.video.id, x.label) for x in two]
     assert all(torch.equal(a.video.frames, b.video.frames) for a, b in zip(one, two))
 
@@ -35,14 +35,14 @@ def test_a_seed_moves_people_and_clips(tiny):
 
 def test_labels_do_not_touch_the_camera(tiny):
     "With everything switched off, only what the face does tells the classes apart."
-    still = Shift(0, 0, 0, 0, 0, 0)
-    videos = rendered_videos(tiny, "pain", [5], n=4, shift=still, progress=False)
+    still = DomainShift(0, 0, 0, 0, 0, 0)
+    videos = rendered_videos(tiny, "pain", [5], n=4, domain=still, progress=False)
     assert len({x.label for x in videos}) == 2
 
 
 def test_source_people_are_forty_and_ten(tiny, monkeypatch):
     asked = []
-    monkeypatch.setattr("clip_autt.world.rendered_videos", lambda backbone, task, people, **kwargs: asked.append(set(people)) or [])
+    monkeypatch.setattr("clip_autt.faces.videos.rendered_videos", lambda backbone, task, people, **kwargs: asked.append(set(people)) or [])
     source_videos(tiny, "pain")
     assert list(map(len, asked)) == [40, 10] and not asked[0] & asked[1]
 

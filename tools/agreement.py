@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from clip_autt.benchmark import load_head
-from clip_autt.explain import agreement, explain
-from clip_autt.files import atomic_path
-from clip_autt.meaning import frozen_scores
-from clip_autt.personal import as_they_come, personal_autt
-from clip_autt.synth import TARGET, TASKS, true_intensities
-from clip_autt.world import N_TARGETS, cache_folder, kept_target_videos
+from clip_autt.evaluation.embedded import load_head
+from clip_autt.evaluation.attribution import agreement, explain
+from clip_autt.utils.files import atomic_path
+from clip_autt.meaning import zero_shot_au_scores
+from clip_autt.personal.method import online_relative, personal_autt
+from clip_autt.faces.tasks import TARGET_DOMAIN, TASKS, true_intensities
+from clip_autt.faces.videos import N_TARGETS, cache_folder, kept_target_videos
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = 0, 10, 20, 30, 40
@@ -36,13 +36,13 @@ NAMED = {"clip-au": "CLIP-AU", "after": "`personal_autt`", "chance": "chance: an
 def measure(task: str, seed: int, folder: Path, jobs: int) -> dict[str, float]:
     "Mean agreement within a video and for an AU of each kind of score, and how many of the top AUs of an explanation moved at all."
     model = load_head(task)
-    videos = kept_target_videos(model.backbone, task, seed, folder=folder, jobs=jobs)
-    truth = true_intensities(task, range(seed, seed + N_TARGETS), shift=TARGET, seed=seed)
+    videos = kept_target_videos(model.backbone, task, seed, folder=folder, n_jobs=jobs)
+    truth = true_intensities(task, range(seed, seed + N_TARGETS), domain=TARGET_DOMAIN, seed=seed)
     method = personal_autt(model)
     answers = {"clip-au": [model.predict(x.video) for x in videos], "after": method.adapt([x.video for x in videos])}
     scores = {
-        "frozen": frozen_scores(model, videos),
-        "frozen relative": frozen_scores(model, as_they_come(videos, model.personal.usual)),
+        "frozen": zero_shot_au_scores(model, videos),
+        "frozen relative": zero_shot_au_scores(model, online_relative(videos, model.personal.population_baseline)),
         "clip-au": torch.stack([r.au for r in answers["clip-au"]]),
         "before": torch.stack([r.au_before for r in answers["after"]]),
         "after": torch.stack([r.au for r in answers["after"]]),
@@ -73,7 +73,7 @@ def table(names: dict[str, str], kind: str, runs: dict[str, list[dict]], form: s
 
 PAGE = """# Are the explanations about muscles?
 
-Written by `python tools/agreement.py`. An explanation (`nbs/61_explain.ipynb`) shares out a decision among action units (AUs), exactly. Whether a score is about the muscle it is named after is another question. Here it is measured. **All faces are rendered**, by the
+Written by `python tools/agreement.py`. An explanation (`nbs/evaluation/08_attribution.ipynb`) shares out a decision among action units (AUs), exactly. Whether a score is about the muscle it is named after is another question. Here it is measured. **All faces are rendered**, by the
 program in this package, so the true strength of each AU is known; nothing here says how it would be with filmed faces.
 
 Each seed takes ten strangers with 20 clips each: {n} videos a task, seeds {seeds}. Scores and true strengths are means over a clip. Numbers are means ± standard deviation over the seeds. Those of the first two tables are Spearman's rank correlation: 1 is the same order, 0 is no relation, -1 the reverse.
@@ -100,7 +100,7 @@ Share of the {top} AUs with the largest contributions (`explain`, against the me
 
 * *For an AU* is the kinder question. A sentence that CLIP always likes less than others hurts within a video and not here.
 * CLIP-AU was trained for the class alone. Its scores do not follow the muscles in a way that its names could be believed. Its bars show what the classifier used, and nothing about the face.
-* The personal head was trained with an anchor (`nbs/36_meaning.ipynb`) to the frozen cosine, so the frozen rows are what it is tied to. *Before* is that head on a person it does not know; *after* is what `personal_autt` reports.
+* The personal head was trained with an anchor (`nbs/core/08a_meaning.ipynb`) to the frozen cosine, so the frozen rows are what it is tied to. *Before* is that head on a person it does not know; *after* is what `personal_autt` reports.
 * A correlation of this size is a tendency over many videos. It is no measurement of a muscle in one video, and the last table shows it: most of the AUs named first did not move.
 * In pain they moved no more often than chance. The same five lead nearly every explanation there, and three of them (AU38, AU39, AU17: nostrils and chin) never occur in these clips. No correlation can be computed for such an AU, so the first table does not see it. On other strangers (seed 30000) their scores followed closed eyes and the wrinkled nose, with rank correlations of about 0.7 and 0.5: pain is read from the right places, under wrong names.
 * Nothing was trained on these people or chosen by them.

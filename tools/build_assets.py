@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from clip_autt.anatomy import BANK
+from clip_autt.faces.anatomy import BANK
 from clip_autt.backbone import Backbone, load_backbone
-from clip_autt.bundled import assets, write_hashes
+from clip_autt.utils.assets import assets, write_hashes
 from clip_autt.features import LabeledVideo, VideoFeatures
-from clip_autt.files import atomic_path
+from clip_autt.utils.files import atomic_path
 from clip_autt.model import ClipAU
-from clip_autt.personal import prepare_personal
-from clip_autt.pretrain import Faces, Recipe, check_seeds, draw_faces, packed, pretrain, retrieval_auc, tone_gap
-from clip_autt.synth import SOURCE_SUBJECTS, TASKS, VALIDATION_SUBJECTS
+from clip_autt.personal.method import prepare_personal
+from clip_autt.faces.pretrain import Faces, Recipe, check_seeds, draw_faces, packed, pretrain, retrieval_auc, tone_gap
+from clip_autt.faces.tasks import SOURCE_SUBJECTS, TASKS, VALIDATION_SUBJECTS
 from clip_autt.train import fit
-from clip_autt.world import source_videos, zero_shot_emotions
+from clip_autt.faces.videos import source_videos, zero_shot_emotions
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN, VALIDATION, TEST = (100_000, 60_000), (900_000, 4_000), (910_000, 4_000)  # first subject and how many
@@ -80,7 +80,7 @@ def kept(path: Path, make) -> tuple[list[LabeledVideo], list[LabeledVideo]]:
 
 def head(folder: Path, task: str, clip: Backbone, jobs: int) -> dict:
     "Train CLIP-AU for a task and put it into the package."
-    train, val = kept(folder / f"{task}-{clip.hash}.pt", lambda: source_videos(clip, task, jobs=jobs))
+    train, val = kept(folder / f"{task}-{clip.hash}.pt", lambda: source_videos(clip, task, n_jobs=jobs))
     model = ClipAU(clip, classes=TASKS[task].classes)
     history = fit(model, train, val, epochs=30, lr=1e-3, patience=10, progress=False)
     personal = prepare_personal(model, train, val)
@@ -98,7 +98,7 @@ and its output is no medical assessment.
 
 * Image tower: modified ResNet {vision[layers]}, width {vision[width]}, {vision[image_size]} pixels. Text tower: {text[layers]} layers, width {text[width]}, {tokens} of 49,408 tokens stored.
 * Training: {n_train:,} drawn faces of as many people (subjects {train_first:,} to {train_last:,}), {recipe[epochs]} epochs, batch {recipe[batch]}, sigmoid loss over pictures and captions; several captions fit a picture
-  and several pictures a caption. Built by `make assets`; explained in `nbs/41_pretrain.ipynb`. Subjects from 1,000,000 up were never used.
+  and several pictures a caption. Built by `make assets`; explained in `nbs/faces/08_pretrain.ipynb`. Subjects from 1,000,000 up were never used.
 * Stored in half precision.
 
 ## Measured
@@ -127,7 +127,7 @@ CLIP-AU, trained on 40 people and validated on 10 others, 20 clips each (subject
 |---|---|---|---|
 {heads}
 
-The personal head is trained on embeddings relative to each person's baseline, with an anchor that keeps the meaning of its action-unit scores (`nbs/53_personal.ipynb`). Its WAR is measured with baselines from random
+The personal head is trained on embeddings relative to each person's baseline, with an anchor that keeps the meaning of its action-unit scores (`nbs/personal/03_method.ipynb`). Its WAR is measured with baselines from random
 handfuls of a person's videos. Beside the heads lie statistics of the source people (`source.safetensors`): means, variances, and for each person and class up to five typical embeddings; people are numbered, not named.
 
 ## Limits

@@ -22,15 +22,15 @@ from torch import Tensor, nn
 from clip_autt.au import AU, AUBank
 from clip_autt.backbone import Backbone, UnseenTokenWarning, load_backbone
 from clip_autt.features import LabeledVideo, VideoFeatures
-from clip_autt.files import atomic_path, content_hash
+from clip_autt.utils.files import atomic_path, content_hash
 from clip_autt.model import ClipAU
-from clip_autt.primitives import entropy
+from clip_autt.window import entropy
 from clip_autt.prompts import AUPrompts, ReleasedPrompts
-from clip_autt.stream import see
-from clip_autt.synth import TASKS
+from clip_autt.method import encode_views
+from clip_autt.faces.tasks import TASKS
 from clip_autt.train import fit, logits_of
-from clip_autt.weights import weights_hash
-from clip_autt.world import source_videos, target_videos
+from clip_autt.utils.weights import weights_hash
+from clip_autt.faces.videos import source_videos, target_videos
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = ROOT / "build" / "assets"
@@ -96,7 +96,7 @@ class Tuner:
         "Tune one prompt on some videos, with a new optimizer, and classify them."
         if not self.setup.kept:
             self.reset()
-        seen, ctx = [see(self.model, v, WINDOW) for v in videos], nn.Parameter(self.ctx)
+        seen, ctx = [encode_views(self.model, v, WINDOW) for v in videos], nn.Parameter(self.ctx)
         z_text = self.text(ctx)
         looked = torch.stack([self.logits(self.surest(x.windows, z_text), z_text) for x in seen])
         (ctx.grad,) = torch.autograd.grad(entropy(looked).mean(), ctx)
@@ -263,7 +263,7 @@ def clip() -> Backbone:
 
 @cache
 def strangers(folder: Path, task: str, seed: int, jobs: int = 1) -> list[LabeledVideo]:
-    return kept(folder / f"{clip().hash}-{task}-{seed}-videos.pt", lambda: [target_videos(clip(), task, seed, jobs=jobs, progress=False)])[0]
+    return kept(folder / f"{clip().hash}-{task}-{seed}-videos.pt", lambda: [target_videos(clip(), task, seed, n_jobs=jobs, progress=False)])[0]
 
 
 @cache
@@ -275,7 +275,7 @@ def head(task: str, name: str) -> ClipAU:
         return ClipAU.from_pretrained(f"facs-tiny/{task}", backbone=clip())
     path = ASSETS / f"{clip().hash}-{task}-head-{name.replace(' ', '-')}"
     if not (path / "config.json").is_file():
-        train, val = kept(ASSETS / f"{task}-{clip().hash}.pt", lambda: source_videos(clip(), task, jobs=-1))
+        train, val = kept(ASSETS / f"{task}-{clip().hash}.pt", lambda: source_videos(clip(), task, n_jobs=-1))
         train_head(name, clip(), task, train, val).save_pretrained(path)
         print(task, "trained the head:", name, flush=True)
     return ClipAU.from_pretrained(path, backbone=clip())

@@ -17,7 +17,7 @@ from latex2mathml.converter import convert
 from mkdocs.config import load_config
 from nbconvert import MarkdownExporter
 
-from clip_autt.lab import ONLINE, outside_code
+from clip_autt.cli.course import ONLINE, outside_code
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build"

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from clip_autt.benchmark import benchmark, benchmark_json, load_head, method_names
-from clip_autt.bundled import assets
-from clip_autt.files import atomic_path, content_hash
-from clip_autt.oracle import oracle
-from clip_autt.people import Shift
-from clip_autt.personal import as_they_come
-from clip_autt.stream import Stream
-from clip_autt.synth import SOURCE, TARGET, TASKS, make_clip
-from clip_autt.world import kept_target_videos
+from clip_autt.evaluation.embedded import benchmark, benchmark_json, load_head, method_names
+from clip_autt.utils.assets import assets
+from clip_autt.utils.files import atomic_path, content_hash
+from clip_autt.methods.oracle import oracle
+from clip_autt.faces.people import DomainShift
+from clip_autt.personal.method import online_relative
+from clip_autt.method import Stream
+from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN, TASKS, make_clip
+from clip_autt.faces.videos import kept_target_videos
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "build" / "results"
@@ -26,8 +26,8 @@ SEEDS = 0, 10, 20, 30, 40
 FEW = SEEDS[:3]  # where the question needs no narrow interval
 DIAL_SEEDS = SEEDS[:1]
 ALL = method_names("all")[0]
-RIVALS = [m for m in ALL if m != "clip-autt"]
-HARD = "clip-au", "tent", "tda", "reta", "clip-autt-paper", "clip-au+baseline", "clip-autt"
+RIVALS = [m for m in ALL if m != "personal"]
+HARD = "clip-au", "tent", "tda", "reta", "clip-autt", "clip-au+baseline", "personal"
 WEIGHTS = content_hash((assets() / "hashes.json").read_bytes())
 
 
@@ -128,36 +128,36 @@ def oracle_row(bench: dict) -> str:
 def oracle_war(task: str, seed: int) -> float:
     "WAR of a personal head that is tuned with labels of the other half of a person's videos."
     model = load_head(task)
-    videos = as_they_come(kept_target_videos(model.backbone, task, seed, progress=False), model.personal.usual)
+    videos = online_relative(kept_target_videos(model.backbone, task, seed, progress=False), model.personal.population_baseline)
     tuned = oracle(model.personal.head, videos, seed)
     return float(np.mean([r.label == x.label for r, x in zip(tuned, videos)]))
 
 
 def dials() -> str:
     "What each dial costs by itself, on pain."
-    war = lambda name, shift: kept(name, ["clip-au"], ["pain"], DIAL_SEEDS, shift=shift)["tasks"]["pain"]["methods"]["clip-au"]["war"]
-    base = war("dial-none", SOURCE)
+    war = lambda name, shift: kept(name, ["clip-au"], ["pain"], DIAL_SEEDS, domain=shift)["tasks"]["pain"]["methods"]["clip-au"]["war"]
+    base = war("dial-none", SOURCE_DOMAIN)
     rows = [f"| none | 1 | {percent(base)} | |"]
-    for dial, x in vars(TARGET).items():
+    for dial, x in vars(TARGET_DOMAIN).items():
         strong = x if x != 1 else 2.0
-        found = war(f"dial-{dial}", Shift(**{dial: strong}))
+        found = war(f"dial-{dial}", DomainShift(**{dial: strong}))
         rows.append(f"| {dial} | {strong:g} | {percent(found)} | {100 * (found - base):+.1f} |")
     return "\n".join(rows)
 
 
-def verdict(bench: dict, ours: str = "clip-autt") -> str:
+def verdict(bench: dict, ours: str = "personal") -> str:
     "The aims of the search, one by one, with what was measured."
     mean, paper = bench["mean"][ours], bench["mean"]
     tasks = bench["tasks"]
     first = [t for t, r in tasks.items() if r["methods"][ours]["war"] >= max(r["methods"][m]["war"] for m in ALL)]
     above = [t for t, r in tasks.items() if r["protocol"]["gain_over_clip_au"][ours]["low"] > 0]
-    ms = {m: np.mean([r["protocol"]["cost"][m]["ms_per_video"] for r in tasks.values()]) for m in (ours, "clip-autt-paper")}
+    ms = {m: np.mean([r["protocol"]["cost"][m]["ms_per_video"] for r in tasks.values()]) for m in (ours, "clip-autt")}
     rows = [
         ("mean gain over CLIP-AU, points", "6.4 or more", f"{100 * mean['difference']:+.1f} [{100 * mean['low']:+.1f}, {100 * mean['high']:+.1f}]"),
         ("share of the gap between CLIP-AU and the oracle", "75 % or more", f"{paper[ours]['gap_closed']:.0%}"),
         ("95 % interval of the gain above 0", "on each task", ", ".join(above) or "none"),
         ("first of all methods", "on each task", ", ".join(first) or "none"),
-        ("time, as a multiple of clip-autt-paper", "1.5 at most", f"{ms[ours] / ms['clip-autt-paper']:.2f}"),
+        ("time, as a multiple of clip-autt", "1.5 at most", f"{ms[ours] / ms['clip-autt']:.2f}"),
     ]
     return "\n".join(f"| {a} | {b} | {c} |" for a, b, c in rows)
 
@@ -184,14 +184,14 @@ def drawing_speed() -> float:
     began, frames = time.process_time(), 0
     for i in range(12):
         task = [*TASKS][i % 3]
-        frames += len(make_clip(task, i, task, shift=TARGET))
+        frames += len(make_clip(task, i, task, domain=TARGET_DOMAIN))
     return frames / (time.process_time() - began)
 
 
 def main() -> None:
     everything = kept("all", ALL, with_oracle=True)
-    baselines = kept("baseline", ["clip-au", *(m + "+baseline" for m in RIVALS), "clip-autt"], seeds=FEW, with_oracle=True)
-    source = kept("source", ["clip-au"], shift=SOURCE)
+    baselines = kept("baseline", ["clip-au", *(m + "+baseline" for m in RIVALS), "personal"], seeds=FEW, with_oracle=True)
+    source = kept("source", ["clip-au"], domain=SOURCE_DOMAIN)
     protocols = [kept(name, HARD, seeds=FEW[:2], stream=s) for name, s in STREAMS.items()]
     facts = json.loads((assets() / "facs-tiny" / "metrics.json").read_text())
     page = PAGE.format(

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from clip_autt import ClipAU, ClipAUTT, VideoFeatures, iter_frames, load_backbone, moving_portrait, write_video
-from clip_autt.baseline import Baseline, relative
-from clip_autt.face import choose_box, crop_frames, face_present
+from clip_autt.personal.baseline import Baseline, normalize_to_baseline
+from clip_autt.video.face import choose_box, crop_frames, face_present
 from clip_autt.features import FPS
-from clip_autt.files import content_hash
-from clip_autt.video import sample_frames
+from clip_autt.utils.files import content_hash
+from clip_autt.video.io import sample_frames
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIP_S, ROUNDS = 10, 3
@@ -78,7 +78,7 @@ def measure(model: ClipAU, video: Path) -> Cost:
         crop=hour * seconds(lambda: (crop_frames(frames, square, 224), face_present(frames, box))),
         encode=hour * seconds(lambda: model.backbone.encode_frames(faces)),
         adapt=hour * seconds(lambda: method.adapt(v)),
-        personal=hour * seconds(lambda: (Baseline.of(x), model(relative(x, base, base)[None]))),
+        personal=hour * seconds(lambda: (Baseline.of(x), model(normalize_to_baseline(x, base, base)[None]))),
     )
 
 

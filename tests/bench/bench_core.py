@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from clip_autt import AUPrompts, ClipAU, ClipAUTT, TemporalConv, VideoFeatures, load_backbone, score_windows
-from clip_autt.au import DEFAULT_TEMPLATE, fill
+from clip_autt.au import DEFAULT_TEMPLATE, fill_template
 from clip_autt.autt import entropy
 from clip_autt.temporal import score_windows_loop
 from clip_autt.texttower import encode_full
@@ -35,7 +35,7 @@ def model(models, ctx_position):
 def full_prompts(model, ctx_position):
     "A function of the context that runs all 77 tokens of every prompt, and the context it starts from."
     backbone = model.backbone
-    tokens, lengths = backbone.tokenize(fill(model.template, model.bank.prompts))
+    tokens, lengths = backbone.tokenize(fill_template(model.template, model.bank.prompts))
     x = backbone.tower.token_embedding(tokens)
     at = (torch.ones_like(lengths) if ctx_position == "front" else lengths - 5)[:, None] + torch.arange(4)
     index = at[..., None].expand(-1, -1, x.shape[-1])

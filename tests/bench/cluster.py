@@ -19,11 +19,11 @@ import torch
 from joblib import parallel_config
 from joblib.externals.loky import get_reusable_executor
 
-from clip_autt.benchmark import load_head
-from clip_autt.evaluate import evaluate
-from clip_autt.world import kept_target_videos
+from clip_autt.evaluation.embedded import load_head
+from clip_autt.evaluation.evaluate import evaluate
+from clip_autt.faces.videos import kept_target_videos
 
-METHODS = "clip-autt-paper,tpt"
+METHODS = "clip-autt,tpt"
 
 
 @contextmanager
