@@ -24,11 +24,11 @@ from .window import entropy
 from .prompts import AUPrompts, TextGraph, ReleasedPrompts
 from .outputs import Adapted, Passes, Prediction, window_at
 from .temporal import score_windows
+from .utils.patch import patch
 from .utils.weights import weights_hash
 
 # %% auto #0
-__all__ = ['OBJECTIVES', 'Step', 'ClipAUTT', 'tune', 'adapt', 'state_dict', 'load_state_dict', 'save_profile', 'load_profile',
-           'predict']
+__all__ = ['OBJECTIVES', 'Step', 'ClipAUTT']
 
 # %% ../nbs/core/11_autt.ipynb #b26ab35e
 @dataclass(frozen=True, eq=False)
@@ -177,6 +177,7 @@ def _own_optimizer(method: ClipAUTT) -> torch.optim.Optimizer:
     return method.optimizer
 
 # %% ../nbs/core/11_autt.ipynb #fe84d5c7
+@patch
 def tune(
     method: ClipAUTT,
     videos: Sequence[VideoFeatures],  # one prompt is tuned on all of them together
@@ -184,8 +185,6 @@ def tune(
     "Watch the adaptation step by step. The method's prompts are changed in place."
     ctx, batch = method.prompts.ctx, _prepare(method.model, videos, method.window)
     yield from _tune(method, batch, ctx, _own_optimizer(method), method.prompts.remembered(ctx))
-
-ClipAUTT.tune = tune
 
 # %% ../nbs/core/11_autt.ipynb #79f5ca0a
 @torch.no_grad()
@@ -240,6 +239,7 @@ def _adapt_each(method: ClipAUTT, videos: Sequence[VideoFeatures]) -> list[Adapt
     return results
 
 # %% ../nbs/core/11_autt.ipynb #ab0b0ff6
+@patch
 def adapt(
     method: ClipAUTT,
     videos: VideoFeatures | Sequence[VideoFeatures],  # one video, or several
@@ -253,8 +253,6 @@ def adapt(
     groups = _groups(method, [v for v, seen in zip(videos, with_face, strict=True) if seen], batch_size)
     adapted = iter([a for group in groups for a in _adapt_group(method, group)])
     return [next(adapted) if seen else _unseen(method, v) for v, seen in zip(videos, with_face, strict=True)]
-
-ClipAUTT.adapt = adapt
 
 # %% ../nbs/core/11_autt.ipynb #2a647713
 def _groups(method: ClipAUTT, videos: Sequence[VideoFeatures], batch_size: int) -> list[Sequence[VideoFeatures]]:
@@ -276,11 +274,13 @@ def _unseen(method: ClipAUTT, v: VideoFeatures) -> Adapted:
     return _run(still, [v], method.prompts.ctx)[0]
 
 # %% ../nbs/core/11_autt.ipynb #13a0966c
+@patch
 def state_dict(method: ClipAUTT) -> dict:
     "All mutable state, as a copy."
     optimizer = method.optimizer and method.optimizer.state_dict()
     return copy.deepcopy(dict(prompts=method.prompts.state_dict(), optimizer=optimizer, subject=method.subject))
 
+@patch
 def load_state_dict(method: ClipAUTT, state: dict) -> None:
     "Continue exactly where `state_dict` was taken."
     method.prompts.load_state_dict(state['prompts'])
@@ -288,8 +288,6 @@ def load_state_dict(method: ClipAUTT, state: dict) -> None:
     if state['optimizer'] is not None:
         method.optimizer = _adamw(method, method.prompts.ctx)
         method.optimizer.load_state_dict(copy.deepcopy(state['optimizer']))
-
-ClipAUTT.state_dict, ClipAUTT.load_state_dict = state_dict, load_state_dict
 
 # %% ../nbs/core/11_autt.ipynb #63ac34d1
 def _binding(method: ClipAUTT) -> dict[str, str]:
@@ -299,6 +297,7 @@ def _binding(method: ClipAUTT) -> dict[str, str]:
                 variant=method.variant, ctx_position=getattr(method.prompts, 'ctx_position', 'front'), ctx_shape=str(list(method.prompts.ctx.shape)))
 
 # %% ../nbs/core/11_autt.ipynb #6484394e
+@patch
 def save_profile(
     method: ClipAUTT,
     path: str | Path,  # a .safetensors file
@@ -308,6 +307,7 @@ def save_profile(
     check(path.suffix == '.safetensors', f'{path}: a profile is a .safetensors file; give it that ending')
     with atomic_path(path) as tmp: save_file({'ctx': method.prompts.ctx.detach().cpu().contiguous()}, tmp, _binding(method))
 
+@patch
 @torch.no_grad()
 def load_profile(
     method: ClipAUTT,
@@ -323,9 +323,8 @@ def load_profile(
     method.prompts.ctx_start.copy_(ctx)
     method.reset()
 
-ClipAUTT.save_profile, ClipAUTT.load_profile = save_profile, load_profile
-
 # %% ../nbs/core/11_autt.ipynb #04784507
+@patch
 def predict(
     method: ClipAUTT,
     v: VideoFeatures,
@@ -335,5 +334,3 @@ def predict(
     logits, au, _, _ = _predict(method, _prepare(method.model, [v], method.window), method.prompts.remembered(method.prompts.ctx).text)
     return Prediction(logits=logits[0].cpu(), au=au[0].cpu(), classes=method.model.classes, bank=method.model.bank,
                       window=window_at(v.times, 0, len(v)), **_noted(method, v))
-
-ClipAUTT.predict = predict

@@ -25,11 +25,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from .utils.assets import asset
 from .utils.errors import BackboneError, check, dtype_shape
 from .texttower import Prefix, TextTower, encode_full, encode_short, end_positions, text_tower
+from .utils.patch import patch
 from .utils.weights import load_weights, read_weights, weights_hash
 
 # %% auto #0
-__all__ = ['CONFIGS', 'BUNDLED', 'preprocess', 'Backbone', 'encode_frames', 'tokenize', 'UnseenTokenWarning', 'encode_text',
-           'encode_prompts', 'UntrainedWarning', 'load_backbone']
+__all__ = ['CONFIGS', 'BUNDLED', 'preprocess', 'Backbone', 'UnseenTokenWarning', 'UntrainedWarning', 'load_backbone']
 
 # %% ../nbs/core/01_backbone.ipynb #53d150a1
 def _tensor(frames: np.ndarray | Tensor) -> Tensor:
@@ -102,6 +102,7 @@ def _pixels(backbone: Backbone, frames: np.ndarray | Tensor) -> Tensor:
     return pixels
 
 # %% ../nbs/core/01_backbone.ipynb #fcb3845f
+@patch
 @torch.no_grad()
 def encode_frames(
     backbone: Backbone,
@@ -113,9 +114,8 @@ def encode_frames(
     batches = (_pixels(backbone, frames[i:i + batch_size]) for i in range(0, len(frames), batch_size))
     return torch.cat([backbone.model.encode_image(b.to(backbone.device, backbone.dtype)) for b in batches])
 
-Backbone.encode_frames = encode_frames
-
 # %% ../nbs/core/01_backbone.ipynb #ccb96335
+@patch
 def tokenize(
     backbone: Backbone,
     texts: Sequence[str],
@@ -143,6 +143,7 @@ def _warn_of_unseen(backbone: Backbone, texts: Sequence[str]) -> None:
     if new: warnings.warn(f'{backbone.name} was never trained on {", ".join(map(repr, [*unseen][:5]))}; what it makes of such a text means little. '
                              'It knows the words of the action units.', UnseenTokenWarning, stacklevel=4)
 
+@patch
 @torch.no_grad()
 def encode_text(
     backbone: Backbone,
@@ -154,9 +155,8 @@ def encode_text(
     if tower is None or not tower.exact_short: return backbone.model.encode_text(tokens)
     return encode_short(tower, tower.token_embedding(tokens[:, :int(lengths.max())]), lengths)
 
-Backbone.tokenize, Backbone.encode_text = tokenize, encode_text
-
 # %% ../nbs/core/01_backbone.ipynb #bdb14470
+@patch
 def encode_prompts(
     backbone: Backbone,
     prompts: Tensor,  # [N, L, d] token embeddings without positions; those of `prefix` left out
@@ -170,8 +170,6 @@ def encode_prompts(
     if tower.exact_short: return encode_short(tower, prompts, lengths, prefix)
     check(prefix is None, f'{backbone.name}: the text encoder looks both ways, so no prefix can be kept', BackboneError)
     return encode_full(tower, prompts, lengths)
-
-Backbone.encode_prompts = encode_prompts
 
 # %% ../nbs/core/01_backbone.ipynb #0cf0a0e2
 class UntrainedWarning(UserWarning):

@@ -28,11 +28,11 @@ from .outputs import Prediction, window_at
 from .personal.threshold import LogitPrior
 from .methods.source_statistics import SourceStatistics
 from .temporal import TemporalConv
+from .utils.patch import patch
 from .utils.weights import flatten, load_weights, read_weights
 
 # %% auto #0
-__all__ = ['Output', 'ClipAU', 'Personal', 'predict', 'check_features', 'check_trained', 'save_pretrained', 'from_pretrained',
-           'load_released']
+__all__ = ['Output', 'ClipAU', 'Personal', 'check_trained', 'from_pretrained', 'load_released']
 
 # %% ../nbs/core/06_model.ipynb #078a955a
 class Output(NamedTuple):
@@ -119,6 +119,7 @@ class Personal:
     prior: LogitPrior  # of the logits of `head` on people it was not trained on
 
 # %% ../nbs/core/06_model.ipynb #73dfc445
+@patch
 @torch.no_grad()
 def predict(
     model: ClipAU,
@@ -134,6 +135,7 @@ def predict(
     return Prediction(logits=out.logits[0].cpu(), au=out.au[0].cpu(), classes=model.classes, bank=model.bank,
                       window=window_at(v.times, 0, len(v)), **v.faces())
 
+@patch
 def check_features(model: ClipAU, v: VideoFeatures) -> None:
     "Refuse features that another backbone made."
     check(isinstance(v, VideoFeatures), f'give VideoFeatures, as encode(backbone, ...) makes them, got {type(v).__name__}. Of a LabeledVideo give its .video.')
@@ -141,16 +143,13 @@ def check_features(model: ClipAU, v: VideoFeatures) -> None:
     check(v.frames.shape[1] == d, f'{name}: embeddings of width {v.frames.shape[1]}, but {model.backbone.name} makes {d}. Encode it with this backbone.')
     check(v.backbone in ('', model.backbone.hash), f'{name}: embedded by other weights ({v.backbone}) than this model has. Encode it again.')
 
-ClipAU.check_features = check_features
-
 def check_trained(model: ClipAU, untrained_ok: bool) -> None:
     "Refuse a head that was never trained, unless told otherwise."
     check(model.trained or untrained_ok, 'this head was never trained, so its answer means nothing. Train it, load one with '
           'ClipAU.from_pretrained or ClipAU.load_released, or pass untrained_ok=True to see the mechanics.', UntrainedError)
 
-ClipAU.predict = predict
-
 # %% ../nbs/core/06_model.ipynb #169d5364
+@patch
 def save_pretrained(
     model: ClipAU,
     folder: str | Path,  # created if need be
@@ -166,8 +165,6 @@ def save_pretrained(
     if model.personal: model.personal.head.save_pretrained(folder/'personal', dtype)
     _save_or_remove(folder/'personal'/'people.safetensors', model.personal and _people_state(model.personal))
     with atomic_path(folder/'config.json') as tmp: tmp.write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding='utf-8')
-
-ClipAU.save_pretrained = save_pretrained
 
 def _save_or_remove(path: Path, state: dict[str, Tensor] | None) -> None:
     "Write tensors; where there are none, take away those of an earlier head."

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import copy, io, math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,11 @@ from sklearn.metrics import recall_score
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .data.manifest import split_subjects
-from .data.encode import encode_manifest
-from .utils.errors import CheckpointError, check, did_you_mean
+from .utils.errors import CheckpointError, ManifestError, check, did_you_mean
 from .features import LabeledVideo, VideoFeatures
-from .utils.files import atomic_path, content_hash
-from .meaning import au_anchor_loss, zero_shot_au_scores
+from .utils.files import atomic_path, content_hash, natural_sorted, some_of
 from .model import ClipAU
+from .utils.patch import patch
 from .utils.weights import load_weights, read_weights, weights_hash
 
 if TYPE_CHECKING:
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% auto #0
-__all__ = ['logits_of', 'outputs_of', 'balanced_weights', 'History', 'to_frame', 'plot', 'split_videos', 'fit', 'encode_manifest']
+__all__ = ['logits_of', 'outputs_of', 'balanced_weights', 'History', 'split_subjects', 'split_videos', 'zero_shot_au_scores',
+           'au_anchor_loss', 'fit']
 
 # %% ../nbs/core/08_train.ipynb #922749e4
 def logits_of(
@@ -100,6 +100,7 @@ class History:
         return replace(self, **{name: (*getattr(self, name), value) for name, value in new.items()})
 
 # %% ../nbs/core/08_train.ipynb #003b6790
+@patch
 def to_frame(
     history: History,
 ) -> pd.DataFrame:
@@ -108,17 +109,18 @@ def to_frame(
     columns = {name: values for name, values in asdict(history).items() if name != 'stopped_early' and values}
     return pd.DataFrame(columns, index=pd.RangeIndex(1, len(history) + 1, name='epoch'))
 
-def _sentence(h: History) -> str:
+@patch
+def __repr__(h: History) -> str:
     "Length, best epoch and its scores."
     i = h.best_epoch - 1
     head = f'History of {len(h)} epochs{", stopped early" if h.stopped_early else ""}; weights of epoch {i + 1}'
     if not h.val_uar: return f'{head}, no validation'
     return f'{head}: validation UAR {h.val_uar[i]:.3f}, WAR {h.val_war[i]:.3f}, loss {h.val_loss[i]:.3f}'
 
-History.to_frame, History.__repr__ = to_frame, _sentence
 History._repr_html_ = lambda h: f'<p>{h!r}</p>{h.to_frame().to_html(float_format="%.3f", max_rows=12)}'
 
 # %% ../nbs/core/08_train.ipynb #77801dab
+@patch
 def plot(
     history: History,
     ax: Axes | None = None,  # a new one if None
@@ -139,7 +141,35 @@ def plot(
     right.legend(handles=handles, fontsize='small', ncols=4, loc='lower center', bbox_to_anchor=(.5, 1), frameon=False)
     return ax
 
-History.plot = plot
+# %% ../nbs/core/08_train.ipynb #307b0aea
+def split_subjects(
+    subjects: Iterable[str],  # names, in any order, repeated or not
+    *parts: float,  # numbers of people that sum to all of them, or fractions that sum to 1
+    seed: int = 0,
+) -> tuple[tuple[str, ...], ...]:  # the people of each part
+    "Split people at random into disjoint parts, at least one person in each. Raises `ManifestError` where that is impossible."
+    names = sorted(set(subjects), key=lambda name: content_hash(str(seed), str(name)))
+    check(len(parts) > 0 and all(p > 0 for p in parts), f'parts must be positive numbers of people or fractions, got {list(parts)}', ManifestError)
+    check(len(names) >= len(parts), f'{len(names)} subject{"s" * (len(names) != 1)} ({some_of(names)}) cannot be split into {len(parts)} parts. '
+          'Add people: a split by clips would test on people seen in training.', ManifestError)
+    counted = all(isinstance(p, int) for p in parts)
+    total = len(names) if counted else 1
+    check(abs(sum(parts) - total) < 1e-6, f'parts {list(parts)}: they sum to {sum(parts):g}, but must sum to {total}{" subjects" * counted}.', ManifestError)
+    return _cut(names, parts if counted else _counts(len(names), parts))
+
+def _counts(n: int, fractions: Sequence[float]) -> list[int]:
+    "Whole numbers near n times the fractions that sum to n, none of them 0."
+    ends = [round(n * sum(fractions[:i + 1])) for i in range(len(fractions))]
+    counts = [end - start for start, end in zip([0, *ends], ends)]
+    while 0 in counts:
+        counts[counts.index(max(counts))] -= 1
+        counts[counts.index(0)] += 1
+    return counts
+
+def _cut(names: Sequence[str], counts: Sequence[int]) -> tuple[tuple[str, ...], ...]:
+    "Consecutive groups of the given sizes, each in natural order."
+    names = iter(names)
+    return tuple(natural_sorted(islice(names, n)) for n in counts)
 
 # %% ../nbs/core/08_train.ipynb #ca5435b2
 _Videos = Sequence[LabeledVideo]
@@ -192,6 +222,24 @@ def _check_settings(lr: float, weight_decay: float, validated: bool, **counts: i
     check(0 < lr < math.inf, f'lr must be above 0, got {lr}')
     check(0 <= weight_decay < math.inf, f'weight_decay must be 0 or more, got {weight_decay}')
     check(validated or counts['patience'] is None, 'patience needs a validation set. Give val, such as val=0.2.')
+
+# %% ../nbs/core/08_train.ipynb #de167a59
+@torch.no_grad()
+def zero_shot_au_scores(
+    model: ClipAU,
+    videos: Sequence[LabeledVideo],
+) -> Tensor:  # [n, N]
+    "Plain cosines of frames and action-unit sentences, the mean over each video: no trained part is used."
+    text = F.normalize(model.au_text, dim=-1)
+    return torch.stack([(F.normalize(x.video.frames.to(text), dim=-1) @ text.T).mean(0) for x in videos])
+
+def au_anchor_loss(
+    au: Tensor,  # [B, N] trained scores
+    frozen: Tensor,  # [B, N] frozen ones of the same videos
+) -> Tensor:  # from 0 (they rise and fall together) to 2
+    "1 minus the correlation over the videos of a batch, mean over action units."
+    z, f = ((x - x.mean(0)) / (x.std(0, correction=0) + 1e-6) for x in (au, frozen))
+    return 1 - (z * f).mean()
 
 # %% ../nbs/core/08_train.ipynb #fa48e17d
 @dataclass(eq=False)
@@ -353,6 +401,3 @@ def _note(run: _Run, loss: float, val: Sequence[float], lr: float) -> None:
     check(sound, f'the loss is no longer a finite number in epoch {len(run.history) + 1}: training diverged. Try a smaller lr, such as {min(lr / 10, 1e-3):g}.')
     run.history = run.history.add(loss, val)
     if run.history.best_epoch == len(run.history): run.best = _weights(run.model)
-
-# %% ../nbs/core/08_train.ipynb #6c232f9b
-_all_ = ['encode_manifest']

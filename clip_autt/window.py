@@ -5,18 +5,14 @@
 # %% ../nbs/core/09_window.ipynb #6e12088f
 from __future__ import annotations
 
-import math, warnings
-from dataclasses import dataclass, field
+import math
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .utils.errors import check, dtype_shape
 
 # %% auto #0
-__all__ = ['entropy', 'tau_nats', 'tau_nats_log2', 'GateWarning', 'check_gate', 'most_confident', 'marginal_entropy', 'Cache',
-           'recall', 'info_nce']
+__all__ = ['entropy', 'most_confident', 'marginal_entropy']
 
 # %% ../nbs/core/09_window.ipynb #b8611b21
 def entropy(
@@ -25,38 +21,6 @@ def entropy(
     "Entropy of the predicted distribution (CLIP-AUTT, step 3)."
     log_p = logits.log_softmax(-1)
     return -(log_p.exp() * log_p).sum(-1)
-
-# %% ../nbs/core/09_window.ipynb #3411bef6
-def tau_nats(
-    fraction: float,  # of the largest entropy
-    n_classes: int,
-) -> float:  # nats
-    "A threshold as a fraction of ln C, the convention of SAR and EATA."
-    return fraction * math.log(n_classes)
-
-def tau_nats_log2(
-    fraction: float,
-    n_classes: int,
-) -> float:  # nats
-    "A threshold on entropy / log2 C, the convention of TDA, DPE and ReTA. Its largest reachable fraction is 0.693."
-    return fraction * math.log2(n_classes)
-
-# %% ../nbs/core/09_window.ipynb #d6c68a63
-class GateWarning(UserWarning):
-    "A threshold that can never, or always, be met with this number of classes."
-
-def check_gate(
-    what: str,  # what the gate lets through, for the message
-    low_nats: float,  # passes above this entropy
-    high_nats: float,  # and below this one
-    n_classes: int,
-) -> None:
-    "Warn of a gate on the entropy that can never open or never close."
-    most = math.log(n_classes)
-    never, always = low_nats >= min(high_nats, most) or high_nats <= 0, low_nats < 0 and high_nats > most
-    reach = f'With {n_classes} classes entropies run from 0 to {most:.3f} nats, and the gate is {low_nats:.3f} to {high_nats:.3f}.'
-    if never: warnings.warn(f'{what}: nothing can pass. {reach}', GateWarning, stacklevel=3)
-    if always: warnings.warn(f'{what}: everything passes. {reach}', GateWarning, stacklevel=3)
 
 # %% ../nbs/core/09_window.ipynb #42157b2f
 def most_confident(
@@ -75,56 +39,3 @@ def marginal_entropy(
     "Entropy of the mean of the V predicted distributions, computed in logarithms (TPT, eq. 3)."
     log_mean = logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
     return -(log_mean.exp() * log_mean).sum()
-
-# %% ../nbs/core/09_window.ipynb #b96c0124
-@dataclass(frozen=True, eq=False)
-class Cache:
-    "At most `size` items per class, lowest entropy first (TDA). Each item is a key [D], its entropy in nats, and a value [C]."
-    size: int
-    items: dict[int, tuple[tuple[Tensor, float, Tensor], ...]] = field(default_factory=dict)
-
-    def put(self, cls: int, key: Tensor, entropy_nats: float, value: Tensor) -> Cache:
-        "The cache with the item filed under a class, if there is room or it is surer than the last."
-        row = self.items.get(cls, ())
-        if len(row) == self.size and not (row and entropy_nats < row[-1][1]): return self
-        row = sorted((*row[:self.size - 1], (key.detach(), float(entropy_nats), value.detach())), key=lambda item: item[1])
-        return Cache(self.size, {**self.items, cls: tuple(row)})
-
-    def __len__(self) -> int: return sum(map(len, self.items.values()))
-
-    @property
-    def classes(self) -> list[int]: return sorted(c for c, row in self.items.items() if row)
-
-    def of(self, cls: int) -> Tensor | None:
-        "Keys [n, D] filed under a class."
-        return torch.stack([key for key, _, _ in self.items[cls]]) if self.items.get(cls) else None
-
-    def means(self) -> Tensor:
-        "Mean key [K, D] of each class in `classes`, not normalised."
-        return torch.stack([self.of(cls).mean(0) for cls in self.classes])
-
-    def all(self) -> tuple[Tensor, Tensor]:
-        "All keys [n, D] and their values [n, C], class by class."
-        rows = [item for cls in self.classes for item in self.items[cls]]
-        return torch.stack([key for key, _, _ in rows]), torch.stack([value for _, _, value in rows])
-
-# %% ../nbs/core/09_window.ipynb #3a9e48e7
-def recall(
-    query: Tensor,  # [..., D] unit vectors
-    keys: Tensor,  # [n, D]
-    values: Tensor,  # [n, C]
-    alpha: float,  # weight of a perfect match
-    beta: float,  # how fast the weight falls with the distance
-) -> Tensor:  # [..., C]
-    "Logits that a cache adds: alpha times the sum of exp(-beta (1 - cosine)) times the value (Tip-Adapter; TDA, eq. 4)."
-    return alpha * torch.exp(-beta * (1 - query @ keys.T)) @ values
-
-# %% ../nbs/core/09_window.ipynb #86bea443
-def info_nce(
-    visual: Tensor,  # [K, D], one vector a class
-    text: Tensor,  # [K, D], the same classes in the same order
-    temperature: float = .01,
-) -> Tensor:  # nats
-    "Cross-entropy of finding each class's text among all of them (InfoNCE; DPE, ReTA)."
-    similarity = F.normalize(visual, dim=-1) @ F.normalize(text, dim=-1).T
-    return F.cross_entropy(similarity / temperature, torch.arange(len(visual), device=visual.device))

@@ -14,7 +14,7 @@ from clip_autt.utils.errors import InputError
 from clip_autt.evaluation.metrics import macro_f1, uar, war
 from clip_autt.methods.registry import METHODS
 from clip_autt.evaluation.results import Results, concat_results
-from clip_autt.method import Stream
+from clip_autt.evaluation.stream import Stream
 
 SMALL = dict(n_subjects=2)
 

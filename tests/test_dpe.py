@@ -10,7 +10,7 @@ from conftest import make_features
 from clip_autt import ClipAU, InputError
 from clip_autt.methods import dpe
 from clip_autt.methods.dpe import DPE, PRESETS, DPEConfig, corrected, objective, running_mean
-from clip_autt.window import Cache, info_nce
+from clip_autt.methods.cache import Cache, info_nce
 from clip_autt.method import encode_views
 
 

@@ -21,7 +21,7 @@ from clip_autt.evaluation.attribution import (
     plot_explanation, true_aus,
 )
 from clip_autt.features import LabeledVideo
-from clip_autt.meaning import zero_shot_au_scores
+from clip_autt.train import zero_shot_au_scores
 from clip_autt.personal.method import PersonalBaseline, personal_autt
 from clip_autt.methods.registry import make_methods
 from clip_autt.outputs import Window

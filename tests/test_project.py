@@ -15,31 +15,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
-SOURCES = [p for p in NOTEBOOKS if p.parent.name == "nbs" and p.stem != "index"]
+SOURCES = [p for p in NOTEBOOKS if p.parent.name not in ("nbs", "tutorials")]
 BIN = Path(sys.executable).parent
 
-FLOORS = [
-    {"errors", "files"},
-    {"au", "clip", "images", "video", "anatomy", "shading", "drawing", "people", "portrait", "synth", "weights", "bundled"},
-    {"texttower", "backbone", "face", "datasets", "dataset_facts", "biovid", "stressid", "bah", "catalogue", "own_clips", "autables"},
-    {"temporal", "prompts", "features", "results", "metrics", "source", "baseline", "shift", "primitives"},
-    {"model", "stream", "affine_params", "meaning", "store"},
-    {"autt", "encoding", "train", "rehearsal", "pretrain", "world", "oracle", "personal", "methods"},
-    {"registry", "scores", "parallel"},
-    {"evaluate", "viz", "records", "explain", "annotate"},
-    {"cli", "report", "benchmark", "protocol", "research", "lab", "views", "replays", "widgets", "videolab"},
-]
-SAME_FLOOR = {
-    ("files", "errors"), ("anatomy", "au"), ("shading", "anatomy"), ("drawing", "anatomy"), ("drawing", "shading"), ("people", "anatomy"),
-    ("people", "drawing"), ("synth", "anatomy"), ("synth", "clip"), ("synth", "people"), ("portrait", "clip"), ("video", "clip"), ("video", "images"),
-    ("backbone", "texttower"), ("source", "features"), ("source", "temporal"), ("stream", "model"), ("affine_params", "model"), ("meaning", "model"),
-    ("dataset_facts", "datasets"), *((d, n) for d in ("biovid", "stressid", "bah") for n in ("datasets", "dataset_facts")),
-    *(("catalogue", d) for d in ("dataset_facts", "biovid", "stressid", "bah")), ("own_clips", "datasets"), ("own_clips", "dataset_facts"),
-    ("oracle", "train"), ("personal", "train"), ("train", "encoding"),
-    ("cli", "report"), ("cli", "benchmark"), ("cli", "research"),
-    ("annotate", "explain"), ("annotate", "viz"), ("cli", "lab"),
-    ("widgets", "views"), ("videolab", "views"), ("widgets", "videolab"), ("widgets", "replays"), ("replays", "views"),
-}  # fmt: skip
+FLOORS = "utils", "video", "core", "data", "personal", "methods", "faces", "evaluation", "show", "cli"  # imports go down only
 
 
 def cells(path, kind=None):
@@ -114,25 +93,54 @@ def test_source_notebooks_teach(path):
     assert first[0].source.startswith("#| default_exp") and re.match(r"# .+\n\n> .+", first[1].source)
 
 
+def wing(module: str) -> str:
+    "The folder of a module; the modules at the root are the core."
+    return module.split(".")[0] if "." in module else "core"
+
+
 def imports(module: str) -> set[str]:
-    "Modules of this package that a module imports at its top level."
+    "Modules of this package that a module imports anywhere in its code, relative or not."
     path = ROOT / f"clip_autt/{module.replace('.', '/')}.py"
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    here, up = ("methods.", 2) if "." in module else ("", 1)
-    own = [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module]
-    assert not any(n.level == 0 and n.module.startswith("clip_autt") for n in own), f"{module}: nbdev makes imports relative where each stands on one line"
-    return {n.module for n in own if n.level == up} | {here + n.module for n in own if here and n.level == 1}
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            name = ".".join([*module.split(".")[: -node.level], *([node.module] if node.module else [])])
+            found |= {name} if node.module else {f"{name}.{a.name}".strip(".") for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "clip_autt":
+            found.add(node.module.removeprefix("clip_autt").lstrip("."))
+    return found - {""}
 
 
-def test_imports_go_down_only():
-    floor = {name: i for i, names in enumerate(FLOORS) for name in names}
-    modules = {".".join(p.relative_to(ROOT / "clip_autt").with_suffix("").parts) for p in (ROOT / "clip_autt").rglob("*.py")}
-    modules = {m for m in modules if not m.endswith(("__init__", "_modidx"))}
-    assert {m.split(".")[0] for m in modules} == set(floor), "a new module needs a floor"
-    for module in modules:
-        for other in imports(module):
-            above, below = (name.split(".")[0] for name in (module, other))
-            assert floor[below] < floor[above] or (module, other) in SAME_FLOOR, f"{module} imports {other}"
+MODULES = sorted(
+    ".".join(p.relative_to(ROOT / "clip_autt").with_suffix("").parts)
+    for p in (ROOT / "clip_autt").rglob("*.py")
+    if p.name not in ("__init__.py", "_modidx.py")
+)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down_only(module):
+    assert wing(module) in FLOORS, "a new folder needs a floor"
+    up = [other for other in imports(module) if FLOORS.index(wing(other)) > FLOORS.index(wing(module))]
+    assert not up, f"{module} imports {', '.join(up)} from a floor above"
+
+
+def test_modules_do_not_import_each_other_in_circles():
+    below = {m: {o for o in imports(m) if o in MODULES} for m in MODULES}
+    while free := {m for m, others in below.items() if not others}:
+        below = {m: others - free for m, others in below.items() if m not in free}
+    assert not below, f"in a circle: {', '.join(below)}"
+
+
+def test_only_the_core_lies_at_the_root():
+    story = "au backbone texttower features temporal prompts model outputs train window method autt released".split()
+    assert [m for m in MODULES if wing(m) == "core"] == sorted(story)
+
+
+def test_notebooks_lie_as_modules_do():
+    for path in SOURCES:
+        name = re.search(r"default_exp (\S+)", cells(path)[0].source)[1]
+        assert path.parent.name == wing(name) and re.fullmatch(rf"\d\d[a-z]?_{name.split('.')[-1]}", path.stem), path
 
 
 def test_the_lowest_floors_need_no_torch():

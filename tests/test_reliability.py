@@ -19,7 +19,7 @@ from clip_autt import train as training
 from clip_autt.video.clip import FrameFiles
 from clip_autt.utils.errors import CheckpointError, ManifestError
 from clip_autt.utils.files import atomic_path
-from clip_autt.cli.records import write_json
+from clip_autt.utils.files import write_json
 from clip_autt.outputs import window_at
 from clip_autt.temporal import score_windows
 from clip_autt.video.io import sample_indices, steady
@@ -78,7 +78,7 @@ import resource, sys
 from pathlib import Path
 import torch
 from clip_autt import ClipAU, ClipAUTT, ClipAUTTError, load_backbone, moving_portrait, write_video
-from clip_autt.cli.records import write_json
+from clip_autt.utils.files import write_json
 from conftest import make_features
 d = Path(sys.argv[1])
 model = ClipAU(load_backbone("tiny"))

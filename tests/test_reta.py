@@ -22,7 +22,8 @@ from clip_autt.methods.reta import (
     text_basis,
     votes,
 )
-from clip_autt.window import Cache, entropy, most_confident
+from clip_autt.methods.cache import Cache
+from clip_autt.window import entropy, most_confident
 from clip_autt.method import encode_views
 
 

@@ -14,7 +14,8 @@ from clip_autt import ClipAU, InputError
 from clip_autt.methods.norm_params import text_norms
 from clip_autt.methods import sar
 from clip_autt.methods.sar import SAR, SARConfig, climb, momentum_step
-from clip_autt.window import GateWarning, entropy
+from clip_autt.methods.thresholds import GateWarning
+from clip_autt.window import entropy
 from clip_autt.method import encode_views
 
 OPEN = dict(entropy_fraction=1.0)  # a random head is sure of nothing

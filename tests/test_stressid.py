@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from clip_autt.data.base import FACTS, Findings, read_frame_lists
 from clip_autt.data.manifest import Item
 from clip_autt.utils.errors import ManifestError
-from clip_autt.data.stressid import TASKS, StressID, frame_number, item_task, native_rate, stressid_items, task_prior
+from clip_autt.data.stressid import STRESSID_TASKS as TASKS, StressID, frame_number, item_task, native_rate, stressid_items, task_prior
 
 OFFICIAL = SHARED / "data/official/stress_source_sub_labels.txt"
 official = pytest.mark.skipif(not OFFICIAL.exists(), reason="the published label files are not on this machine (../shared)")

@@ -9,7 +9,8 @@ from conftest import make_features
 
 from clip_autt import ClipAU, InputError
 from clip_autt.methods.tda import PRESETS, TDA, TDAConfig, advice, mask_bound, mask_says_nothing
-from clip_autt.window import Cache, GateWarning, tau_nats_log2
+from clip_autt.methods.cache import Cache
+from clip_autt.methods.thresholds import GateWarning, tau_nats_log2
 
 ONE_HOT = torch.eye(3)
 

@@ -18,7 +18,8 @@ from clip_autt.data.manifest import Item, read_manifest
 from clip_autt.utils.errors import CheckpointError, InputError, ManifestError, VideoError
 from clip_autt.features import LabeledVideo
 from clip_autt.model import ClipAU
-from clip_autt.train import History, balanced_weights, encode_manifest, fit, logits_of
+from clip_autt.train import History, balanced_weights, fit, logits_of
+from clip_autt.data.encode import encode_manifest
 from clip_autt.video.io import write_video
 
 matplotlib.use("Agg")

@@ -21,7 +21,8 @@ from clip_autt.methods.ttacap import (
     top_weights,
     walk,
 )
-from clip_autt.window import Cache, entropy
+from clip_autt.methods.cache import Cache
+from clip_autt.window import entropy
 from clip_autt.methods.source_statistics import source_statistics
 from clip_autt.method import encode_views
 
@@ -132,7 +133,7 @@ def test_retrieval_reads_one_bucket_or_all():
 
 
 def test_the_static_memory_is_the_mean_of_the_nearest_prototypes_of_the_predicted_class(make, ready):
-    method, f = make(n_top=2), see(ready, make_features(0, 30)).windows
+    method, f = make(n_top=2), encode_views(ready, make_features(0, 30)).windows
     predicted, use = torch.zeros(len(f), dtype=torch.long), torch.arange(len(ready.source.prototypes))
     static, scores = static_memory(method, f, predicted, use)
     own = F.normalize(ready.source.prototypes[ready.source.prototype_class == 0], dim=-1)

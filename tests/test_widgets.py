@@ -17,7 +17,8 @@ from clip_autt.features import encode_clip, encode_video
 from clip_autt.video.io import sample_indices
 from clip_autt.show.videolab import take_upload, uploaded
 from clip_autt.show.figures import face_view, mix_view, png
-from clip_autt.show.widgets import PATTERNS, AUExplorer, MethodRace, SubjectMixer, TuningStepper, VideoLab, WindowExplorer, progress
+from clip_autt.show.videolab import VideoLab
+from clip_autt.show.widgets import PATTERNS, AUExplorer, MethodRace, SubjectMixer, TuningStepper, WindowExplorer, progress
 
 
 @pytest.fixture(scope="module")

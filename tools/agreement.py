@@ -15,7 +15,7 @@ import torch
 from clip_autt.evaluation.embedded import load_head
 from clip_autt.evaluation.attribution import agreement, explain
 from clip_autt.utils.files import atomic_path
-from clip_autt.meaning import zero_shot_au_scores
+from clip_autt.train import zero_shot_au_scores
 from clip_autt.personal.method import online_relative, personal_autt
 from clip_autt.faces.tasks import TARGET_DOMAIN, TASKS, true_intensities
 from clip_autt.faces.videos import N_TARGETS, cache_folder, kept_target_videos

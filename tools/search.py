@@ -24,12 +24,12 @@ from clip_autt.evaluation.attribution import agreement
 from clip_autt.features import LabeledVideo
 from clip_autt.utils.assets import assets
 from clip_autt.utils.files import atomic_path, content_hash
-from clip_autt.meaning import zero_shot_au_scores
+from clip_autt.train import zero_shot_au_scores
 from clip_autt.model import ClipAU
 from clip_autt.faces.people import Subject
 from clip_autt.personal.method import _baseline, _handful, _people
 from clip_autt.personal.threshold import LogitPrior, centred, logit_prior, personal_threshold
-from clip_autt.method import Stream, arrange
+from clip_autt.evaluation.stream import Stream, arrange
 from clip_autt.faces.tasks import TARGET_DOMAIN, TASKS, Scene, find_task, stride
 from clip_autt.train import fit, outputs_of
 from clip_autt.faces.videos import kept_target_videos, source_videos

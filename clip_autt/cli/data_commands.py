@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ..utils.errors import ClipAUTTError, check, did_you_mean
-from .records import write_json
+from ..utils.files import write_json
 
 if TYPE_CHECKING:
     from clip_autt.data.base import CheckReport, DataSet
@@ -197,7 +197,7 @@ def protocol(
     from clip_autt.evaluation.embedded import method_names
     from clip_autt.evaluation.paper import run_paper_protocol
     from clip_autt.data.store import FeatureStore
-    from clip_autt.method import Stream
+    from clip_autt.evaluation.stream import Stream
 
     try:
         data = open_data(name, root, layout, fps, crop)

@@ -17,7 +17,8 @@ import typer
 
 from ..utils.errors import ClipAUTTError, check
 from .course import lab
-from .records import run, write_json
+from .records import run
+from ..utils.files import write_json
 from .data_commands import datasets_app, protocol, store_app
 
 if TYPE_CHECKING:
@@ -313,7 +314,7 @@ def evaluate_task(
 ) -> None:
     "Compare methods on strangers of the embedded tasks."
     from clip_autt.evaluation.embedded import benchmark, benchmark_json, method_names
-    from clip_autt.method import Stream
+    from clip_autt.evaluation.stream import Stream
     from clip_autt.faces.tasks import TASKS
 
     try:

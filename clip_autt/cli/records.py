@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import json, sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from ..utils.errors import ClipAUTTError
-from ..utils.files import atomic_path
+from ..utils.files import write_json
 
 if TYPE_CHECKING:
     from clip_autt.outputs import Prediction
 
 # %% auto #0
-__all__ = ['record', 'summary', 'explanation_line', 'run', 'write_json']
+__all__ = ['record', 'summary', 'explanation_line', 'run']
 
 # %% ../../nbs/cli/00_records.ipynb #78cbc9b8
 def record(
@@ -97,10 +96,3 @@ def run(
 def _explained(result: Prediction, path: str, extra: tuple[str, ...], explain: Callable | None) -> dict:
     r = record(path, result, extra)
     return r | dict(explanation=explain(result)) if explain and result.seen else r
-
-def write_json(
-    data: object,
-    path: str | Path,
-) -> None:
-    "Write JSON atomically."
-    with atomic_path(path) as tmp: tmp.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + '\n', encoding='utf-8')

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..video.clip import FrameFiles
-from .manifest import Item, Manifest, Skipped, natural_sorted, read_text, some_of, split_subjects
+from .manifest import Item, Manifest, Skipped, read_text
+from ..train import split_subjects
 from ..utils.errors import ManifestError, check
-from ..utils.files import natural_key
+from ..utils.files import natural_key, natural_sorted, some_of
+from ..utils.patch import patch
 
 # %% auto #0
 __all__ = ['SPLITS', 'FACTS', 'SHOWN', 'Facts', 'held_out', 'CheckReport', 'DataSet', 'Findings', 'count_clips', 'build_data_set',
@@ -169,21 +171,21 @@ def _title(report: CheckReport) -> str:
     return f'{report.name}{f", layout {report.layout}" if report.layout else ""}{f", folder {report.root!r}" if report.root else ""}: {state}'
 
 # %% ../../nbs/data/02_base.ipynb #a6399a68
-def _report_text(report: CheckReport) -> str:
+@patch
+def __repr__(report: CheckReport) -> str:
     "A report as lines of text."
     rows = _rows(report) if report.ok else []
     widths = [max(map(len, column)) for column in zip(*rows)]
     table = ['  ' + '  '.join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))]) for row in rows]
     return '\n'.join([_title(report), *([report.message] if report.message else []), *table, *('  ' + line for line in _notes(report))])
 
-def _report_html(report: CheckReport) -> str:
+@patch
+def _repr_html_(report: CheckReport) -> str:
     "A report for a notebook."
     head, *rows = [[escape(cell) for cell in row] for row in _rows(report)]
     table = ''.join(f'<tr><th>{row[0]}</th><td>{"</td><td>".join(row[1:])}</td></tr>' for row in rows)
     notes = ''.join(f'<br>{escape(line)}' for line in ([report.message] if report.message else []) + _notes(report))
     return f'<table><caption style="text-align:left">{escape(_title(report))}</caption><tr><th>{"</th><th>".join(head)}</th></tr>{table}</table><p>{notes}</p>'
-
-CheckReport.__repr__, CheckReport._repr_html_ = _report_text, _report_html
 
 # %% ../../nbs/data/02_base.ipynb #98339388
 @dataclass(frozen=True, repr=False)

@@ -9,11 +9,11 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .manifest import REQUIRED, Item, Manifest, Skipped, check_header, duplicates, natural_sorted, read_manifest, read_table
-from .manifest import row_item, row_problems, some_of
+from .manifest import REQUIRED, Item, Manifest, Skipped, check_header, duplicates, read_manifest, read_table
+from .manifest import row_item, row_problems
 from .base import CheckReport, names_in
 from ..utils.errors import ManifestError, check
-from ..utils.files import atomic_path, natural_key
+from ..utils.files import atomic_path, natural_key, natural_sorted, some_of
 from ..video.images import IMAGES
 
 # %% auto #0

@@ -11,18 +11,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from ..video.clip import FrameFiles
 from ..utils.errors import ManifestError, VideoError, check
-from ..utils.files import content_hash, natural_key
+from ..utils.files import natural_sorted, some_of
+from ..utils.patch import patch
 from ..video.io import iter_frames
 
 # %% auto #0
-__all__ = ['REQUIRED', 'OPTIONAL', 'Item', 'Skipped', 'Manifest', 'part', 'natural_sorted', 'some_of', 'read_text', 'read_table',
-           'check_header', 'row_problems', 'row_item', 'duplicates', 'read_manifest', 'span_seconds', 'split_subjects']
+__all__ = ['REQUIRED', 'OPTIONAL', 'Item', 'Skipped', 'Manifest', 'read_text', 'read_table', 'check_header', 'row_problems',
+           'row_item', 'duplicates', 'read_manifest', 'span_seconds']
 
 # %% ../../nbs/data/00_manifest.ipynb #d9a1241a
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Manifest:
         return '\n'.join(lines)
 
 # %% ../../nbs/data/00_manifest.ipynb #85b51489
+@patch
 def part(
     manifest: Manifest,
     split: str | None = None,  # rows with this value in column `split`; None is all
@@ -88,17 +89,7 @@ def part(
     _must(len(items) > 0, manifest.name, f'none of these subjects has a row in split {split!r}.')
     return replace(manifest, items=items)
 
-Manifest.part = part
-
 # %% ../../nbs/data/00_manifest.ipynb #33139caf
-def natural_sorted(names: Iterable[str]) -> tuple[str, ...]:
-    "Each name once, numbers in them compared as numbers."
-    return tuple(sorted(set(names), key=lambda name: (natural_key(name), name)))
-
-def some_of(names: Sequence[str], n: int = 10) -> str:
-    "The first names, and how many there are if that is not all."
-    return ', '.join(names[:n]) + (f' ... ({len(names)} in all)' if len(names) > n else '')
-
 def _must(ok: bool, where: str | Path, message: str) -> None: check(ok, f'{where}: {message}', ManifestError)
 
 def _nearest(name: str, names: Iterable[str]) -> str:
@@ -264,33 +255,3 @@ def _changed(path: Path | FrameFiles) -> float:
 
 @lru_cache(maxsize=4)  # segments of one video follow each other
 def _frame_times(path: Path | FrameFiles, changed: float) -> list[float]: return [time for time, _ in iter_frames(path, max_side=16)]
-
-# %% ../../nbs/data/00_manifest.ipynb #307b0aea
-def split_subjects(
-    subjects: Iterable[str],  # names, in any order, repeated or not
-    *parts: float,  # numbers of people that sum to all of them, or fractions that sum to 1
-    seed: int = 0,
-) -> tuple[tuple[str, ...], ...]:  # the people of each part
-    "Split people at random into disjoint parts, at least one person in each. Raises `ManifestError` where that is impossible."
-    names = sorted(set(subjects), key=lambda name: content_hash(str(seed), str(name)))
-    check(len(parts) > 0 and all(p > 0 for p in parts), f'parts must be positive numbers of people or fractions, got {list(parts)}', ManifestError)
-    check(len(names) >= len(parts), f'{len(names)} subject{"s" * (len(names) != 1)} ({some_of(names)}) cannot be split into {len(parts)} parts. '
-          'Add people: a split by clips would test on people seen in training.', ManifestError)
-    counted = all(isinstance(p, int) for p in parts)
-    total = len(names) if counted else 1
-    _must(abs(sum(parts) - total) < 1e-6, f'parts {list(parts)}', f'they sum to {sum(parts):g}, but must sum to {total}{" subjects" * counted}.')
-    return _cut(names, parts if counted else _counts(len(names), parts))
-
-def _counts(n: int, fractions: Sequence[float]) -> list[int]:
-    "Whole numbers near n times the fractions that sum to n, none of them 0."
-    ends = [round(n * sum(fractions[:i + 1])) for i in range(len(fractions))]
-    counts = [end - start for start, end in zip([0, *ends], ends)]
-    while 0 in counts:
-        counts[counts.index(max(counts))] -= 1
-        counts[counts.index(0)] += 1
-    return counts
-
-def _cut(names: Sequence[str], counts: Sequence[int]) -> tuple[tuple[str, ...], ...]:
-    "Consecutive groups of the given sizes, each in natural order."
-    names = iter(names)
-    return tuple(natural_sorted(islice(names, n)) for n in counts)

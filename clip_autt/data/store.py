@@ -28,12 +28,13 @@ from ..utils.errors import ClipAUTTError, VideoError, check
 from ..video.face import FaceBox
 from ..features import FPS, VideoFeatures, encode_video
 from ..utils.files import atomic_path
+from ..utils.patch import patch
 from ..video.images import IMAGES, image_moments
 from ..video.io import clip_id
 
 # %% auto #0
-__all__ = ['ENCODING_VERSION', 'StoreError', 'StoreWarning', 'video_hash', 'encoding_facts', 'Claim', 'FeatureStore', 'get',
-           'put', 'encode', 'StoreGroup', 'StoreInfo', 'info', 'verify', 'Pruned', 'prune']
+__all__ = ['ENCODING_VERSION', 'StoreError', 'StoreWarning', 'video_hash', 'encoding_facts', 'Claim', 'FeatureStore',
+           'StoreGroup', 'StoreInfo', 'Pruned']
 
 # %% ../../nbs/data/09_store.ipynb #835147c3
 class StoreError(ClipAUTTError):
@@ -193,6 +194,7 @@ class FeatureStore:
         return claim if claim.take(wait) else None
 
 # %% ../../nbs/data/09_store.ipynb #f4b68b05
+@patch
 def get(
     self: FeatureStore,
     key: str,
@@ -212,6 +214,7 @@ def get(
     return VideoFeatures(frames, t['times'], t['found'], id, subject, facts['weights'], tuple(facts['warnings']))
 
 # %% ../../nbs/data/09_store.ipynb #b45f45bb
+@patch
 def put(
     self: FeatureStore,
     key: str,
@@ -227,6 +230,7 @@ def put(
     return replace(v, frames=frames.to(v.frames))
 
 # %% ../../nbs/data/09_store.ipynb #eb2d181b
+@patch
 def encode(
     self: FeatureStore,
     backbone: Backbone,
@@ -242,6 +246,7 @@ def encode(
     return replace(v, frames=v.frames.to(backbone.device), id=clip_id(source))
 
 # %% ../../nbs/data/09_store.ipynb #9a3d3a9f
+@patch
 def _set_aside(self: FeatureStore, path: Path, why: str) -> None:
     "Move a damaged entry where it is not found, but can be looked at."
     place = self.folder/'corrupt'/f'{path.stem}-{time.time_ns():x}.safetensors'
@@ -250,13 +255,13 @@ def _set_aside(self: FeatureStore, path: Path, why: str) -> None:
         os.replace(path, place)
     warnings.warn(f'{path.name}: {why}; it was set aside and will be computed again.', StoreWarning, stacklevel=3)
 
-FeatureStore.get, FeatureStore.put, FeatureStore.encode, FeatureStore._set_aside = get, put, encode, _set_aside
-
 # %% ../../nbs/data/09_store.ipynb #18110f29
+@patch
 def _entries(self: FeatureStore) -> list[Path]:
     "The files of all entries. Files that are being written have a name that begins with a dot."
     return sorted(p for p in self.folder.glob('[0-9a-f][0-9a-f]/*.safetensors') if not p.name.startswith('.'))
 
+@patch
 def _leftovers(self: FeatureStore) -> list[Path]: return [*self.folder.glob('[0-9a-f][0-9a-f]/.*.safetensors'), *self.folder.glob('locks/*.lock')]
 
 # %% ../../nbs/data/09_store.ipynb #8ac0533e
@@ -300,6 +305,7 @@ def _line(g: StoreGroup) -> str: return f'{g.backbone} ({g.weights[:8]}), {"all"
 def _size(n: int) -> str: return next(f'{n / unit:.1f} {name}' for unit, name in ((1e9, 'GB'), (1e6, 'MB'), (1e3, 'kB')) if n >= unit or name == 'kB')
 
 # %% ../../nbs/data/09_store.ipynb #31bd6532
+@patch
 def info(self: FeatureStore) -> StoreInfo:
     "Count the entries of the store, by backbone and settings."
     counts, unreadable = {}, 0
@@ -313,9 +319,8 @@ def info(self: FeatureStore) -> StoreInfo:
     groups = [StoreGroup(*how, **counts[how]) for how in sorted(counts, key=str)]
     return StoreInfo(tuple(groups), len([*self.folder.glob('corrupt/*.safetensors')]), unreadable)
 
-FeatureStore._entries, FeatureStore._leftovers, FeatureStore.info = _entries, _leftovers, info
-
 # %% ../../nbs/data/09_store.ipynb #b736269b
+@patch
 def verify(
     self: FeatureStore,
     progress: bool = True,  # show a bar
@@ -330,8 +335,6 @@ def verify(
             bad.append(path.stem)
     return bad
 
-FeatureStore.verify = verify
-
 # %% ../../nbs/data/09_store.ipynb #8ddf0517
 class Pruned(NamedTuple):
     "What was removed, or would be."
@@ -339,6 +342,7 @@ class Pruned(NamedTuple):
     bytes: int
     leftovers: int  # files of processes that were killed
 
+@patch
 def prune(
     self: FeatureStore,
     backbone: str | None = None,  # only entries of this architecture or weights hash
@@ -384,6 +388,3 @@ def _is_stale(path: Path, now: float) -> bool:
     if not claim.take(wait=False): return False
     claim.lock.release()
     return True
-
-# %% ../../nbs/data/09_store.ipynb #98f8c8f1
-FeatureStore.prune = prune

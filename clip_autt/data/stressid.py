@@ -18,7 +18,8 @@ from .base import frame_item, given_or_found, names_in, read_frame_lists, with_f
 from ..utils.errors import ManifestError, check
 
 # %% auto #0
-__all__ = ['TASKS', 'frame_number', 'native_rate', 'stressid_items', 'read_answers', 'StressID', 'item_task', 'task_prior']
+__all__ = ['STRESSID_TASKS', 'frame_number', 'native_rate', 'stressid_items', 'read_answers', 'StressID', 'item_task',
+           'task_prior']
 
 # %% ../../nbs/data/04_stressid.ipynb #f0ffd711
 def frame_number(image: str) -> int | None:
@@ -54,8 +55,8 @@ def stressid_items(
             if item: yield item
 
 # %% ../../nbs/data/04_stressid.ipynb #35a17a3f
-TASKS = 'Breathing', 'Video1', 'Video2', 'Counting1', 'Counting2', 'Counting3', 'Stroop', 'Speaking', 'Math', 'Reading', 'Relax'
-_NAME = re.compile(rf'(\w+)_({"|".join(TASKS)})')
+STRESSID_TASKS = 'Breathing', 'Video1', 'Video2', 'Counting1', 'Counting2', 'Counting3', 'Stroop', 'Speaking', 'Math', 'Reading', 'Relax'
+_NAME = re.compile(rf'(\w+)_({"|".join(STRESSID_TASKS)})')
 _HEADER = r'(?i).*\bbinary-stress\b'
 
 def read_answers(

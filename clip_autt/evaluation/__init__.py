@@ -1,0 +1,5 @@
+"Protocol, metrics, results, and why a model decided as it did. Names are loaded on first use."
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -26,11 +26,11 @@ from ..model import ClipAU
 from ..personal.method import PersonalBaseline, MostConfidentWindow
 from ..outputs import Adapted, Prediction, Window, bar_table
 from ..method import TestTimeMethod
+from ..utils.patch import patch, patch_property
 
 # %% auto #0
-__all__ = ['attribute', 'explaining_head', 'baseline_scores', 'Explanation', 'table', 'top', 'explain', 'explain_change',
-           'explanation_record', 'plot_explanation', 'Agreement', 'agreement', 'true_aus', 'agreement_before_after',
-           'plot_agreement']
+__all__ = ['attribute', 'explaining_head', 'baseline_scores', 'Explanation', 'explain', 'explain_change', 'explanation_record',
+           'plot_explanation', 'Agreement', 'agreement', 'true_aus', 'agreement_before_after', 'plot_agreement']
 
 # %% ../../nbs/evaluation/08_attribution.ipynb #84d13c79
 @torch.no_grad()
@@ -116,6 +116,7 @@ def _sentence(e: Explanation) -> str: return f'{e.target} over {e.versus}: margi
 def _named(rows: pd.DataFrame) -> list[tuple[str, float]]: return [(f'{au} {row["name"]}'.strip(), row['contribution']) for au, row in rows.iterrows()]
 
 # %% ../../nbs/evaluation/08_attribution.ipynb #ed72c421
+@patch_property
 def table(
     explanation: Explanation,
 ) -> pd.DataFrame:
@@ -126,6 +127,7 @@ def table(
     for name, x in e.parts.items(): rows.loc[name] = ['', np.nan, np.nan, x]
     return rows
 
+@patch
 def top(
     explanation: Explanation,
     n: int = 5,  # how many
@@ -133,8 +135,6 @@ def top(
     "The n AUs that moved the margin most."
     check(n >= 1, f'n must be 1 AU or more, got {n}')
     return explanation.table.head(min(n, len(explanation.bank)))
-
-Explanation.table, Explanation.top = property(table), top
 
 # %% ../../nbs/evaluation/08_attribution.ipynb #750c3c04
 def explain(

@@ -25,7 +25,7 @@ from ..model import ClipAU
 from ..faces.people import DomainShift
 from ..methods.registry import BASELINE, METHODS, make_methods
 from .results import Results, concat_results
-from ..method import Stream
+from .stream import Stream
 from ..faces.tasks import TARGET_DOMAIN, find_task
 from ..faces.videos import N_TARGETS, kept_target_videos
 

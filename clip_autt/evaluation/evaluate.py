@@ -9,8 +9,6 @@ import os, random, time
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
-from functools import cache
-from importlib.util import find_spec
 from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -22,14 +20,15 @@ from tqdm.auto import tqdm
 
 from ..utils.errors import ClipAUTTError, InputError, check
 from ..features import LabeledVideo
-from ..utils.files import content_hash
+from ..utils.files import code_hash, content_hash
 from ..model import ClipAU
 from ..methods.oracle import check_videos, oracle
 from .parallel import ResultCache, fingerprint, map_units
 from ..methods.registry import describe_method, make_methods, override_reset
 from ..outputs import Adapted
 from .results import Results
-from ..method import SCOPES, NoAdaptation, Stream, TestTimeMethod, arrange
+from ..method import SCOPES, NoAdaptation, TestTimeMethod
+from .stream import Stream, arrange
 
 # %% auto #0
 __all__ = ['evaluate', 'Interrupted', 'peak_mb']
@@ -269,7 +268,7 @@ class _CachedUnits:
     "Rows of units in files, found by all that they depend on."
     def __init__(self, world: _World, model: ClipAU, videos: Sequence[LabeledVideo], kept: ResultCache):
         self.kept, self.videos, self.hashes = kept, videos, [fingerprint(x) for x in videos]
-        common = fingerprint(astuple(world.stream), world.classes, model, _code(), torch.__version__)
+        common = fingerprint(astuple(world.stream), world.classes, model, code_hash('core', 'personal', 'methods', 'evaluation'), torch.__version__)
         self.methods = {run: fingerprint(m, common) for run, m in world.methods.items()}
 
     def _place(self, unit: _Unit) -> tuple[tuple, str]:
@@ -286,16 +285,6 @@ class _CachedUnits:
 
     def put(self, unit: _Unit, rows: list[dict]) -> None:
         self.kept.put(*self._place(unit), [{k: None if x is pd.NA else x for k, x in row.items()} for row in rows])
-
-# %% ../../nbs/evaluation/03_evaluate.ipynb #1153a5d9
-_DECIDES = ('model', 'temporal', 'texttower', 'backbone', 'prompts', 'primitives', 'stream', 'affine_params', 'autt', 'personal', 'baseline', 'shift', 'source',
-            'oracle', 'train', 'meaning', 'results', 'registry', 'evaluate')
-
-@cache
-def _code() -> str:
-    "A hash of the code that decides what a row says."
-    folder = Path(find_spec('clip_autt').origin).parent
-    return content_hash(*(p.read_bytes() for p in (*(folder/f'{name}.py' for name in _DECIDES), *sorted((folder/'methods').glob('*.py')))))
 
 # %% ../../nbs/evaluation/03_evaluate.ipynb #dcd6696c
 def peak_mb(

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 from sklearn.metrics import f1_score, recall_score
 
 from ..utils.errors import check
 
 # %% auto #0
-__all__ = ['war', 'uar', 'macro_f1', 'Difference', 'paired_bootstrap', 'auc_per_au']
+__all__ = ['war', 'uar', 'macro_f1', 'Difference', 'paired_bootstrap']
 
 # %% ../../nbs/evaluation/01_metrics.ipynb #4b3687a6
 def war(
@@ -88,18 +87,3 @@ def paired_bootstrap(
     draws = np.random.default_rng(seed).integers(len(d), size=(n, len(d)))
     low, high = np.percentile(d[draws].mean(1), (2.5, 97.5))
     return Difference(float(d.mean()), float(low), float(high))
-
-# %% ../../nbs/evaluation/01_metrics.ipynb #2adb94fe
-def auc_per_au(
-    scores: np.ndarray,  # [N_img, N_au] higher means more of it
-    truth: np.ndarray,  # [N_img, N_au] bool, whether the image shows it
-) -> np.ndarray:  # [N_au], NaN where an AU is in every image or in none
-    "Area under the ROC curve of each action unit, from ranks."
-    scores, truth = np.asarray(scores, float), np.asarray(truth)
-    shapes = f'{list(scores.shape)} and {list(truth.shape)}'
-    check(scores.ndim == 2 and scores.shape == truth.shape, f'scores and truth must both be [N_img, N_au], got {shapes}')
-    check(truth.dtype == bool, f'truth must be bool, got {truth.dtype}. Compare intensities with a threshold first: intensity > 0.')
-    check(bool(np.isfinite(scores).all()), 'scores must be finite numbers, got NaN or infinite ones')
-    n_1, ranks = truth.sum(0), rankdata(scores, axis=0)
-    pairs, above = n_1 * (len(truth) - n_1), (ranks * truth).sum(0) - n_1 * (n_1 + 1) / 2
-    return np.divide(above, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)

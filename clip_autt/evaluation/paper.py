@@ -21,15 +21,14 @@ from ..data.encode import encode_manifest
 from ..utils.errors import InputError, ManifestError, check
 from .evaluate import Interrupted, evaluate
 from ..features import FPS, LabeledVideo
-from ..utils.files import atomic_path
+from ..utils.files import atomic_path, write_json
 from .metrics import macro_f1, uar, war
 from ..model import ClipAU
 from ..personal.method import prepare_personal
-from ..cli.records import write_json
 from ..faces.practice import _MARKER as MARK
 from .results import Results
 from ..data.store import FeatureStore
-from ..method import Stream
+from .stream import Stream
 from ..data.stressid import task_prior
 from ..train import fit
 

@@ -18,13 +18,13 @@ import pandas as pd
 from ..utils.errors import InputError, check, did_you_mean
 from ..utils.files import atomic_path
 from .metrics import Difference, macro_f1, paired_bootstrap, uar, war
+from ..utils.patch import patch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% auto #0
-__all__ = ['Results', 'per_subject', 'summary', 'confusion', 'histogram', 'cost', 'gates', 'concat_results', 'plot', 'to_csv',
-           'to_latex', 'to_json_dict']
+__all__ = ['Results', 'concat_results']
 
 # %% ../../nbs/evaluation/02_results.ipynb #59e75ecc
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,6 +52,7 @@ class Results:
         return f'Results of {", ".join(self.methods)} on {p["n_videos"]} videos of {p["n_subjects"]} subjects, {n} warnings'
 
 # %% ../../nbs/evaluation/02_results.ipynb #707bdd1e
+@patch
 def per_subject(
     results: Results,
     column: str = 'predicted',  # or 'before', 'after': the predictions before or after the update
@@ -64,9 +65,8 @@ def per_subject(
         scores[key] = dict(war=war(y, guess), uar=uar(y, guess, classes), f1=macro_f1(y, guess, classes))
     return pd.DataFrame.from_dict(scores, orient='index').rename_axis(keys)
 
-Results.per_subject = per_subject
-
 # %% ../../nbs/evaluation/02_results.ipynb #33be2abb
+@patch
 def summary(
     results: Results,
     baseline: str = 'clip-au',  # compared with; no comparison where it was not evaluated
@@ -80,9 +80,8 @@ def summary(
                           difference=gain.mean, low=gain.low, high=gain.high, seconds_per_video=results.of(name).seconds.mean())
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('method')
 
-Results.summary = summary
-
 # %% ../../nbs/evaluation/02_results.ipynb #0c31d411
+@patch
 def confusion(
     results: Results,
     method: str,
@@ -94,6 +93,7 @@ def confusion(
     return pd.crosstab(own.label.rename('true'), guess.rename('predicted')).reindex(results.classes, columns=columns, fill_value=0)
 
 # %% ../../nbs/evaluation/02_results.ipynb #fac7478f
+@patch
 def histogram(
     results: Results,
 ) -> pd.DataFrame:  # index method, and 'true' first; columns classes: share of the videos
@@ -102,8 +102,6 @@ def histogram(
     rows = {'true': first, **{name: results.of(name).predicted for name in results.methods}}
     shares = {name: x.value_counts(normalize=True).reindex(results.classes, fill_value=0.) for name, x in rows.items()}
     return pd.DataFrame(shares).T.rename_axis('method')
-
-Results.confusion, Results.histogram = confusion, histogram
 
 # %% ../../nbs/evaluation/02_results.ipynb #cc63cb71
 def _alarms(name: str, own: pd.DataFrame) -> Iterator[str]:
@@ -121,6 +119,7 @@ def _alarms(name: str, own: pd.DataFrame) -> Iterator[str]:
 _PASSES = ['forward', 'backward', 'text_forward', 'text_backward']
 
 # %% ../../nbs/evaluation/02_results.ipynb #70d41d17
+@patch
 def cost(
     results: Results,
 ) -> pd.DataFrame:  # index method; trained values, passes per video, ms per video, peak MB
@@ -134,6 +133,7 @@ def cost(
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('method')
 
 # %% ../../nbs/evaluation/02_results.ipynb #dfb66aca
+@patch
 def gates(
     results: Results,
 ) -> pd.DataFrame:  # index method; a column for each gate: share of the videos that passed
@@ -141,8 +141,6 @@ def gates(
     columns = [c for c in results.table if c.startswith('gate_')]
     table = results.table.groupby('method', sort=False)[columns].mean()
     return table.rename(columns=lambda c: c.removeprefix('gate_')).dropna(how='all')
-
-Results.cost, Results.gates = cost, gates
 
 # %% ../../nbs/evaluation/02_results.ipynb #1f151419
 def concat_results(
@@ -175,13 +173,13 @@ def _protocol_line(p: dict) -> str:
     return f'{p["n_videos"]} videos of {p["n_subjects"]} subjects, {p["order"]}. Scores: {p["average"]}. Backbone {p["backbone"]}, seed {seeds}.'
 
 # %% ../../nbs/evaluation/02_results.ipynb #37f9915e
-def _html(results: Results) -> str:
+@patch
+def _repr_html_(results: Results) -> str:
     notes = (_protocol_line(results.protocol), *results.warnings)
     return _shown(results).to_html(float_format='{:.3f}'.format, na_rep='') + ''.join(f'<p>{escape(x)}</p>' for x in notes)
 
-Results._repr_html_ = _html
-
 # %% ../../nbs/evaluation/02_results.ipynb #b96c64a3
+@patch
 def plot(
     results: Results,
     ax: Axes | None = None,
@@ -202,9 +200,8 @@ def plot(
     ax.set_xlabel('WAR: each point a person, bar the mean')
     return ax
 
-Results.plot = plot
-
 # %% ../../nbs/evaluation/02_results.ipynb #f3594532
+@patch
 def to_csv(
     results: Results,
     path: str | Path,
@@ -213,6 +210,7 @@ def to_csv(
     with atomic_path(path, InputError) as tmp: results.table.to_csv(tmp, index=False)
 
 # %% ../../nbs/evaluation/02_results.ipynb #4e9e1ac8
+@patch
 def to_latex(
     results: Results,
 ) -> str:
@@ -224,6 +222,7 @@ def to_latex(
     return '\n'.join([f'% {_protocol_line(results.protocol)}', *lines])
 
 # %% ../../nbs/evaluation/02_results.ipynb #eee1c3f8
+@patch
 def to_json_dict(
     results: Results,
     backbone: str | None = None,  # its name; the model's own if None
@@ -246,5 +245,3 @@ def _subject(key) -> str: return '/'.join(map(str, key)) if isinstance(key, tupl
 
 # %% ../../nbs/evaluation/02_results.ipynb #c997251b
 def _number(x: float) -> float | None: return float(x) if math.isfinite(x) else None
-
-Results.to_csv, Results.to_latex, Results.to_json_dict = to_csv, to_latex, to_json_dict

@@ -1,0 +1,5 @@
+"People who are drawn, their tasks, and how the bundled model was made. Names are loaded on first use."
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from joblib import Parallel, delayed
 from numpy.random import Generator, default_rng
+from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from .anatomy import BANK, ROW
@@ -24,15 +25,14 @@ from ..au import TEMPLATES, mirror_order
 from ..backbone import CONFIGS, preprocess
 from ..utils.errors import check
 from ..utils.files import atomic_path
-from ..evaluation.metrics import auc_per_au
 from .people import Nuisance, DomainShift, Subject, render
 from ..texttower import encode_short, text_tower
 
 # %% auto #0
 __all__ = ['RESERVED', 'SHOWN', 'ABSENT', 'OPEN', 'CALM', 'NAMES', 'check_seeds', 'sample_expression', 'visible', 'Faces',
            'draw_face', 'draw_faces', 'captions', 'pair_loss', 'vocabulary', 'encode_captions', 'new_model', 'pixels',
-           'embed_pictures', 'augment', 'batches', 'Recipe', 'train_epoch', 'pretrain', 'retrieval_auc', 'tone_gap',
-           'packed']
+           'embed_pictures', 'augment', 'batches', 'Recipe', 'train_epoch', 'pretrain', 'auc_per_au', 'retrieval_auc',
+           'tone_gap', 'packed']
 
 # %% ../../nbs/faces/08_pretrain.ipynb #48d3f0aa
 RESERVED = 1_000_000  # subjects from here on are for outside evaluation
@@ -285,6 +285,21 @@ def pretrain(
             with atomic_path(checkpoint) as tmp: torch.save(state, tmp)
         report(epoch, loss, model)
     return model.eval()
+
+# %% ../../nbs/faces/08_pretrain.ipynb #2adb94fe
+def auc_per_au(
+    scores: np.ndarray,  # [N_img, N_au] higher means more of it
+    truth: np.ndarray,  # [N_img, N_au] bool, whether the image shows it
+) -> np.ndarray:  # [N_au], NaN where an AU is in every image or in none
+    "Area under the ROC curve of each action unit, from ranks."
+    scores, truth = np.asarray(scores, float), np.asarray(truth)
+    shapes = f'{list(scores.shape)} and {list(truth.shape)}'
+    check(scores.ndim == 2 and scores.shape == truth.shape, f'scores and truth must both be [N_img, N_au], got {shapes}')
+    check(truth.dtype == bool, f'truth must be bool, got {truth.dtype}. Compare intensities with a threshold first: intensity > 0.')
+    check(bool(np.isfinite(scores).all()), 'scores must be finite numbers, got NaN or infinite ones')
+    n_1, ranks = truth.sum(0), rankdata(scores, axis=0)
+    pairs, above = n_1 * (len(truth) - n_1), (ranks * truth).sum(0) - n_1 * (n_1 + 1) / 2
+    return np.divide(above, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 # %% ../../nbs/faces/08_pretrain.ipynb #c2fdc02b
 def _prompt_scores(model: nn.Module, faces: Faces) -> np.ndarray:

@@ -9,8 +9,6 @@ import json, os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +25,7 @@ from ..au import EMOTIONS, fill_template, multi_hot
 from ..backbone import Backbone
 from ..utils.errors import CheckpointError, check
 from ..features import LabeledVideo, VideoFeatures, encode_clip
-from ..utils.files import atomic_path, content_hash
+from ..utils.files import atomic_path, code_hash, content_hash
 from .people import Nuisance, DomainShift, Subject, render
 from .tasks import SOURCE_DOMAIN, SOURCE_SUBJECTS, TARGET_DOMAIN, VALIDATION_SUBJECTS, draw_person, find_task
 from ..utils.weights import read_weights
@@ -98,17 +96,12 @@ def kept_target_videos(
     **kwargs,  # of `rendered_videos`
 ) -> list[LabeledVideo]:
     "`target_videos`, drawn and embedded only once. A file that cannot be read is made again."
-    facts = (backbone.hash, _drawing_code(), task, seed, n_subjects, sorted(asdict(domain).items()), kwargs.get('n', 20))
+    facts = (backbone.hash, code_hash('faces'), task, seed, n_subjects, sorted(asdict(domain).items()), kwargs.get('n', 20))
     path = Path(folder or cache_folder())/f'strangers-{task}-{seed}-{content_hash(repr(facts))}.safetensors'
     with suppress(CheckpointError): return _read_videos(path, backbone.hash)
     videos = target_videos(backbone, task, seed, n_subjects, domain, **kwargs)
     with atomic_path(path) as tmp: _write_videos(tmp, videos)
     return videos
-
-@cache
-def _drawing_code() -> str:
-    "A hash of the code that draws."
-    return content_hash(*(Path(find_spec(f'clip_autt.{name}').origin).read_bytes() for name in ('anatomy', 'shading', 'drawing', 'people', 'synth')))
 
 # %% ../../nbs/faces/05_videos.ipynb #a4cb2a0d
 def _write_videos(path: Path, videos: Sequence[LabeledVideo]) -> None:

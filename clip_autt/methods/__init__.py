@@ -1,0 +1,5 @@
+"Rivals of CLIP-AUTT behind one interface, the oracle, and all of them by name. Names are loaded on first use."
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

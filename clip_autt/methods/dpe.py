@@ -12,9 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..utils.errors import check
-from ..window import Cache, check_gate, entropy, info_nce, most_confident, recall, tau_nats_log2
+from .cache import Cache, info_nce, recall
+from .thresholds import check_gate, tau_nats_log2
+from ..window import entropy, most_confident
 from ..outputs import Passes
-from ..method import StepOutput, OnlineMethod, VideoViews, class_text
+from ..method import StepOutput, OnlineMethod, VideoViews
+from .class_text import class_text
 
 # %% auto #0
 __all__ = ['PRESETS', 'DPEConfig', 'Prototypes', 'corrected', 'DPE', 'running_mean', 'objective']

@@ -20,10 +20,10 @@ from ..outputs import Passes
 from .source_statistics import hidden, source_of
 from ..method import StepOutput, OnlineMethod, VideoViews
 from ..temporal import score_windows
+from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['LEVELS', 'PromptAlignConfig', 'Home', 'home', 'away', 'frames_of', 'Prompts', 'coupled', 'Look', 'PromptAlign',
-           'words', 'prompted', 'tune', 'look', 'distance']
+__all__ = ['LEVELS', 'PromptAlignConfig', 'Home', 'home', 'away', 'frames_of', 'Prompts', 'coupled', 'Look', 'PromptAlign']
 
 # %% ../../nbs/methods/08_promptalign.ipynb #35c9f133
 LEVELS = 'frame', 'hidden'  # what can be aligned, in the order of the model
@@ -143,15 +143,18 @@ class PromptAlign(OnlineMethod):
         return StepOutput(logits, first.logits[0], au, first.au[0], entropy=entropy(first.logits[1:]), loss=tuple(float(x.loss) for x in looks), passes=passes)
 
 # %% ../../nbs/methods/08_promptalign.ipynb #e7f0dfcd
+@patch
 def words(self: PromptAlign, prompts: Prompts) -> Tensor:
     "Unit vectors [N, D] of the action units."
     return self.model.embed_text(self.prompts.encode(prompts.ctx).to(self.model.au_text.dtype))
 
+@patch
 def prompted(self: PromptAlign, frames: Tensor, prompts: Prompts) -> Tensor:
     "Frames [T, D] with the visual prompt added."
     return frames + self.homes['frame'].unit * (coupled(prompts) - coupled(self.first))
 
 # %% ../../nbs/methods/08_promptalign.ipynb #43c1fc17
+@patch
 def tune(
     self: PromptAlign,
     frames: Tensor,  # [T, D]
@@ -168,6 +171,7 @@ def tune(
         yield Look(*(x.detach() for x in look))
 
 # %% ../../nbs/methods/08_promptalign.ipynb #324b1544
+@patch
 def look(
     self: PromptAlign,
     frames: Tensor,  # [T, D]
@@ -186,9 +190,8 @@ def look(
     return Look(logits, au, kept, h, align, c.entropy_weight * h + c.level_weight * align)
 
 # %% ../../nbs/methods/08_promptalign.ipynb #8f4894d0
+@patch
 def distance(self: PromptAlign, parts: Sequence[Tensor], activations: Sequence[Tensor]) -> Tensor:
     "Distance from the source, summed over the levels."
     levels = {'frame': parts, 'hidden': activations}
     return torch.stack([away(torch.cat([x.flatten(0, 1) for x in levels[name]]), self.homes[name]) for name in self.config.levels]).sum()
-
-PromptAlign.words, PromptAlign.prompted, PromptAlign.tune, PromptAlign.look, PromptAlign.distance = words, prompted, tune, look, distance

@@ -15,9 +15,12 @@ from torch import Tensor, nn
 from ..au import TEMPLATES, fill_template
 from ..utils.errors import check
 from ..model import ClipAU
-from ..window import Cache, check_gate, entropy, info_nce, most_confident, recall, tau_nats_log2
+from .cache import Cache, info_nce, recall
+from .thresholds import check_gate, tau_nats_log2
+from ..window import entropy, most_confident
 from ..outputs import Passes
-from ..method import StepOutput, OnlineMethod, VideoViews, class_text
+from ..method import StepOutput, OnlineMethod, VideoViews
+from .class_text import class_text
 
 # %% auto #0
 __all__ = ['PRESETS', 'progressive', 'au_prototypes', 'text_basis', 'votes', 'disagreement', 'boundary_variance', 'ReTAConfig',

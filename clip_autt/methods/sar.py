@@ -13,12 +13,14 @@ from torch import Tensor
 
 from .norm_params import affine_params, gradient, leaves
 from ..utils.errors import check
-from ..window import check_gate, entropy, tau_nats
+from .thresholds import check_gate, tau_nats
+from ..window import entropy
 from ..outputs import Passes
 from ..method import StepOutput, OnlineMethod, VideoViews
+from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['climb', 'momentum_step', 'SARConfig', 'SAR', 'Climb', 'look_from_above', 'descend', 'step']
+__all__ = ['climb', 'momentum_step', 'SARConfig', 'SAR', 'Climb']
 
 # %% ../../nbs/methods/06_sar.ipynb #2adc392e
 def climb(
@@ -87,6 +89,7 @@ class Climb(NamedTuple):
     slope: dict[str, Tensor] | None = None  # None where nothing is to be learned
 
 # %% ../../nbs/methods/06_sar.ipynb #95c7743e
+@patch
 def look_from_above(method: SAR, seen: VideoViews) -> Climb:
     "The slope of the mean entropy of the sure views, taken after a climb."
     look, nats = method.affine_params.look, method.sure_nats
@@ -104,9 +107,8 @@ def look_from_above(method: SAR, seen: VideoViews) -> Climb:
         loss_above = h[still].mean()
         return Climb(*before, (float(loss.detach()), float(loss_above.detach())), gradient(loss_above, above))
 
-SAR.look_from_above = look_from_above
-
 # %% ../../nbs/methods/06_sar.ipynb #d6706706
+@patch
 def descend(method: SAR, slope: dict[str, Tensor], loss: float) -> bool:
     "Step from the present values with the slope from above. True if the model was reset instead."
     c, state = method.config, method.state
@@ -116,9 +118,8 @@ def descend(method: SAR, slope: dict[str, Tensor], loss: float) -> bool:
     method.state = method.start() if home else dict(values=values, velocity=velocity, average=average)
     return home
 
-SAR.descend = descend
-
 # %% ../../nbs/methods/06_sar.ipynb #65c365ac
+@patch
 def step(method: SAR, seen: VideoViews) -> StepOutput:
     "Learn from the sure views of a video, and answer before and after."
     seen_from = look_from_above(method, seen)
@@ -133,5 +134,3 @@ def step(method: SAR, seen: VideoViews) -> StepOutput:
     return StepOutput(after[0], seen_from.logits[0], au[0], seen_from.au[0], entropy=entropy(seen_from.logits[1:]), loss=seen_from.loss[:1],
                   passes=Passes(forward, backward, forward * n, backward * n),
                   gates=dict(sure=backward > 0, sure_above=learned, reset=home))
-
-SAR.step = step

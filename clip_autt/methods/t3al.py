@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from ..utils.errors import check
 from ..outputs import Passes
-from ..method import StepOutput, OnlineMethod, VideoViews, class_text
+from ..method import StepOutput, OnlineMethod, VideoViews
+from .class_text import class_text
+from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['byol', 'pools', 'spread', 'smooth', 'stretch', 'segments', 'T3ALConfig', 'T3AL', 'frame_vectors', 'au_vectors',
-           'answer', 'label_text', 'frame_scores', 'loss_of', 'learn']
+__all__ = ['byol', 'pools', 'spread', 'smooth', 'stretch', 'segments', 'T3ALConfig', 'T3AL']
 
 # %% ../../nbs/methods/12_t3al.ipynb #7efcb349
 def byol(
@@ -138,6 +139,7 @@ class T3AL(OnlineMethod):
         return StepOutput(logits, before, au, au_before, longest[0], loss=losses, passes=Passes(len(losses) + 2, len(losses)), gates={'localized': bool(runs)})
 
 # %% ../../nbs/methods/12_t3al.ipynb #cd68c42b
+@patch
 @torch.no_grad()
 def frame_vectors(
     method: T3AL,
@@ -147,10 +149,12 @@ def frame_vectors(
     temporal = method.model.temporal
     return temporal.act(temporal.conv(frames.T[None]))[0].T
 
+@patch
 def au_vectors(method: T3AL, weights: dict[str, Tensor]) -> Tensor:
     "Unit vectors [N, D] of the action units under a text projection."
     return F.normalize(F.linear(method.hidden, weights['text'], method.bias), dim=-1)
 
+@patch
 def answer(
     method: T3AL,
     x: Tensor,  # [D] mean of frame vectors
@@ -160,9 +164,8 @@ def answer(
     au = weights['log_scale'].exp() * method.au_vectors(weights) @ F.normalize(weights['image'] @ x, dim=-1)
     return method.model.classifier(au), au
 
-T3AL.frame_vectors, T3AL.au_vectors, T3AL.answer = frame_vectors, au_vectors, answer
-
 # %% ../../nbs/methods/12_t3al.ipynb #29051f52
+@patch
 def label_text(
     method: T3AL,
     x: Tensor,  # [T, D] frame vectors
@@ -174,6 +177,7 @@ def label_text(
     text, _ = class_text(method.model, video, method.au_vectors(weights))
     return F.normalize(text[label] - text.mean(0), dim=-1)
 
+@patch
 @torch.no_grad()
 def frame_scores(
     method: T3AL,
@@ -186,9 +190,8 @@ def frame_scores(
     e = method.label_text(x, label, weights) if e is None else e
     return stretch(smooth((x - x.mean(0)) @ weights['image'].T @ e, method.config.smooth))
 
-T3AL.label_text, T3AL.frame_scores = label_text, frame_scores
-
 # %% ../../nbs/methods/12_t3al.ipynb #43e2ddb0
+@patch
 def loss_of(
     method: T3AL,
     x: Tensor,  # [T, D] frame vectors
@@ -204,9 +207,8 @@ def loss_of(
     target = torch.cat([torch.ones(len(plus)), torch.zeros(len(minus))]).to(u)
     return byol(u, target) + byol(plus, e.expand_as(plus))
 
-T3AL.loss_of = loss_of
-
 # %% ../../nbs/methods/12_t3al.ipynb #3a36b4cf
+@patch
 def learn(
     method: T3AL,
     x: Tensor,  # [T, D] frame vectors
@@ -227,5 +229,3 @@ def learn(
     learned = {name: w.detach() for name, w in weights.items()}
     method.state = {'weights': learned, 'adam': adam.state_dict(), 'videos': state['videos'] + 1}
     return learned, tuple(torch.stack(losses).tolist())
-
-T3AL.learn = learn

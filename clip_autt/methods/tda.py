@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..utils.errors import check
-from ..window import Cache, GateWarning, check_gate, most_confident, recall, tau_nats_log2
+from .cache import Cache, recall
+from .thresholds import GateWarning, check_gate, tau_nats_log2
+from ..window import most_confident
 from ..outputs import Passes
 from ..method import StepOutput, OnlineMethod, VideoViews
 

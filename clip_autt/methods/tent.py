@@ -15,9 +15,10 @@ from ..utils.errors import check
 from ..window import entropy
 from ..outputs import Passes
 from ..method import StepOutput, OnlineMethod, VideoViews
+from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['adam_start', 'adam_step', 'TentConfig', 'Tent', 'look', 'learn', 'step']
+__all__ = ['adam_start', 'adam_step', 'TentConfig', 'Tent']
 
 # %% ../../nbs/methods/05_tent.ipynb #358e91ae
 def adam_start(
@@ -70,6 +71,7 @@ class Tent(OnlineMethod):
     def n_trained(self) -> int: return self.affine_params.n_values
 
 # %% ../../nbs/methods/05_tent.ipynb #92db8456
+@patch
 def look(
     method: Tent,
     seen: VideoViews,
@@ -77,9 +79,8 @@ def look(
     "What the model says with the values that the method has now."
     with torch.no_grad(): return method.affine_params.look(method.state['values'], seen.frames, seen.views)
 
-Tent.look = look
-
 # %% ../../nbs/methods/05_tent.ipynb #683d4c76
+@patch
 def learn(
     method: Tent,
     seen: VideoViews,
@@ -93,9 +94,8 @@ def learn(
     method.state = adam_step(method.state, slope, method.config.lr, method.config.beta1)
     return logits.detach(), au.detach(), float(loss.detach())
 
-Tent.learn = learn
-
 # %% ../../nbs/methods/05_tent.ipynb #37393592
+@patch
 def step(method: Tent, seen: VideoViews) -> StepOutput:
     "Learn from a video, and answer before and after."
     steps, n = method.config.steps, method.affine_params.prompts
@@ -104,5 +104,3 @@ def step(method: Tent, seen: VideoViews) -> StepOutput:
     after, au = look(method, seen)
     return StepOutput(after[0], before[0], au[0], au_before[0], entropy=entropy(before[1:]), loss=tuple(loss for _, _, loss in history),
                   passes=Passes(steps + 1, steps, (steps + 1) * n, steps * n))
-
-Tent.step = step

@@ -17,9 +17,10 @@ from ..window import entropy, marginal_entropy, most_confident
 from ..prompts import AUPrompts
 from ..outputs import Passes
 from ..method import StepOutput, OnlineMethod, VideoViews
+from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['TPTConfig', 'Look', 'TPT', 'embed', 'tune']
+__all__ = ['TPTConfig', 'Look', 'TPT']
 
 # %% ../../nbs/methods/07_tpt.ipynb #a7e21b73
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class TPT(OnlineMethod):
         return StepOutput(logits, first.logits[0], au, first.au[0], entropy=entropy(first.logits[1:]), loss=tuple(float(x.loss) for x in looks), passes=passes)
 
 # %% ../../nbs/methods/07_tpt.ipynb #d57fdf6a
+@patch
 def embed(
     method: TPT,
     ctx: Tensor,  # [1, n_ctx, d] shared context
@@ -79,6 +81,7 @@ def embed(
     "Action-unit vectors under a context."
     return method.model.embed_text(method.prompts.encode(ctx).to(method.model.au_text.dtype))
 
+@patch
 def tune(
     method: TPT,
     views: Tensor,  # [V, D] unit embeddings; view 0 is the whole video
@@ -94,5 +97,3 @@ def tune(
         ctx.grad, = torch.autograd.grad(loss, ctx)
         optimizer.step()
         yield Look(logits.detach(), au.detach(), kept, loss.detach())
-
-TPT.embed, TPT.tune = embed, tune

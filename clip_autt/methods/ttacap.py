@@ -14,10 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..utils.errors import check
-from ..window import Cache, check_gate, entropy, tau_nats
+from .cache import Cache
+from .thresholds import check_gate, tau_nats
+from ..window import entropy
 from ..outputs import Passes
 from .source_statistics import source_of
 from ..method import StepOutput, OnlineMethod, VideoViews
+from ..utils.patch import patch
 
 # %% auto #0
 __all__ = ['TTACaPConfig', 'frechet', 'shrunk', 'top_weights', 'agrees_with_majority', 'Gates', 'gates', 'remembered', 'Windows',
@@ -210,6 +213,7 @@ class TTACaP(OnlineMethod):
 def _pairs(after: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]: return after[0], before[0], after[1], before[1]
 
 # %% ../../nbs/methods/13_ttacap.ipynb #6687713c
+@patch
 def _before(self: TTACaP, seen: VideoViews) -> tuple[Tensor, Tensor]:
     "Logits [C] and AU scores [N] before this video has left a trace."
     s = self.state
@@ -245,6 +249,7 @@ def static_memory(
     return (c.sharpness * scores).softmax(-1) @ F.normalize(one_hot.T @ p, dim=-1), scores
 
 # %% ../../nbs/methods/13_ttacap.ipynb #7822f70a
+@patch
 def _fused(self: TTACaP, seen: VideoViews, n: int, sums: Tensor, write: bool) -> tuple[tuple[Tensor, Tensor], Gates, tuple[Cache, Cache]]:
     "Logits [C] and AU scores [N] after the moves; the gates; the caches after."
     c, m, whole = self.config, len(seen.windows), self.config.predict_on == 'video'
@@ -258,5 +263,3 @@ def _fused(self: TTACaP, seen: VideoViews, n: int, sums: Tensor, write: bool) ->
     positive, negative, caches = walk(self, w, passed if write else None, self.state['caches'])
     u = F.normalize(f + c.lambda_static * static + c.lambda_positive * positive - c.lambda_negative * negative, dim=-1)
     return tuple(x.mean(0) for x in self.score(u[-1:] if whole else u)), passed, caches
-
-TTACaP._before, TTACaP._fused = _before, _fused

@@ -27,11 +27,11 @@ from .threshold import logit_prior, personal_threshold
 from ..methods.source_statistics import source_statistics
 from ..method import SCOPES, StepOutput, OnlineMethod, VideoViews, TestTimeMethod
 from ..train import History, fit, logits_of, split_videos
+from ..utils.patch import patch
 from ..utils.weights import read_weights, weights_hash
 
 # %% auto #0
-__all__ = ['augment_baselines', 'prepare_personal', 'online_relative', 'PersonalBaseline', 'adapt', 'MostConfidentWindow',
-           'personal_autt', 'save_profile', 'load_profile']
+__all__ = ['augment_baselines', 'prepare_personal', 'online_relative', 'PersonalBaseline', 'MostConfidentWindow', 'personal_autt']
 
 # %% ../../nbs/personal/03_method.ipynb #a24134d6
 def augment_baselines(
@@ -152,6 +152,7 @@ class PersonalBaseline:
         self.inner.load_state_dict(state['inner'])
 
 # %% ../../nbs/personal/03_method.ipynb #237cf631
+@patch
 def adapt(
     method: PersonalBaseline,
     videos: VideoFeatures | Sequence[VideoFeatures],  # one video, or several in the order in which they come
@@ -166,8 +167,6 @@ def adapt(
         method.subject = run[0].subject
         results += _adapt_run(method, run)
     return results
-
-PersonalBaseline.adapt = adapt
 
 # %% ../../nbs/personal/03_method.ipynb #7c9f5ef2
 def _runs(method: PersonalBaseline, videos: Sequence[VideoFeatures]) -> list[list[VideoFeatures]]:
@@ -227,6 +226,7 @@ def personal_autt(
     return PersonalBaseline(model, lambda head: MostConfidentWindow(head, MostConfidentWindow.Config(window)), True, own, reset)
 
 # %% ../../nbs/personal/03_method.ipynb #363cb3b7
+@patch
 def save_profile(
     method: PersonalBaseline,
     path: str | Path,  # a .safetensors file
@@ -246,6 +246,7 @@ def _binding(method: PersonalBaseline) -> str:
     return f'{m.backbone.hash} {weights_hash(m.personal.head.state_dict())} {", ".join(m.classes)}'
 
 # %% ../../nbs/personal/03_method.ipynb #e9076e51
+@patch
 def load_profile(
     method: PersonalBaseline,
     path: str | Path,  # written by `save_profile` with the same model
@@ -261,5 +262,3 @@ def load_profile(
     like = method.model.au_text
     method.begin = Baseline(t['center'].to(like), t['spread'].to(like), int(t['n'])), t['logits']
     method.reset()
-
-PersonalBaseline.save_profile, PersonalBaseline.load_profile = save_profile, load_profile

@@ -26,7 +26,8 @@ from ..model import ClipAU
 from ..window import entropy
 from ..methods.registry import make_methods
 from ..evaluation.results import Results
-from ..method import Stream, TestTimeMethod
+from ..evaluation.stream import Stream
+from ..method import TestTimeMethod
 from ..temporal import score_windows
 from .figures import Drawing, drawing, plain
 from .plots import AFTER, BEFORE, CHOSEN

@@ -30,10 +30,10 @@ from ..faces.tasks import TARGET_DOMAIN, TASKS, make_clip, stride
 from ..video.io import clip_id, is_cropped, sample_frames, sample_indices
 from .figures import Drawing, drawing, plain, png, probability_bars, show_image
 from .plots import CHOSEN
+from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['VideoView', 'preview', 'embed', 'answer', 'uploaded', 'take_upload', 'sample_videos', 'VideoLab', 'use', 'choose',
-           'receive', 'run', 'forget', 'save_profile']
+__all__ = ['VideoView', 'preview', 'embed', 'answer', 'uploaded', 'take_upload', 'sample_videos', 'VideoLab']
 
 # %% ../../nbs/show/05_videolab.ipynb #840b06c4
 @dataclass(frozen=True, eq=False)
@@ -208,6 +208,7 @@ class VideoLab(w.VBox):
         return drawing(10, .5) if self.view is None else self.view.figure()
 
 # %% ../../nbs/show/05_videolab.ipynb #853c1c20
+@patch
 def use(
     lab: VideoLab,
     name: str,
@@ -222,10 +223,12 @@ def use(
     _show(lab)
 
 # %% ../../nbs/show/05_videolab.ipynb #b60eb663
+@patch
 def choose(lab: VideoLab, change=None) -> None:
     "A clip of the menu."
     if lab.clips.value in lab.videos: lab.use(lab.clips.value, lab.videos[lab.clips.value])
 
+@patch
 def receive(lab: VideoLab, change=None) -> None:
     "A file from the browser."
     file = take_upload(lab.upload)
@@ -263,6 +266,7 @@ def _story(lab: VideoLab) -> str:
     return '<br>'.join(parts)
 
 # %% ../../nbs/show/05_videolab.ipynb #b24a3bcc
+@patch
 def run(lab: VideoLab, button=None) -> None:
     "Adapt to the present video and answer."
     if lab.source is None:
@@ -280,6 +284,7 @@ def run(lab: VideoLab, button=None) -> None:
     _show(lab)
 
 # %% ../../nbs/show/05_videolab.ipynb #ccf6d8a1
+@patch
 def forget(lab: VideoLab, button=None) -> None:
     "Somebody else sits down: nothing of the person before is kept, on the page or in memory."
     lab.method.reset()
@@ -288,6 +293,7 @@ def forget(lab: VideoLab, button=None) -> None:
     _show(lab)
 
 # %% ../../nbs/show/05_videolab.ipynb #9c41991a
+@patch
 def save_profile(lab: VideoLab, button=None) -> None:
     "Write the profile, and say what is in it."
     with _working(lab):
@@ -296,6 +302,3 @@ def save_profile(lab: VideoLab, button=None) -> None:
         held = f'where the face rests and how far it moves, 2 × {len(person.center)} numbers, and {answers} answers'
         lab.message.value = (f'Saved {escape(lab.path.value)}, learned from {person.n} videos: {held}. No picture and no name. '
                              'Load it with load_profile of personal_autt.')
-
-VideoLab.use, VideoLab.choose, VideoLab.receive = use, choose, receive
-VideoLab.run, VideoLab.forget, VideoLab.save_profile = run, forget, save_profile

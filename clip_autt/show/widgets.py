@@ -20,14 +20,14 @@ from ..model import ClipAU
 from ..faces.people import Subject
 from ..methods.registry import make_methods
 from .recordings import record_tuning, run_race
-from ..method import Stream, TestTimeMethod
+from ..evaluation.stream import Stream
+from ..method import TestTimeMethod
 from ..faces.tasks import find_task
-from .videolab import VideoLab
 from .figures import DIALS, Drawing, au_name, face_view, mix_view, png, score_video
+from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['PATTERNS', 'Live', 'progress', 'AUExplorer', 'set_aus', 'choose', 'words', 'WindowExplorer', 'SubjectMixer',
-           'start_scene', 'TuningStepper', 'MethodRace', 'VideoLab']
+__all__ = ['PATTERNS', 'Live', 'progress', 'AUExplorer', 'WindowExplorer', 'SubjectMixer', 'TuningStepper', 'MethodRace']
 
 # %% ../../nbs/show/06_widgets.ipynb #e311caad
 class Live(w.VBox):
@@ -107,7 +107,8 @@ class AUExplorer(Live):
     def look(self): return face_view(self.model, self.person, {key: s.value for key, s in self.sliders.items()})
 
 # %% ../../nbs/show/06_widgets.ipynb #829a33b1
-def set_aus(
+@patch
+def set(
     explorer: AUExplorer,
     aus: Mapping[int | str, float],  # intensities by FACS code or id, as in `sliders`; all others become 0
 ) -> None:
@@ -119,16 +120,16 @@ def set_aus(
     explorer.refresh()
 
 # %% ../../nbs/show/06_widgets.ipynb #081bf6f6
+@patch
 def choose(explorer: AUExplorer, change=None) -> None:
     "Show the pattern of the menu, at four fifths of full strength."
     explorer.set(dict.fromkeys(PATTERNS[explorer.pattern.value], .8))
 
+@patch
 def words(explorer: AUExplorer) -> str:
     "The sentences that gained most, of all."
     rows = ', '.join(f'{au} {x:+.2f}' for au, x in explorer.view.change.head(5).items())
     return f'Most gained since rest, of all {len(explorer.model.bank)} sentences: {rows}'
-
-AUExplorer.set, AUExplorer.choose, AUExplorer.words = set_aus, choose, words
 
 # %% ../../nbs/show/06_widgets.ipynb #027ee3bc
 class WindowExplorer(Live):
@@ -187,18 +188,18 @@ class SubjectMixer(Live):
         return replace(view, trail=self.trail, fixed=self.fixed)
 
 # %% ../../nbs/show/06_widgets.ipynb #4d49753e
+@patch
 def start_scene(mixer: SubjectMixer, change=None) -> None:
     "Another scene: forget the trail, and ask what the model says at two fixed positions."
     mixer.trail = ()
     mixer.fixed = {f'all dials at {x:.0f}': mixer.mix(dict.fromkeys(DIALS, x)).probability for x in (0., 1.)}
     if change: mixer.refresh()
 
+@patch
 def words(mixer: SubjectMixer) -> str:
     view = mixer.view
     right = view.prediction.label == view.clip.label
     return f'acted: {view.clip.label}; the model says <b>{view.prediction.label}</b>, {"right" if right else "wrong"}'
-
-SubjectMixer.start_scene, SubjectMixer.words = start_scene, words
 
 # %% ../../nbs/show/06_widgets.ipynb #68ae588d
 class TuningStepper(Live):
@@ -249,6 +250,3 @@ class MethodRace(Live):
 
     def words(self) -> str:
         return '<br>'.join(f'<b style="color:#b22222">alarm</b> {escape(a)}' for a in self.view.alarms) or 'no alarm so far'
-
-# %% ../../nbs/show/06_widgets.ipynb #a1db692c
-_all_ = ['VideoLab']

@@ -5,9 +5,11 @@
 # %% ../../nbs/utils/01_files.ipynb #fd77a1ce
 from __future__ import annotations
 
-import hashlib, os, re
-from collections.abc import Iterator
+import hashlib, json, os, re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,7 +18,7 @@ from safetensors import SafetensorError
 from .errors import ClipAUTTError
 
 # %% auto #0
-__all__ = ['atomic_path', 'content_hash', 'natural_key']
+__all__ = ['atomic_path', 'write_json', 'content_hash', 'code_hash', 'natural_key', 'natural_sorted', 'some_of']
 
 # %% ../../nbs/utils/01_files.ipynb #f2f5181f
 @contextmanager
@@ -36,6 +38,14 @@ def atomic_path(
     finally:
         with suppress(OSError): tmp.unlink(missing_ok=True)
 
+# %% ../../nbs/utils/01_files.ipynb #43d0c199
+def write_json(
+    data: object,
+    path: str | Path,
+) -> None:
+    "Write JSON atomically."
+    with atomic_path(path) as tmp: tmp.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + '\n', encoding='utf-8')
+
 # %% ../../nbs/utils/01_files.ipynb #5e28643e
 def content_hash(
     *parts: bytes | str,  # what identifies the content, in order
@@ -48,9 +58,28 @@ def content_hash(
         digest.update(data)
     return digest.hexdigest()[:16]
 
+# %% ../../nbs/utils/01_files.ipynb #30dfabaf
+@cache
+def code_hash(
+    *wings: str,  # folders of the package, such as 'faces'; 'core' stands for the modules at its root
+) -> str:
+    "A short name for the code in every module of some wings."
+    root = Path(find_spec('clip_autt').origin).parent
+    folders = [root if wing == 'core' else root/wing for wing in wings]
+    return content_hash(*(p.read_bytes() for folder in folders for p in sorted(folder.glob('*.py')) if p.name != '_modidx.py'))
+
 # %% ../../nbs/utils/01_files.ipynb #514ce03e
 def natural_key(
     name: str | Path,  # a file name or path
 ) -> list:
     "Sort key that compares the numbers in a name as numbers."
     return [(0, int(part), '') if part.isdecimal() else (1, 0, part.lower()) for part in re.split(r'(\d+)', str(name)) if part]
+
+# %% ../../nbs/utils/01_files.ipynb #02e81281
+def natural_sorted(names: Iterable[str]) -> tuple[str, ...]:
+    "Each name once, numbers in them compared as numbers."
+    return tuple(sorted(set(names), key=lambda name: (natural_key(name), name)))
+
+def some_of(names: Sequence[str], n: int = 10) -> str:
+    "The first names, and how many there are if that is not all."
+    return ', '.join(names[:n]) + (f' ... ({len(names)} in all)' if len(names) > n else '')

@@ -1,0 +1,5 @@
+"From a film to pictures of a face and the moment of each. Names are loaded on first use."
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,58 @@
+"Rivals of CLIP-AUTT behind one interface, the oracle, and all of them by name."
+
+from .cache import Cache as Cache, info_nce as info_nce, recall as recall
+from .class_text import class_text as class_text
+from .dpe import (
+    DPE as DPE, DPEConfig as DPEConfig, PRESETS as PRESETS, Prototypes as Prototypes, corrected as corrected,
+    objective as objective, running_mean as running_mean,
+)
+from .norm_params import (
+    AffineParams as AffineParams, affine_params as affine_params, gradient as gradient, leaves as leaves,
+    temporal_affine as temporal_affine, text_norms as text_norms,
+)
+from .oracle import UNTUNED as UNTUNED, check_videos as check_videos, oracle as oracle
+from .promptalign import (
+    Home as Home, LEVELS as LEVELS, Look as Look, PromptAlign as PromptAlign, PromptAlignConfig as PromptAlignConfig,
+    Prompts as Prompts, away as away, coupled as coupled, frames_of as frames_of, home as home,
+)
+from .references import (
+    CLASS_AUS as CLASS_AUS, FrameMean as FrameMean, FrameMeanConfig as FrameMeanConfig,
+    PromptEnsemble as PromptEnsemble, PromptEnsembleConfig as PromptEnsembleConfig, SoftmaxPool as SoftmaxPool,
+    SoftmaxPoolConfig as SoftmaxPoolConfig, ZeroShot as ZeroShot, ZeroShotConfig as ZeroShotConfig,
+    class_sentences as class_sentences, softmax_pool as softmax_pool, unit_mean as unit_mean,
+)
+from .registry import (
+    BASELINE as BASELINE, METHODS as METHODS, describe_method as describe_method, make_method as make_method,
+    make_methods as make_methods, override_reset as override_reset,
+)
+from .reta import (
+    ReTA as ReTA, ReTAConfig as ReTAConfig, au_prototypes as au_prototypes, boundary_variance as boundary_variance,
+    class_words as class_words, disagreement as disagreement, progressive as progressive, text_basis as text_basis,
+    votes as votes,
+)
+from .sar import Climb as Climb, SAR as SAR, SARConfig as SARConfig, climb as climb, momentum_step as momentum_step
+from .source_statistics import (
+    MAX_NOISE as MAX_NOISE, NEIGHBOURS as NEIGHBOURS, N_RUNS as N_RUNS, QUANTILES as QUANTILES, SHARE as SHARE,
+    SourceStatistics as SourceStatistics, from_state as from_state, hidden as hidden,
+    mean_and_variance as mean_and_variance, source_of as source_of, source_statistics as source_statistics,
+    static_prototypes as static_prototypes,
+)
+from .t3al import (
+    T3AL as T3AL, T3ALConfig as T3ALConfig, byol as byol, pools as pools, segments as segments, smooth as smooth,
+    spread as spread, stretch as stretch,
+)
+from .tda import (
+    TDA as TDA, TDAConfig as TDAConfig, advice as advice, mask_bound as mask_bound,
+    mask_says_nothing as mask_says_nothing,
+)
+from .tent import Tent as Tent, TentConfig as TentConfig, adam_start as adam_start, adam_step as adam_step
+from .thresholds import (
+    GateWarning as GateWarning, check_gate as check_gate, tau_nats as tau_nats, tau_nats_log2 as tau_nats_log2,
+)
+from .tpt import TPT as TPT, TPTConfig as TPTConfig
+from .ttacap import (
+    Gates as Gates, TTACaP as TTACaP, TTACaPConfig as TTACaPConfig, Windows as Windows,
+    agrees_with_majority as agrees_with_majority, frechet as frechet, gates as gates,
+    nearest_people as nearest_people, remembered as remembered, shrunk as shrunk, static_memory as static_memory,
+    top_weights as top_weights, walk as walk,
+)

@@ -1,0 +1,18 @@
+"The basement: errors, files, weights, the files of the package."
+
+from .assets import (
+    asset as asset, asset_folder as asset_folder, assets as assets, file_hash as file_hash,
+    write_hashes as write_hashes,
+)
+from .errors import (
+    BackboneError as BackboneError, BankError as BankError, CheckpointError as CheckpointError,
+    ClipAUTTError as ClipAUTTError, InputError as InputError, ManifestError as ManifestError,
+    NoFaceError as NoFaceError, UntrainedError as UntrainedError, VideoError as VideoError, check as check,
+    did_you_mean as did_you_mean, dtype_shape as dtype_shape,
+)
+from .files import (
+    atomic_path as atomic_path, code_hash as code_hash, content_hash as content_hash, natural_key as natural_key,
+    natural_sorted as natural_sorted, some_of as some_of, write_json as write_json,
+)
+from .patch import patch as patch, patch_property as patch_property
+from .weights import load_weights as load_weights, read_weights as read_weights, weights_hash as weights_hash
