@@ -249,7 +249,7 @@ def adapt(
     if isinstance(videos, VideoFeatures): return adapt(method, [videos])[0]
     check(len(videos) > 0, 'no videos to adapt to')
     for v in videos: method.model.check_features(v)
-    with_face = [2 * int(v.found.sum()) >= len(v) for v in videos]
+    with_face = [v.seen for v in videos]
     groups = _groups(method, [v for v, seen in zip(videos, with_face, strict=True) if seen], batch_size)
     adapted = iter([a for group in groups for a in _adapt_group(method, group)])
     return [next(adapted) if seen else _unseen(method, v) for v, seen in zip(videos, with_face, strict=True)]

@@ -24,8 +24,8 @@ from .video.face import FaceBox, bridge_gaps, center_box, choose_box, crop_face,
 from .video.io import clip_id, is_cropped, iter_frames, sample_frames
 
 # %% auto #0
-__all__ = ['FPS', 'VideoFeatures', 'LabeledVideo', 'encode_clip', 'Crops', 'crop_batches', 'embed_crops', 'encode_video',
-           'encode']
+__all__ = ['FPS', 'VideoFeatures', 'LabeledVideo', 'by_subject', 'encode_clip', 'Crops', 'crop_batches', 'embed_crops',
+           'encode_video', 'encode']
 
 # %% ../nbs/core/03_features.ipynb #2eb670d4
 @dataclass(frozen=True, eq=False)
@@ -48,6 +48,11 @@ class VideoFeatures:
 
     def __len__(self) -> int: return len(self.frames)
 
+    @property
+    def seen(self) -> bool:
+        "Whether at least half of the frames show a face. A method learns nothing from a video that does not."
+        return 2 * int(self.found.sum()) >= len(self)
+
     def faces(self) -> dict:
         "How many frames there are and how many show a face, with the warnings: what every result repeats."
         return dict(n_frames=len(self), n_faces=int(self.found.sum()), warnings=self.warnings)
@@ -57,6 +62,15 @@ class LabeledVideo(NamedTuple):
     "A video's features and its true class. Only training and evaluation see one."
     video: VideoFeatures
     label: str  # class name
+
+# %% ../nbs/core/03_features.ipynb #cd4df166
+def by_subject(
+    videos: Iterable[LabeledVideo],
+) -> dict[str | None, list[LabeledVideo]]:
+    "The videos of each person. People and videos keep their order."
+    people = {}
+    for x in videos: people.setdefault(x.video.subject, []).append(x)
+    return people
 
 # %% ../nbs/core/03_features.ipynb #4bc05a6d
 FPS = 12.5  # frames a second: BioVid's 25, every second one, as in the paper

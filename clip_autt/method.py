@@ -161,10 +161,10 @@ def _adapt_one(method: OnlineMethod, v: VideoFeatures) -> Adapted:
     began = time.perf_counter()
     if method.reset_scope == 'video' or (method.reset_scope == 'subject' and v.subject != method.subject): method.reset()
     method.subject = v.subject
-    faceless, kept = 2 * int(v.found.sum()) < len(v), method.state
+    kept = method.state
     seen = encode_views(method.model, v, method.config.window)
     answer = method.step(seen)
-    if faceless: method.state = kept
+    if not v.seen: method.state = kept
     seconds = time.perf_counter() - began
     return _adapted(method, v, seen, answer, seconds)
 

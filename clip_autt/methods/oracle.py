@@ -67,7 +67,7 @@ def _halves(own: Sequence[int], labels: Sequence[str], seed: int) -> tuple[list[
 
 def _fine_tuned(model: ClipAU, train: Sequence[LabeledVideo], epochs: int, lr: float, seed: int) -> ClipAU:
     "A copy trained on the videos that show a face; the model itself where these have fewer than two classes."
-    train = [x for x in train if 2 * int(x.video.found.sum()) >= len(x.video)]
+    train = [x for x in train if x.video.seen]
     if len({label for _, label in train}) < 2: return model
     tuned = copy.deepcopy(model, {id(model.backbone): model.backbone})  # the frozen backbone is shared
     fit(tuned, train, epochs=epochs, lr=lr, class_weights='balanced', seed=seed, progress=False)

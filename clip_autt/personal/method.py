@@ -186,7 +186,7 @@ def _adapt_run(method: PersonalBaseline, run: list[VideoFeatures]) -> list[Adapt
 # %% ../../nbs/personal/03_method.ipynb #b10025c6
 def _relative(method: PersonalBaseline, v: VideoFeatures) -> VideoFeatures:
     "The video against the person's baseline, which it joins if it shows a face."
-    frames, seen = v.frames.to(method.model.au_text), 2 * int(v.found.sum()) >= len(v)
+    frames, seen = v.frames.to(method.model.au_text), v.seen
     own = Baseline.of(frames)
     person = own if method.person is None else method.person + own
     if seen: method.person = person
