@@ -295,7 +295,7 @@ def _window_figure(v: WindowView) -> Drawing:
     place = _middle(v.all, surest), float(v.entropy[surest])
     curve.annotate('surest', place, (0, 14), textcoords='offset points', ha='center', fontsize=8, arrowprops=dict(arrowstyle='-', linewidth=.6))
     top = v.largest()
-    compared_bars(bars, [au_name(p.bank, p.bank.ids[i]) for i in top], whole.au[top], p.au[top], ('whole video', 'this window'))
+    compared_bars(bars, [au_name(p.bank, p.bank.ids[i]) for i in top], whole.au[top].tolist(), p.au[top].tolist(), ('whole video', 'this window'))
     bars.set_xlabel('AU score')
     probability_bars(probs, p.probs, whole.probs, ('whole video', 'this window'))
     return page

@@ -27,7 +27,9 @@ __all__ = ['CONTAINERS', 'CROPPED', 'CODECS', 'CLOCK', 'steady', 'iter_frames', 
 
 # %% ../../nbs/video/02_io.ipynb #d17a6d35
 CONTAINERS = 'mov,mp4,m4a,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,gif,h264,hevc,ivf,mjpeg,mxf,wav,mp3,aac,flac'
-_OPENING = dict(options={'format_whitelist': CONTAINERS}, metadata_errors='replace')  # a title in an old encoding is no reason to refuse a video
+# A title in an old encoding is no reason to refuse a video: PyAV 19 always reads it so, older versions on request.
+_TITLES = {} if int(av.__version__.split('.')[0]) >= 19 else {'metadata_errors': 'surrogateescape'}
+_OPENING = dict(options={'format_whitelist': CONTAINERS}, **_TITLES)
 
 def _checked_source(
     source: str | Path | bytes | FrameFiles,  # a file, a folder of images, the content of a file, or listed image files
