@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := settings.ini setup.py pyproject.toml
 DIR ?= clip_autt_tutorials
 
-.PHONY: help demo test lab animation site bench assets results search departures agreement scale outputs readme clean
+.PHONY: help demo test lab animation site bench assets results departures agreement scale outputs readme clean
 
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
@@ -15,32 +15,35 @@ help:
 	@echo "make bench    measure speed and memory, write docs/benchmarks.md (about 10 minutes)"
 	@echo "make assets   train the bundled model and its heads from scratch (about an hour)"
 	@echo "make results  measure the embedded benchmark, write docs/results.md (about half an hour)"
-	@echo "make search   compare the ideas behind the method on validation strangers, write docs/search.md (about an hour)"
 	@echo "make departures, agreement   what the released code's departures do; whether AU scores follow muscles"
 	@echo "make scale    measure what an hour of video costs, write docs/scale.md (some minutes)"
 	@echo "make outputs  run all notebooks, save their outputs, write README.md"
 	@echo "make animation  draw the picture at the top of the README"
 	@echo "make clean    remove the environment and everything that was built"
 
+# $(call pip,WHAT): pip without questions, bars and warnings of build tools; all it says is shown where it fails
+pip = @$(BIN)/python -m pip install -q --disable-pip-version-check --no-input --no-warn-script-location --progress-bar off \
+	$(1) >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }
+
 $(BIN)/python:
 	@echo "== creating $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "clip_autt needs Python 3.10 or newer: make PYTHON=python3.12")'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --upgrade pip
+	$(call pip,--upgrade pip)
 
 $(VENV)/.installed: $(BIN)/python $(SOURCES)
 	@echo "== installing clip_autt and what it needs (PyTorch is large: a few minutes the first time)"
-	@$(BIN)/python -m pip install -q -e .
+	$(call pip,-e .)
 	@touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python $(SOURCES)
 	@echo "== installing clip_autt with the developer's tools (PyTorch is large: a few minutes the first time)"
-	@$(BIN)/python -m pip install -q -e ".[dev]"
-	@touch $@ $(VENV)/.installed
+	$(call pip,-e '.[dev]')
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-lab
 
 $(VENV)/.installed-lab: $(BIN)/python $(SOURCES)
-	@echo "== installing clip_autt with JupyterLab"
-	@$(BIN)/python -m pip install -q -e ".[lab]"
+	@echo "== installing clip_autt with JupyterLab (PyTorch is large: a few minutes the first time)"
+	$(call pip,-e '.[lab]')
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed
@@ -72,10 +75,6 @@ assets: $(VENV)/.installed-dev
 results: $(VENV)/.installed-dev
 	@echo "== measuring the embedded benchmark (about half an hour)"
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/results.py
-
-search: $(VENV)/.installed-dev
-	@echo "== comparing the ideas behind the method (about an hour, most of it drawing; an interrupted run goes on where it stopped)"
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/search.py
 
 scale: $(VENV)/.installed-dev
 	@echo "== measuring what an hour of video costs"

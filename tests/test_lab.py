@@ -1,10 +1,7 @@
-"""The course reaches the reader: copies that keep what was changed, links that work there, and tutorials inside the wheel."""
+"""The course reaches the reader: copies that keep what was changed, and links that work there."""
 
 import json
 import re
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -56,19 +53,6 @@ def test_without_jupyterlab_the_copies_are_made_and_the_way_out_is_said(tmp_path
     result = CliRunner().invoke(app, ["lab", str(tmp_path / "course")])
     assert result.exit_code == 1 and "pip install 'clip_autt[lab]'" in result.output
     assert (tmp_path / "course" / "02_what_a_face_says.ipynb").exists()
-
-
-def test_the_wheel_carries_the_course(tmp_path):
-    "Built without the network, by the setuptools of this environment."
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", tmp_path, ROOT]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if "setuptools" in done.stderr and done.returncode:
-        pytest.skip("setuptools 77 or newer is not in this environment")
-    assert done.returncode == 0, done.stderr[-2000:]
-    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    for file in tutorial_files():
-        assert f"clip_autt/tutorials/{file.name}" in names
-    assert any(n.endswith(".safetensors") for n in names) and not any(n.startswith(("nbs", "tests", "docs", "build")) for n in names)
 
 
 def test_options_after_two_dashes_go_to_jupyterlab(tmp_path, monkeypatch):

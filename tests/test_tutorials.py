@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 import tutorials as t  # noqa: E402
+from colab import badge, requirement  # noqa: E402
 
 COURSE, EVERY = t.course(), t.all_tutorials()
 NAMES = """01_personalize_in_five_minutes 02_what_a_face_says 03_clip_reads_faces 04_time 05_train_clip_au 06_every_face_is_different 07_entropy
@@ -45,8 +46,7 @@ def test_statistics_are_inside_the_budgets(capsys):
 @course
 def test_it_opens_as_all_do(path):
     first, *rest = cells(path, "markdown")
-    badge = f"(https://colab.research.google.com/github/clip-autt/clip_autt/blob/main/nbs/tutorials/{path.name})"
-    assert re.match(rf"# {path.stem[:2]} · .+\n\n> .+\n\n\[!\[", first) and badge in first
+    assert re.match(rf"# {path.stem[:2]} · .+\n\n> .+\n\n\[!\[", first) and f"({badge(f'nbs/tutorials/{path.name}')})" in first
     for part in ("You will learn", "Time:", "You need:"):
         assert f"**{part}**" in first, part
     assert first.count("\n- ") >= 3 or first.count("\n* ") >= 3, "three learning goals"
@@ -67,7 +67,7 @@ def test_it_installs_itself_in_colab_only(path, monkeypatch):
     assert not asked
     monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
     shell.run_cell(source).raise_error()
-    assert asked == [("pip", "install -q clip_autt")]
+    assert asked == [("pip", f'install -q "{requirement()}"')], "run `python tools/colab.py`"
 
 
 @course

@@ -1,18 +1,20 @@
-# ruff: noqa: E501  (templates of pages)
-"""Measure the embedded benchmark and write docs/results.md: `make results`. Every run is kept in build/results, so an interrupted call goes on."""
+"""Measure the embedded benchmark and write docs/results.md: `make results`.
+
+Every run is kept in build/results, so an interrupted call goes on.
+"""
 
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
+from pages import ROOT, kept, percent, row, rows, write_page
 
 from clip_autt.evaluation.embedded import benchmark, benchmark_json, load_head, method_names
 from clip_autt.utils.assets import assets
-from clip_autt.utils.files import atomic_path, content_hash
+from clip_autt.utils.files import content_hash
 from clip_autt.methods.oracle import oracle
 from clip_autt.faces.people import DomainShift
 from clip_autt.personal.method import online_relative
@@ -20,7 +22,6 @@ from clip_autt.evaluation.stream import Stream
 from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN, TASKS, make_clip
 from clip_autt.faces.videos import kept_target_videos
 
-ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "build" / "results"
 SEEDS = 0, 10, 20, 30, 40
 FEW = SEEDS[:3]  # where the question needs no narrow interval
@@ -31,25 +32,18 @@ HARD = "clip-au", "tent", "tda", "reta", "clip-autt", "clip-au+baseline", "perso
 WEIGHTS = content_hash((assets() / "hashes.json").read_bytes())
 
 
-def kept(name: str, methods, tasks=tuple(TASKS), seeds=SEEDS, **kwargs) -> dict:
+def measured(name: str, methods, tasks=tuple(TASKS), seeds=SEEDS, **kwargs) -> dict:
     "A benchmark, computed once for each set of weights."
-    path = KEPT / f"{WEIGHTS}-{name}.json"
-    if not path.is_file():
-        results = benchmark(list(tasks), seeds, list(methods), memory=True, **kwargs)
-        with atomic_path(path) as tmp:
-            tmp.write_text(json.dumps(benchmark_json(results)))
-        print(f"measured {name}", flush=True)
-    found = json.loads(path.read_text())
+    run = lambda: benchmark_json(benchmark(list(tasks), seeds, list(methods), memory=True, **kwargs))
+    found = kept(KEPT / f"{WEIGHTS}-{name}.json", run)
     return found if "tasks" in found else {"tasks": {found["task"]: found}, "mean": {}}
-
-
-def percent(x: float) -> str:
-    return f"{100 * x:.1f}"
 
 
 def gain(g: dict) -> str:
     "Points with their interval."
-    return "" if g["difference"] is None else f"{100 * g['difference']:+.1f} [{100 * g['low']:+.1f}, {100 * g['high']:+.1f}]"
+    if g["difference"] is None:
+        return ""
+    return f"{100 * g['difference']:+.1f} [{100 * g['low']:+.1f}, {100 * g['high']:+.1f}]"
 
 
 def seed_sd(run: dict, method: str) -> float:
@@ -63,66 +57,59 @@ def seed_sd(run: dict, method: str) -> float:
 
 def method_rows(bench: dict, methods) -> str:
     "WAR of each task with its standard deviation over people, mean, gain, share of the oracle's gap."
-    rows = []
+    lines = []
     for m in methods:
-        cells = [f"{percent(run['methods'][m]['war'])} ± {percent(run['methods'][m]['war_sd'])}" for run in bench["tasks"].values()]
-        mean = bench["mean"][m]
+        found, mean = [run["methods"][m] for run in bench["tasks"].values()], bench["mean"][m]
+        cells = [f"{percent(r['war'])} ± {percent(r['war_sd'])}" for r in found]
         closed = "" if mean["gap_closed"] is None or m == "clip-au" else f"{mean['gap_closed']:.0%}"
-        rows.append(f"| {m} | {' | '.join(cells)} | {percent(mean['war'])} | {'' if m == 'clip-au' else gain(mean)} | {closed} |")
-    return "\n".join(rows)
+        lines.append([m, *cells, percent(mean["war"]), "" if m == "clip-au" else gain(mean), closed])
+    return rows(lines)
 
 
 def gain_rows(bench: dict, methods) -> str:
     "Gain over clip-au with its interval, and macro-F1, task by task."
-    rows = []
-    for m in methods:
-        runs = bench["tasks"].values()
-        gains = ["" if m == "clip-au" else gain(r["protocol"]["gain_over_clip_au"][m]) for r in runs]
-        rows.append(f"| {m} | {' | '.join(gains)} | {' | '.join(percent(r['methods'][m]['f1']) for r in runs)} |")
-    return "\n".join(rows)
+    runs = bench["tasks"].values()
+    gains = lambda m: ["" if m == "clip-au" else gain(r["protocol"]["gain_over_clip_au"][m]) for r in runs]
+    return rows([m, *gains(m), *(percent(r["methods"][m]["f1"]) for r in runs)] for m in methods)
 
 
 def cost_rows(bench: dict, methods) -> str:
     "Values learned, passes, time and memory; means over tasks."
-    rows = []
+    lines = []
     for m in methods:
         runs = [r["protocol"]["cost"][m] for r in bench["tasks"].values()]
         mean = {k: np.mean([r[k] for r in runs]) for k in runs[0] if runs[0][k] is not None}
+        head = f"{mean['forward']:.1f} / {mean['backward']:.1f}"
         text = f"{mean['text_forward']:.0f} / {mean['text_backward']:.0f}"
-        rows.append(f"| {m} | {mean['n_trained']:,.0f} | {mean['forward']:.1f} / {mean['backward']:.1f} | {text} | {mean['ms_per_video']:.1f} | {mean.get('peak_mb', float('nan')):.1f} |")
-    return "\n".join(rows)
+        peak = f"{mean.get('peak_mb', float('nan')):.1f}"
+        lines.append([m, f"{mean['n_trained']:,.0f}", head, text, f"{mean['ms_per_video']:.1f}", peak])
+    return rows(lines)
 
 
 def war_rows(benches: list[dict], methods) -> str:
     "Mean WAR over tasks under several protocols, and the worst task's gain."
-    rows = []
-    for m in methods:
-        cells = [f"{percent(b['mean'][m]['war'])} ({100 * b['mean'][m]['worst_task']:+.1f})" for b in benches]
-        rows.append(f"| {m} | {' | '.join(cells)} |")
-    return "\n".join(rows)
+    both = lambda mean: f"{percent(mean['war'])} ({100 * mean['worst_task']:+.1f})"
+    return rows([m, *(both(b["mean"][m]) for b in benches)] for m in methods)
 
 
 def difficulty(source: dict, bench: dict) -> str:
-    rows = []
+    "What strangers cost a task, and what labels of their own win back."
+    lines = []
     for task in TASKS:
-        a = source["tasks"][task]["methods"]["clip-au"]["war"]
-        b, c = (bench["tasks"][task]["methods"][m]["war"] for m in ("clip-au", "oracle"))
-        sds = [seed_sd(run["tasks"][task], m) for run, m in ((source, "clip-au"), (bench, "clip-au"), (bench, "oracle"))]
-        cells = " | ".join(f"{percent(x)} ± {percent(sd)}" for x, sd in zip((a, b, c), sds))
-        rows.append(f"| {task} | {cells} | {100 * (a - b):.1f} | {(c - b) / (a - b):.0%} |")
-    return "\n".join(rows)
+        runs = [(source["tasks"][task], "clip-au"), (bench["tasks"][task], "clip-au"), (bench["tasks"][task], "oracle")]
+        a, b, c = (run["methods"][m]["war"] for run, m in runs)
+        cells = [f"{percent(war)} ± {percent(seed_sd(*run))}" for war, run in zip((a, b, c), runs)]
+        lines.append([task, *cells, f"{100 * (a - b):.1f}", f"{(c - b) / (a - b):.0%}"])
+    return rows(lines)
 
 
 def oracle_row(bench: dict) -> str:
     "An oracle that is given the baseline, too."
-    path = KEPT / f"{WEIGHTS}-oracle-baseline.json"
-    if not path.is_file():
-        with atomic_path(path) as tmp:
-            tmp.write_text(json.dumps({task: [oracle_war(task, seed) for seed in FEW] for task in TASKS}))
-    found = json.loads(path.read_text())
-    gains = [100 * (np.mean(w) - bench["tasks"][t]["methods"]["clip-au"]["war"]) for t, w in found.items()]
-    cells = " | ".join(percent(np.mean(w)) for w in found.values())
-    return f"| *oracle with the baseline* | {cells} | {percent(np.mean(list(found.values())))} | {np.mean(gains):+.1f} | |"
+    run = lambda: {task: [oracle_war(task, seed) for seed in FEW] for task in TASKS}
+    wars = {task: np.mean(w) for task, w in kept(KEPT / f"{WEIGHTS}-oracle-baseline.json", run).items()}
+    gains = [100 * (war - bench["tasks"][task]["methods"]["clip-au"]["war"]) for task, war in wars.items()]
+    mean = percent(np.mean([*wars.values()]))
+    return row("*oracle with the baseline*", *map(percent, wars.values()), mean, f"{np.mean(gains):+.1f}", "")
 
 
 def oracle_war(task: str, seed: int) -> float:
@@ -135,14 +122,18 @@ def oracle_war(task: str, seed: int) -> float:
 
 def dials() -> str:
     "What each dial costs by itself, on pain."
-    war = lambda name, shift: kept(name, ["clip-au"], ["pain"], DIAL_SEEDS, domain=shift)["tasks"]["pain"]["methods"]["clip-au"]["war"]
+
+    def war(name: str, domain: DomainShift) -> float:
+        found = measured(name, ["clip-au"], ["pain"], DIAL_SEEDS, domain=shift)
+        return found["tasks"]["pain"]["methods"]["clip-au"]["war"]
+
     base = war("dial-none", SOURCE_DOMAIN)
-    rows = [f"| none | 1 | {percent(base)} | |"]
+    lines = [["none", 1, percent(base), ""]]
     for dial, x in vars(TARGET_DOMAIN).items():
         strong = x if x != 1 else 2.0
         found = war(f"dial-{dial}", DomainShift(**{dial: strong}))
-        rows.append(f"| {dial} | {strong:g} | {percent(found)} | {100 * (found - base):+.1f} |")
-    return "\n".join(rows)
+        lines.append([dial, f"{strong:g}", percent(found), f"{100 * (found - base):+.1f}"])
+    return rows(lines)
 
 
 def verdict(bench: dict, ours: str = "personal") -> str:
@@ -151,30 +142,33 @@ def verdict(bench: dict, ours: str = "personal") -> str:
     tasks = bench["tasks"]
     first = [t for t, r in tasks.items() if r["methods"][ours]["war"] >= max(r["methods"][m]["war"] for m in ALL)]
     above = [t for t, r in tasks.items() if r["protocol"]["gain_over_clip_au"][ours]["low"] > 0]
-    ms = {m: np.mean([r["protocol"]["cost"][m]["ms_per_video"] for r in tasks.values()]) for m in (ours, "clip-autt")}
-    rows = [
-        ("mean gain over CLIP-AU, points", "6.4 or more", f"{100 * mean['difference']:+.1f} [{100 * mean['low']:+.1f}, {100 * mean['high']:+.1f}]"),
+    ms = {
+        m: np.mean([r["protocol"]["cost"][m]["ms_per_video"] for r in tasks.values()])
+        for m in (ours, "clip-autt")
+    }
+    aims = [
+        ("mean gain over CLIP-AU, points", "6.4 or more", gain(mean)),
         ("share of the gap between CLIP-AU and the oracle", "75 % or more", f"{paper[ours]['gap_closed']:.0%}"),
         ("95 % interval of the gain above 0", "on each task", ", ".join(above) or "none"),
         ("first of all methods", "on each task", ", ".join(first) or "none"),
         ("time, as a multiple of clip-autt", "1.5 at most", f"{ms[ours] / ms['clip-autt']:.2f}"),
     ]
-    return "\n".join(f"| {a} | {b} | {c} |" for a, b, c in rows)
-
-
-PAGE = (ROOT / "tools" / "results_page.md").read_text(encoding="utf-8")
+    return rows(aims)
 
 
 def first_prediction() -> float:
     "Seconds from process start, the clip read from a file; the median of five."
-    code = "import sys, numpy as np; from clip_autt import Clip, ClipAU, encode; f = np.load(sys.argv[1]); m = ClipAU.from_pretrained('facs-tiny')"
+    code = "import sys, numpy as np; from clip_autt import Clip, ClipAU, encode; f = np.load(sys.argv[1])"
+    code += "; m = ClipAU.from_pretrained('facs-tiny')"
     code += "; print(m.predict(encode(m.backbone, Clip(f['frames'], f['times'], found=np.ones(75, bool)))).label)"
     clip, seconds = make_clip("pain", 3, "pain"), []
     with tempfile.TemporaryDirectory() as d:
         np.savez(f"{d}/clip.npz", frames=clip.frames, times=clip.times)
         for _ in range(5):
             began = time.perf_counter()
-            subprocess.run([sys.executable, "-W", "ignore", "-c", code, f"{d}/clip.npz"], check=True, capture_output=True)
+            subprocess.run(
+                [sys.executable, "-W", "ignore", "-c", code, f"{d}/clip.npz"], check=True, capture_output=True
+            )
             seconds.append(time.perf_counter() - began)
     return float(np.median(seconds))
 
@@ -189,12 +183,16 @@ def drawing_speed() -> float:
 
 
 def main() -> None:
-    everything = kept("all", ALL, with_oracle=True)
-    baselines = kept("baseline", ["clip-au", *(m + "+baseline" for m in RIVALS), "personal"], seeds=FEW, with_oracle=True)
-    source = kept("source", ["clip-au"], domain=SOURCE_DOMAIN)
-    protocols = [kept(name, HARD, seeds=FEW[:2], stream=s) for name, s in STREAMS.items()]
+    everything = measured("all", ALL, with_oracle=True)
+    baselines = measured(
+        "baseline", ["clip-au", *(m + "+baseline" for m in RIVALS), "personal"], seeds=FEW, with_oracle=True
+    )
+    source = measured("source", ["clip-au"], domain=SOURCE_DOMAIN)
+    protocols = [measured(name, HARD, seeds=FEW[:2], stream=s) for name, s in STREAMS.items()]
     facts = json.loads((assets() / "facs-tiny" / "metrics.json").read_text())
-    page = PAGE.format(
+    write_page(
+        ROOT / "docs" / "results.md",
+        "results.md",
         **facts,
         worst=min(facts["auc"], key=facts["auc"].get),
         n_test=4_000,
@@ -208,15 +206,16 @@ def main() -> None:
         methods=method_rows(everything, [*ALL, "oracle"]),
         gains=gain_rows(everything, [*ALL, "oracle"]),
         costs=cost_rows(everything, ALL),
-        baselines=method_rows(baselines, [m for m in baselines["mean"] if m != "oracle"]) + "\n" + oracle_row(baselines),
+        baselines=method_rows(baselines, [m for m in baselines["mean"] if m != "oracle"])
+        + "\n"
+        + oracle_row(baselines),
         protocols=war_rows(protocols, HARD),
         verdict=verdict(everything),
-        warnings="\n".join(f"* {t}: {w}" for t, r in everything["tasks"].items() for w in r["protocol"]["warnings"]) or "None.",
+        warnings="\n".join(f"* {t}: {w}" for t, r in everything["tasks"].items() for w in r["protocol"]["warnings"])
+        or "None.",
         dials=dials(),
         dial_seeds=", ".join(map(str, DIAL_SEEDS)),
     )
-    (ROOT / "docs" / "results.md").write_text(page, encoding="utf-8")
-    print(page)
 
 
 STREAMS = {

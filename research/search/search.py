@@ -18,21 +18,21 @@ from torch import Tensor
 
 from clip_autt.autt import ClipAUTT
 from clip_autt.backbone import load_backbone
-from clip_autt.personal.baseline import Baseline, normalize_to_baseline, population_baseline
-from clip_autt.evaluation.evaluate import evaluate
-from clip_autt.evaluation.attribution import agreement
+from clip_autt.baseline import Baseline, relative, usual
+from clip_autt.evaluate import evaluate
+from clip_autt.explain import agreement
 from clip_autt.features import LabeledVideo
-from clip_autt.utils.assets import assets
-from clip_autt.utils.files import atomic_path, content_hash
-from clip_autt.train import zero_shot_au_scores
+from clip_autt.bundled import assets
+from clip_autt.files import atomic_path, content_hash
+from clip_autt.meaning import frozen_scores
 from clip_autt.model import ClipAU
-from clip_autt.faces.people import Subject
-from clip_autt.personal.method import _baseline, _handful, _people
-from clip_autt.personal.threshold import LogitPrior, centred, logit_prior, personal_threshold
-from clip_autt.evaluation.stream import Stream, arrange
-from clip_autt.faces.tasks import TARGET_DOMAIN, TASKS, Scene, find_task, stride
+from clip_autt.people import Subject
+from clip_autt.personal import _baseline, _handful, _people
+from clip_autt.shift import LogitPrior, centred, logit_prior, person_shift
+from clip_autt.stream import Stream, arrange
+from clip_autt.synth import TARGET, TASKS, Scene, find_task, stride
 from clip_autt.train import fit, outputs_of
-from clip_autt.faces.videos import kept_target_videos, source_videos
+from clip_autt.world import kept_target_videos, source_videos
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "build" / "search"
@@ -72,7 +72,7 @@ def seen(x: LabeledVideo, person: Baseline, base: Baseline, way: Way) -> Labeled
     "A video relative to a person's baseline, as a way asks for it."
     if way.own is None: return x
     if not way.spread: person = replace(person, spread=base.spread)
-    return LabeledVideo(replace(x.video, frames=normalize_to_baseline(x.video.frames, person, base, way.own)), x.label)
+    return LabeledVideo(replace(x.video, frames=relative(x.video.frames, person, base, way.own)), x.label)
 
 
 def views(videos: Sequence[LabeledVideo], base: Baseline, way: Way, seed: int, draws: int) -> list[LabeledVideo]:
@@ -116,7 +116,7 @@ def balanced_out(strength: float, kappa: float = 5.0):
 
 def shifted(prior: LogitPrior, **kwargs):
     "The personal threshold, from the videos so far."
-    return lambda logits, y: centred(logits) - torch.stack([personal_threshold(logits[: k + 1], prior, **kwargs) for k in range(len(logits))])
+    return lambda logits, y: centred(logits) - torch.stack([person_shift(logits[: k + 1], prior, **kwargs) for k in range(len(logits))])
 
 
 def best_threshold(logits: Tensor, y: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ def true_aus(task: str) -> np.ndarray:
     "Mean true intensities of the strangers' clips [V, N], as `make_clips` plays them, without drawing."
     t, found = find_task(task), []
     for seed in SEEDS:
-        for person in (Subject.sample(n, TARGET_DOMAIN) for n in range(seed, seed + 10)):
+        for person in (Subject.sample(n, TARGET) for n in range(seed, seed + 10)):
             for i, which in enumerate(default_rng([person.seed, seed, 5]).permutation(20) % 2):
                 scene = Scene(np.arange(t.frames) / t.fps, default_rng([person.seed, seed * 10_000 + i, [*TASKS].index(task), 2]))
                 t.script(scene, person, t.classes[which])
@@ -141,7 +141,7 @@ def true_aus(task: str) -> np.ndarray:
 
 def judge(world: World, way: Way, seed: int) -> dict:
     "Train a head one way, as `prepare_personal` does, and measure it."
-    base = population_baseline(_baseline(own) for own in _people(world.train).values())
+    base = usual(_baseline(own) for own in _people(world.train).values())
     head = ClipAU(load_backbone("facs-tiny"), classes=TASKS[world.task].classes, seed=seed)
     fit(head, views(world.train, base, way, seed, 4), views(world.val, base, way, seed + 1, 3), epochs=4, batch_size=16, anchor=way.anchor, seed=seed, progress=False)
     streams = {name: answers(head, base, way, arrange(s, world.strangers)) for name, s in STREAMS.items()}
@@ -149,7 +149,7 @@ def judge(world: World, way: Way, seed: int) -> dict:
     found["none"] |= {knows: war(answers(head, base, way, world.strangers, knows)) for knows in ("all", "video")}
     if way in (HALF, ANCHORED):
         truth, raw = true_aus(world.task), answers(head, base, RAW, world.strangers)
-        scores = dict(personal=torch.cat([s.au for s in streams["balanced"]]), raw=torch.cat([s.au for s in raw]), frozen=zero_shot_au_scores(head, world.strangers))
+        scores = dict(personal=torch.cat([s.au for s in streams["balanced"]]), raw=torch.cat([s.au for s in raw]), frozen=frozen_scores(head, world.strangers))
         shown = (truth > 0.02).sum(0) > 20  # AUs that more than 20 videos show
         found["agreement"] = {name: float(np.nanmean(agreement(x, truth).per_au[shown])) for name, x in scores.items()}
     if way == ANCHORED:
@@ -165,7 +165,7 @@ def judge(world: World, way: Way, seed: int) -> dict:
 
 
 SPANS = {"1": slice(0, 1), "2 to 5": slice(1, 5), "6 to 10": slice(5, 10), "11 to 20": slice(10, 20)}
-METHODS = "clip-au", "clip-autt", "clip-au+baseline", "clip-autt+baseline", "personal"
+METHODS = "clip-au", "clip-autt-paper", "clip-au+baseline", "clip-autt-paper+baseline", "clip-autt"
 
 
 def by_person(table) -> float:
@@ -181,7 +181,7 @@ def run_methods(world: World) -> dict:
     uneven = {name: by_person(evaluate(["clip-au"], world.strangers, model, progress=False, stream=s).table) for name, s in STREAMS.items()}
     ms = {m: float(1e3 * said[m].seconds.median()) for m in METHODS}
     pushed = evaluate({"pushed": ClipAUTT(model, steps=20, lr=0.1)}, world.strangers[:200], model, progress=False).table
-    both = {"clip-au": by_person(said["clip-au"].iloc[:200]), "clip-autt, pushed": by_person(pushed)}
+    both = {"clip-au": by_person(said["clip-au"].iloc[:200]), "clip-autt-paper, pushed": by_person(pushed)}
     return dict(war={m: by_person(t) for m, t in said.items()}, changed=changed, ms=ms, clip_au=uneven, pushed=both)
 
 
@@ -208,13 +208,13 @@ def tables(found: dict[str, dict[Way, list[dict]]], methods: dict[str, dict]) ->
     trained = lambda name, a, b: [*streams(f"{name} | all", a), *streams(f"{name} | handfuls", b)]
     share = lambda name, w: [*streams(name, w), (f"{name} | one video known", w, "none", "video")]
     wars = {m: [r["war"][m] for r in methods.values()] for m in (*METHODS, "oracle")}
-    ours, start, best = (np.mean(wars[m]) for m in ("personal", "clip-au", "oracle"))
+    ours, start, best = (np.mean(wars[m]) for m in ("clip-autt", "clip-au", "oracle"))
     changed = {m: sum(r["changed"][m] for r in methods.values()) for m in METHODS[1:4:2]}
     cost = {m: f" {changed.get(m, '')} | {np.mean([r['ms'][m] for r in methods.values()]):.0f} |" for m in METHODS}
     apart = [abs(a["none"]["balanced"] - b["none"]["balanced"]) for by_way in found.values() for a, b in by_way.values()]
     meaning = [(f"{name} | {a:g}", w, "agreement", frames) for name, frames in (("relative", "personal"), ("raw", "raw")) for a, w in ((0, HALF), (0.5, ANCHORED))]
     return dict(
-        reference="\n".join(row(m, wars[m]) for m in ("clip-au", "personal", "oracle")),
+        reference="\n".join(row(m, wars[m]) for m in ("clip-au", "clip-autt", "oracle")),
         gain=f"{100 * (ours - start):+.1f}", gap=f"{(ours - start) / (best - start):.0%}",
         apart=f"{100 * np.mean(apart):.1f}",
         baselines=rows([("raw | either", RAW, "none", "all"), ("minus the video's median | either", VIDEO, "none", "all"), *whens("minus the person's median", PERSON), *whens("divided by liveliness, too", LIVELY)]),
@@ -226,7 +226,7 @@ def tables(found: dict[str, dict[Way, list[dict]]], methods: dict[str, dict]) ->
         clip_au="\n".join(row(f"CLIP-AU | {s}", [r["clip_au"][s] for r in methods.values()]) for s in STREAMS),
         spans=rows([(f"{part} | {name}", ANCHORED, "at", part, i) for part in SPANS for i, name in enumerate(("baseline", "and threshold"))]),
         prompts="\n".join(row(m, wars[m]) + cost[m] for m in METHODS),
-        pushed="\n".join(row(m, [r["pushed"][m] for r in methods.values()]) for m in ("clip-au", "clip-autt, pushed")),
+        pushed="\n".join(row(m, [r["pushed"][m] for r in methods.values()]) for m in ("clip-au", "clip-autt-paper, pushed")),
         anchor=rows([*streams("0", HALF), *streams("0.5", ANCHORED)]),
         meaning=rows([("raw | the backbone's own cosines", ANCHORED, "agreement", "frozen"), *meaning], text="{:.2f}", scale=1),
     )
@@ -238,8 +238,8 @@ def main() -> None:
     clip, found, methods = load_backbone("facs-tiny"), {}, {}
     ways = list(dict.fromkeys([RAW, VIDEO, PERSON, LIVELY, HALF_ALL, *SHARES, *PLAIN, ANCHORED, *AROUND.values()]))
     for task in TASKS:
-        source = kept(ROOT / "build" / "assets" / f"{task}-{clip.hash}.pt", lambda task=task: source_videos(clip, task, n_jobs=-1))
-        world = World(task, *source, [x for s in SEEDS for x in kept_target_videos(clip, task, s, folder=ROOT / "build" / "cache", n_jobs=-1, progress=False)])
+        source = kept(ROOT / "build" / "assets" / f"{task}-{clip.hash}.pt", lambda task=task: source_videos(clip, task, jobs=-1))
+        world = World(task, *source, [x for s in SEEDS for x in kept_target_videos(clip, task, s, folder=ROOT / "build" / "cache", jobs=-1, progress=False)])
         found[task] = {w: [remember(task, f"{w.name}-{seed}", lambda w=w, seed=seed, world=world: judge(world, w, seed)) for seed in HEADS] for w in ways}
         methods[task] = remember(task, "methods", lambda world=world: run_methods(world))
     page = (ROOT / "tools" / "search_page.md").read_text(encoding="utf-8")
