@@ -13,12 +13,59 @@ from clip_autt import AUBank, ClipAU, VideoFeatures, load_backbone, make_clip, m
 from clip_autt.backbone import UntrainedWarning
 
 SHARED = Path(__file__).parents[2] / "shared"
+PARALLEL = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that share the tests
+# set once, by the first process, for all workers and for whatever they start
 os.environ.setdefault("CLIP_AUTT_CACHE", tempfile.mkdtemp(prefix="clip_autt"))  # drawn faces of this run; nothing in the user's folders
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait are twenty times slower where other programs run
+
+EACH_ALONE = "test_tutorials", "test_notebooks", "test_howto"  # files whose tests share nothing: any worker takes any of them
+ORDER = {"test_tutorials": 0, "test_cluster": 1, "test_notebooks": 3}  # 2 for all others: long ones begin first, and small ones fill the end
+
+
+class Progress:
+    "One line that grows by a tenth of the tests at a time; only what fails is shown beside it."
+
+    def __init__(self, config):
+        self.config, self.done, self.shown = config, 0, 0
+
+    def pytest_report_teststatus(self, report):
+        if report.failed:
+            return None
+        counts = report.when == "call" or report.skipped
+        return ("xfailed" if hasattr(report, "wasxfail") else report.outcome) if counts else "", "", ""
+
+    def pytest_runtest_logreport(self, report):
+        self.done += report.when == "teardown"
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        tenths = 10 * self.done // reporter._session.testscollected
+        if tenths > self.shown:
+            self.shown = tenths
+            reporter.write(f"{10 * tenths}% ", flush=True)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--calm", action="store_true", help="one line of progress, and what fails")
+
+
+def pytest_configure(config):
+    if config.getoption("numprocesses", None):
+        os.environ["OMP_NUM_THREADS"] = "1"  # each worker has a core
+    if config.getoption("calm") and not PARALLEL:
+        config.pluginmanager.register(Progress(config))
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items):
+    "The tests of a file stay together, since they share models, faces and trees; `-n 2 --dist loadgroup` gives whole files to workers."
+    for item in items:
+        if item.path.stem not in EACH_ALONE:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: ORDER.get(item.path.stem, 2))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _plain():
-    torch.set_num_threads(2)
+    torch.set_num_threads(1 if PARALLEL else 2)
     warnings.simplefilter("ignore", UntrainedWarning)
 
 

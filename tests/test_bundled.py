@@ -3,6 +3,7 @@
 import json
 import shutil
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -125,8 +126,12 @@ def test_a_head_on_the_bundled_backbone_can_be_saved_and_loaded(facs, tmp_path):
 
 def test_it_can_be_personalized():
     model = ClipAU.from_pretrained("facs-tiny")
-    result = ClipAUTT(model).adapt(encode(model.backbone, make_clip("pain", 3, "pain", domain=TARGET_DOMAIN)))
-    assert result.label in model.classes and result.n_faces == 75 and abs(result.au - result.au_before).max() > 0
+    video = encode(model.backbone, make_clip("pain", 3, "pain", domain=TARGET_DOMAIN))
+    result = ClipAUTT(model).adapt(video)
+    assert result.n_faces == 75 and abs(result.au - result.au_before).max() > 0
+    more = ClipAUTT(model, steps=8, lr=1e-2).adapt(video)
+    assert len(more.loss) == 8 and all(a > b for a, b in pairwise(more.loss)), "each step makes the window surer"
+    assert more.probs[more.label] > result.probs[more.label] > result.probs_before[more.label], "and with it the whole video"
 
 
 def test_reserved_people_are_refused():

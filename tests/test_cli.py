@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -223,6 +225,12 @@ def test_demo_personalizes_and_writes_a_report(tmp_path):
     r = json.loads((tmp_path / "demo.json").read_text())
     assert {"clip-au", "clip-autt", "personal"} <= set(r["methods"]) and r["n_subjects"] == 3
     assert (tmp_path / "demo/report.png").stat().st_size < 300_000
+
+
+def test_the_command_is_installed():
+    command = Path(sys.executable).parent / "clip-autt"
+    done = subprocess.run([command, "--help"], capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"})
+    assert done.returncode == 0 and "personalize" in done.stdout, done.stderr
 
 
 def test_help_needs_no_torch():

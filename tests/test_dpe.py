@@ -105,13 +105,18 @@ def test_class_means_are_corrected_and_normalised():
 
 
 def test_the_answer_before_uses_the_state_before(model):
-    m = method(model)
+    m, video = method(model, lr=0.01), encode_views(model, make_features(1), 16).video
+    m.gate_nats = 10.0  # every video teaches
+
+    def answer(state):
+        protos = corrected(state["text"], state["cache"])
+        return m.score(video, protos.text)[0] + protos.recalled(video, m.n_classes, m.config.alpha, m.config.beta)
+
     m.adapt(make_features(0, subject="ann"))
-    state = m.state_dict()
+    before = dict(m.state)
     a = m.adapt(make_features(1, subject="ann"))
-    m.load_state_dict(state)
-    b, _ = dpe._answer(m, encode_views(model, make_features(1), 16).video, dpe._now(m))
-    assert torch.equal(a.logits_before, b)
+    torch.testing.assert_close(a.logits_before, answer(before), atol=1e-5, rtol=0)
+    assert not torch.allclose(a.logits_before, answer(m.state), atol=1e-3), "the state after says something else"
 
 
 @pytest.mark.parametrize("classes", ["ab", "abcdefg"])
@@ -127,7 +132,13 @@ def test_classes_and_lengths(tiny, classes, n_frames):
 
 def test_bad_settings():
     for bad in (dict(lr=-1.0), dict(temperature=0.0), dict(size=0), dict(share=2.0)):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match=next(iter(bad))):
             DPEConfig(**bad)
-    c = DPEConfig()
-    assert (c.alpha, c.beta, c.lr, c.align) in PRESETS.values()
+
+
+def test_each_published_setting_runs_and_answers_in_its_own_way(model):
+    videos, answers = [make_features(i, subject="ann") for i in range(3)], []
+    for row in PRESETS.values():
+        a = method(model, **dict(zip(("alpha", "beta", "lr", "align"), row, strict=True))).adapt(videos)[-1]
+        answers.append((*a.logits.tolist(), *a.loss))
+    assert all(math.isfinite(x) for row in answers for x in row) and len({*answers}) == len({*PRESETS.values()}) == len(PRESETS)

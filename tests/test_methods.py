@@ -117,6 +117,17 @@ def test_same_tells_states_apart():
     assert not same(state, wiped)
 
 
+def test_settings_cannot_be_changed_behind_their_checks(world):
+    "A config is checked where it is made, so no field of it may be set later, with any method."
+    configs = {name: m.config for name in METHODS if hasattr(m := METHODS[name](world.model), "config")}
+    assert len(configs) >= 12
+    for name, config in configs.items():
+        for field in dataclasses.fields(config):
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                setattr(config, field.name, "unchecked")
+                pytest.fail(f"{name}: {field.name} was changed")
+
+
 def test_it_offers_the_four_verbs_and_answers_in_order(world, name):
     method = make_method(name, world.model)
     assert isinstance(method, stream.TestTimeMethod)

@@ -179,7 +179,13 @@ def test_classes_and_lengths(tiny, classes, n_frames):
 
 def test_bad_settings():
     for bad in (dict(lam=1.5), dict(lr=-1.0), dict(gate_divisor="R"), dict(basis=0)):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match=next(iter(bad))):
             ReTAConfig(**bad)
-    assert len(PRESETS) == 15
-    assert any(all(getattr(ReTAConfig(), k) == v for k, v in p.items()) for p in PRESETS.values())
+
+
+def test_each_published_setting_runs_and_answers_in_its_own_way(model):
+    videos, answers = [make_features(i, subject="ann") for i in range(3)], []
+    for settings in PRESETS.values():
+        a = method(model, **settings).adapt(videos)[-1]
+        answers.append((*a.logits.tolist(), *a.loss))
+    assert all(math.isfinite(x) for row in answers for x in row) and len({*answers}) == len({tuple(p.items()) for p in PRESETS.values()}) == len(PRESETS)

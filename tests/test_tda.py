@@ -138,6 +138,14 @@ def test_a_certain_prediction_makes_no_nan(model):
 
 def test_bad_settings():
     for bad in (dict(size=0), dict(share=0.0), dict(alpha=-1.0), dict(mask_low=1.0)):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match=next(iter(bad))):
             TDAConfig(**bad)
-    assert (TDAConfig().alpha, TDAConfig().beta) in PRESETS.values()
+
+
+def test_each_published_setting_gives_advice_of_its_own():
+    "Two kept videos at other distances: alpha and beta both show."
+    key, near, far = torch.tensor([1.0, 0.0]), torch.tensor([0.8, 0.6]), torch.tensor([0.6, 0.8])
+    cache = Cache(3).put(1, key, 0.1, ONE_HOT[1])
+    given = [tuple(float(advice(q, cache, Cache(2), TDAConfig(alpha=a, beta=b), 0.5)[1]) for q in (near, far)) for a, b in PRESETS.values()]
+    assert given == [pytest.approx((a * math.exp(-0.2 * b), a * math.exp(-0.4 * b)), rel=1e-4) for a, b in PRESETS.values()]
+    assert len({*given}) == len(PRESETS)

@@ -14,8 +14,6 @@ import tutorials as t  # noqa: E402
 from colab import badge, requirement  # noqa: E402
 
 COURSE, EVERY = t.course(), t.all_tutorials()
-NAMES = """01_personalize_in_five_minutes 02_what_a_face_says 03_clip_reads_faces 04_time 05_train_clip_au 06_every_face_is_different 07_entropy
-08_prompt_tuning_by_hand 09_when_adaptation_fails 10_method_gallery 11_your_own_video 12_real_data_sets 13_laptop_to_cluster 14_teach_with_it""".split()
 course = pytest.mark.parametrize("path", COURSE, ids=lambda p: p.stem)
 
 
@@ -23,8 +21,17 @@ def cells(path, kind):
     return [c.source for c in nbformat.read(path, 4).cells if c.cell_type == kind]
 
 
-def test_the_course_is_complete():
-    assert [p.stem for p in COURSE] == NAMES
+def test_the_course_is_numbered_without_a_gap_and_each_part_leads_to_the_next():
+    assert len(COURSE) > 10 and [int(p.stem[:2]) for p in COURSE] == [*range(1, len(COURSE) + 1)]
+    for path, after in zip(COURSE, [*COURSE[1:], COURSE[0]], strict=True):
+        (line,) = (x for text in cells(path, "markdown") for x in text.splitlines() if re.match(r"(\*\*)?Next:", x))
+        assert f"({after.name})" in line, f"{path.name}: {line}"
+
+
+def test_the_front_page_lists_every_tutorial_in_order():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| \[.*?\]\(nbs/tutorials/(\d\d_\w+\.ipynb)\)", page, re.M) == [p.name for p in COURSE]
+    assert all(f"nbs/tutorials/{p.name}" in page for p in EVERY)
 
 
 @pytest.mark.parametrize("path", EVERY, ids=lambda p: p.stem)
@@ -34,9 +41,7 @@ def test_it_runs_with_its_solutions_and_shows_what_was_saved(path, tmp_path, mon
     assert not found, "run `python tools/tutorials.py --save`: " + "\n".join(found)
 
 
-def test_statistics_are_inside_the_budgets(capsys):
-    with capsys.disabled():
-        print("\n" + t.table(EVERY))
+def test_statistics_are_inside_the_budgets():
     for p in COURSE:
         s = t.statistics(p)
         assert s.cells <= 40 and s.longest <= 15 and 7 <= s.words_per_line < 9.5, (p.name, s, s.words_per_line)

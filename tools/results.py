@@ -124,7 +124,7 @@ def dials() -> str:
     "What each dial costs by itself, on pain."
 
     def war(name: str, domain: DomainShift) -> float:
-        found = measured(name, ["clip-au"], ["pain"], DIAL_SEEDS, domain=shift)
+        found = measured(name, ["clip-au"], ["pain"], DIAL_SEEDS, domain=domain)
         return found["tasks"]["pain"]["methods"]["clip-au"]["war"]
 
     base = war("dial-none", SOURCE_DOMAIN)
