@@ -73,10 +73,9 @@ from .methods.tent import Tent as Tent
 from .methods.tpt import TPT as TPT
 from .methods.ttacap import TTACaP as TTACaP
 from .personal.baseline import Baseline as Baseline, normalize_to_baseline as normalize_to_baseline
-from .personal.method import (
-    PersonalBaseline as PersonalBaseline, personal_autt as personal_autt, prepare_personal as prepare_personal,
-)
+from .personal.method import PersonalBaseline as PersonalBaseline
 from .personal.threshold import personal_threshold as personal_threshold
+from .personal.training import prepare_personal as prepare_personal
 from .show.film import annotate_video as annotate_video
 from .show.plots import (
     plot_au_change as plot_au_change, plot_aus as plot_aus, plot_confusion as plot_confusion,

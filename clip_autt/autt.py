@@ -69,7 +69,7 @@ def _look(model: ClipAU, batch: _Batch, z_text: Tensor, loss_of: Callable[[Tenso
     "Search the windows without gradient, then score the chosen ones with it. `z_text` is [N, D] or [B, N, D]."
     with torch.no_grad():
         scores = model.au_scores(batch.windows, z_text)
-        if released: scores = scores / model.tau
+        if released: scores = scores / model.logit_scale
         h = (_entropy_released if released else entropy)(model.classifier(scores))
         h = h.masked_fill(~batch.real, torch.inf)
     start = h.argmin(-1)

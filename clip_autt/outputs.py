@@ -41,7 +41,7 @@ def window_at(
 class Prediction:
     "A class for one video, and the action-unit scores behind it. `label` is None where most frames show no face."
     logits: Tensor = field(repr=False)  # [C]
-    au: Tensor = field(repr=False)  # [N] scores, tau times cosine
+    au: Tensor = field(repr=False)  # [N] scores, logit_scale times cosine
     classes: tuple[str, ...]
     bank: AUBank = field(repr=False)
     n_frames: int

@@ -304,7 +304,7 @@ def _data_hash(data: _Videos) -> str:
 
 def _description(model: ClipAU, train: _Videos, val: _Videos, weight: Tensor | None, **settings) -> dict:
     "What must be the same for a run to be resumed: plain values, each with a name that a message can use."
-    return dict(settings, class_weights=None if weight is None else weight.tolist(), classes=list(model.classes), tau=model.tau, **model.sizes,
+    return dict(settings, class_weights=None if weight is None else weight.tolist(), classes=list(model.classes), logit_scale=model.logit_scale, **model.sizes,
                 backbone=model.backbone.hash, AU_prompts=weights_hash({'text': model.au_text}), starting_weights=weights_hash(model.state_dict()),
                 training_videos=_data_hash(train), validation_videos=_data_hash(val))
 

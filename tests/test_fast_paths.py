@@ -113,7 +113,7 @@ def test_one_paper_step_equals_the_definition(tiny):
 
     def logits(z):
         text = encode_full(tower, torch.cat([x[:, :1], ctx, x[:, 5:]], 1), lengths)
-        return model.classifier(model.tau * z @ model.embed_text(text).T)
+        return model.classifier(model.logit_scale * z @ model.embed_text(text).T)
 
     windows = score_windows_loop(model.temporal, v.frames, 8).detach()
     h = entropy(logits(windows))

@@ -10,7 +10,8 @@ import torch
 
 from clip_autt import ClipAU, InputError, LabeledVideo, VideoFeatures, stream
 from clip_autt.evaluation.evaluate import evaluate
-from clip_autt.personal.method import prepare_personal
+from clip_autt.methods.source_statistics import attach_source
+from clip_autt.personal.training import prepare_personal
 from clip_autt.methods.registry import METHODS, make_method, make_methods
 from clip_autt.train import fit
 
@@ -63,6 +64,7 @@ def world(request, tiny):
     train, val = planted("abcdef", classes, 14, seed=1), planted("gh", classes, 14, seed=2)
     fit(model, train, epochs=4, progress=False)
     prepare_personal(model, train, val, draws=1, epochs=4)
+    attach_source(model, train)
     for trained in (model, model.personal.head):
         trained.zero_grad()  # what training left
     return World(model, planted("XY", classes, seed=3, lengths=(24, 9, 40)))  # 9 frames are fewer than a window

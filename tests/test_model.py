@@ -12,7 +12,7 @@ from clip_autt import AUBank, BackboneError, CheckpointError, ClipAU, InputError
 
 @pytest.fixture
 def saved(tmp_path, tiny):
-    model = ClipAU(tiny, bank=AUBank.default().subset(regions=["brow", "eyes"]), classes=("calm", "stressed", "other"), tau=3.0, activation="glu")
+    model = ClipAU(tiny, bank=AUBank.default().subset(regions=["brow", "eyes"]), classes=("calm", "stressed", "other"), logit_scale=3.0, activation="glu")
     model.trained = True
     model.save_pretrained(tmp_path / "m")
     return model, tmp_path / "m"
@@ -27,7 +27,7 @@ def test_round_trip_is_bit_exact(saved):
     model, folder = saved
     again, x = ClipAU.from_pretrained(folder), make_features(0).frames[None]
     assert torch.equal(again(x).logits, model(x).logits)
-    assert (again.classes, again.bank, again.tau, again.trained) == (model.classes, model.bank, 3.0, True)
+    assert (again.classes, again.bank, again.logit_scale, again.trained) == (model.classes, model.bank, 3.0, True)
 
 
 def test_no_path_of_this_machine_is_saved(tmp_path, tiny):
@@ -45,7 +45,7 @@ def test_no_path_of_this_machine_is_saved(tmp_path, tiny):
         (lambda d: edit(d, classes=["a", "b"]), "classifier.2.weight is"),
         (lambda d: edit(d, bank=AUBank.default().to_dict()), "classifier.0.weight is"),
         (lambda d: edit(d, activation="gelu"), "temporal.conv.weight is"),
-        (lambda d: edit(d, tau=...), "no tau"),
+        (lambda d: edit(d, logit_scale=...), "no logit_scale"),
         (lambda d: (d / "config.json").write_text("{"), "not valid JSON"),
         (lambda d: (d / "config.json").unlink(), "missing"),
         (lambda d: (d / "head.safetensors").unlink(), "no such file"),
