@@ -237,8 +237,8 @@ ATTACHMENTS = {
 
 def _attach(model: ClipAU, name: str, value: Attachment | None) -> None:
     "Set an attachment, or remove it with None."
-    if value is None: model.attachments.pop(name, None)
-    else: model.attachments[name] = value
+    others = {k: x for k, x in model.attachments.items() if k != name}
+    model.attachments = others if value is None else {**others, name: value}  # a copy of the model keeps its own
 
 # %% ../nbs/core/06_model.ipynb #1c7025fe
 def _save(model: ClipAU, folder: Path, dtype: torch.dtype) -> None:
