@@ -24,7 +24,7 @@ from .temporal import TemporalConv as TemporalConv, score_windows as score_windo
 from .prompts import AUPrompts as AUPrompts, ReleasedPrompts as ReleasedPrompts
 from .model import ClipAU as ClipAU, Output as Output
 from .outputs import Adapted as Adapted, Passes as Passes, Prediction as Prediction, Window as Window
-from .train import History as History, fit as fit, split_subjects as split_subjects
+from .train import History as History, fit as fit
 from .window import entropy as entropy, marginal_entropy as marginal_entropy
 from .method import (
     NoAdaptation as NoAdaptation, OnlineMethod as OnlineMethod, StepOutput as StepOutput,
@@ -87,6 +87,7 @@ from .show.widgets import (
     AUExplorer as AUExplorer, MethodRace as MethodRace, SubjectMixer as SubjectMixer, TuningStepper as TuningStepper,
     WindowExplorer as WindowExplorer,
 )
+from .split import split_subjects as split_subjects
 from .utils.errors import (
     BackboneError as BackboneError, BankError as BankError, CheckpointError as CheckpointError,
     ClipAUTTError as ClipAUTTError, InputError as InputError, ManifestError as ManifestError,

@@ -280,7 +280,7 @@ def _prepare(model: ClipAU, train: list[LabeledVideo], val: list[LabeledVideo] |
     from clip_autt.utils.errors import InputError
     from clip_autt.methods.source_statistics import attach_source
     from clip_autt.personal.training import prepare_personal
-    from clip_autt.train import split_videos
+    from clip_autt.split import split_videos
 
     try:
         prepare_personal(model, train, val, seed, checkpoint=checkpoint, progress=progress)

@@ -17,7 +17,8 @@ from ..features import LabeledVideo, VideoFeatures, by_subject
 from ..model import ClipAU
 from .baseline import Baseline, normalize_to_baseline, population_baseline
 from .threshold import LogitPrior, logit_prior
-from ..train import History, fit, logits_of, split_videos
+from ..split import split_videos
+from ..train import History, fit, logits_of
 from ..utils.checkpoint import save_or_remove
 from ..utils.errors import CheckpointError, check
 from ..utils.weights import read_weights
