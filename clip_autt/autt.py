@@ -69,7 +69,7 @@ def _look(model: ClipAU, batch: _Batch, z_text: Tensor, loss_of: Callable[[Tenso
     "Search the windows without gradient, then score the chosen ones with it. `z_text` is [N, D] or [B, N, D]."
     with torch.no_grad():
         scores = model.au_scores(batch.windows, z_text)
-        if released: scores = scores / model.tau
+        if released: scores = scores / model.logit_scale
         h = (_entropy_released if released else entropy)(model.classifier(scores))
         h = h.masked_fill(~batch.real, torch.inf)
     start = h.argmin(-1)
@@ -155,11 +155,11 @@ def _embed(method: ClipAUTT, text: Tensor) -> Tensor:
 def _tune(method: ClipAUTT, batch: _Batch, ctx: nn.Parameter, optimizer: torch.optim.Optimizer, start: TextGraph) -> Iterator[Step]:
     "Steps of look and update on `ctx`, in place. `ctx` is the context of `start`, or one such for each video."
     for k in range(method.steps):
-        link = method.prompts.linked(ctx) if k else start
+        link = method.prompts.graph(ctx) if k else start
         text = _for_each(link.text, ctx).requires_grad_()
         step = _look(method.model, batch, _embed(method, text), method.loss_of, method.variant == 'released')
         total = step.loss.mean() if method.variant == 'released' else step.loss.sum()
-        ctx.grad = link.pull(*torch.autograd.grad(total, text), keep=link is start)
+        ctx.grad = link.vjp(*torch.autograd.grad(total, text), keep=link is start)
         optimizer.step()
         yield replace(step, logits=step.logits.detach(), au=step.au.detach(), loss=step.loss.detach(), grad_norm=ctx.grad.norm())
         ctx.grad = None
@@ -184,7 +184,7 @@ def tune(
 ) -> Iterator[Step]:  # each as seen before its update
     "Watch the adaptation step by step. The method's prompts are changed in place."
     ctx, batch = method.prompts.ctx, _prepare(method.model, videos, method.window)
-    yield from _tune(method, batch, ctx, _own_optimizer(method), method.prompts.remembered(ctx))
+    yield from _tune(method, batch, ctx, _own_optimizer(method), method.prompts.cached(ctx))
 
 # %% ../nbs/core/11_autt.ipynb #79f5ca0a
 @torch.no_grad()
@@ -219,7 +219,7 @@ def _noted(method: ClipAUTT, v: VideoFeatures) -> dict:
 def _run(method: ClipAUTT, videos: Sequence[VideoFeatures], ctx: nn.Parameter) -> list[Adapted]:
     "Look, tune, look again. A `ctx` [B, N, n_ctx, d] starts afresh for each video; the method's own goes on from where it is."
     began, prompts, each = time.perf_counter(), method.prompts, ctx.dim() == 4
-    batch, start = _prepare(method.model, videos, method.window), prompts.remembered(prompts.ctx_start if each else ctx)
+    batch, start = _prepare(method.model, videos, method.window), prompts.cached(prompts.ctx_start if each else ctx)
     before = after = _predict(method, batch, _for_each(start.text, ctx))
     steps = list(_tune(method, batch, ctx, _adamw(method, ctx) if each else _own_optimizer(method), start))
     if steps and method.variant == 'released': after = steps[-1].logits, steps[-1].au
@@ -229,7 +229,7 @@ def _run(method: ClipAUTT, videos: Sequence[VideoFeatures], ctx: nn.Parameter) -
 @torch.no_grad()
 def _text_now(prompts: AUPrompts, ctx: Tensor) -> Tensor:
     "Text after the last update. That of the method's own context is remembered: the next video begins with it."
-    return prompts.encode(ctx) if ctx.dim() == 4 else prompts.remembered(ctx).text
+    return prompts.encode(ctx) if ctx.dim() == 4 else prompts.cached(ctx).text
 
 def _adapt_each(method: ClipAUTT, videos: Sequence[VideoFeatures]) -> list[Adapted]:
     "A context of its own for each video, all tuned in one batch. AdamW works element by element, so they do not influence each other."
@@ -331,6 +331,6 @@ def predict(
 ) -> Prediction:
     "Classify with the prompts as they are now, without adapting."
     method.model.check_features(v)
-    logits, au, _, _ = _predict(method, _prepare(method.model, [v], method.window), method.prompts.remembered(method.prompts.ctx).text)
+    logits, au, _, _ = _predict(method, _prepare(method.model, [v], method.window), method.prompts.cached(method.prompts.ctx).text)
     return Prediction(logits=logits[0].cpu(), au=au[0].cpu(), classes=method.model.classes, bank=method.model.bank,
                       window=window_at(v.times, 0, len(v)), **_noted(method, v))

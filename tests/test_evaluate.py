@@ -26,7 +26,8 @@ from clip_autt.evaluation.metrics import war
 from clip_autt.model import ClipAU
 from clip_autt.methods.oracle import oracle
 from clip_autt.methods.registry import METHODS, make_methods
-from clip_autt.personal.method import prepare_personal
+from clip_autt.methods.source_statistics import attach_source
+from clip_autt.personal.training import prepare_personal
 from clip_autt.method import NoAdaptation
 from clip_autt.train import fit
 
@@ -65,6 +66,7 @@ def trained(tiny):
     model = ClipAU(tiny, classes=CLASSES)
     fit(model, planted("abcdefghijklmnop", 10, seed=1), epochs=6, progress=False)
     prepare_personal(model, planted("abcdefghijklmnop", 10, seed=1), planted("ABCD", 6, seed=9), epochs=2, draws=2, anchor=0.0)
+    attach_source(model, planted("abcdefghijklmnop", 10, seed=1))
     return model
 
 

@@ -140,7 +140,7 @@ def test_any_number_of_classes_and_frames(tiny, n_classes, n_frames):
 
 def test_no_statistics_no_method(model):
     model.source = None
-    with pytest.raises(InputError, match=r"PromptAlign needs statistics.*source_statistics"):
+    with pytest.raises(InputError, match=r"PromptAlign needs statistics.*attach_source"):
         PromptAlign(model, untrained_ok=True)
 
 

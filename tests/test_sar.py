@@ -100,7 +100,7 @@ def test_a_step_is_that_of_the_plain_formula(make, model):
             return F.normalize(F.gelu(h).mean(-1), dim=-1)
 
         views = torch.stack([embed(x), *(embed(x[m : m + 16]) for m in range(len(x) - 15))])
-        return entropy(model.classifier(model.tau * views @ z.T)).mean()
+        return entropy(model.classifier(model.logit_scale * views @ z.T)).mean()
 
     average = None
     for i in range(2):

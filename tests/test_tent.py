@@ -104,7 +104,7 @@ def test_one_step_is_that_of_the_plain_formula(make, model):
         return F.normalize(F.gelu(h).mean(-1), dim=-1)
 
     views = torch.stack([embed(v.frames), *(embed(v.frames[m : m + 16]) for m in range(5))])
-    loss = entropy(model.classifier(model.tau * views @ z.T)).mean()
+    loss = entropy(model.classifier(model.logit_scale * views @ z.T)).mean()
     scale.grad, shift.grad = torch.autograd.grad(loss, [scale, shift])
     torch.optim.Adam([scale, shift], lr=1e-3).step()
     r = method.adapt(v)

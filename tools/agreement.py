@@ -17,7 +17,8 @@ from pages import ROOT, cell, table, write_page
 from clip_autt.evaluation.embedded import load_head
 from clip_autt.evaluation.attribution import agreement, explain
 from clip_autt.train import zero_shot_au_scores
-from clip_autt.personal.method import online_relative, personal_autt
+from clip_autt.personal.method import PersonalBaseline
+from clip_autt.personal.training import online_relative
 from clip_autt.faces.tasks import TARGET_DOMAIN, TASKS, true_intensities
 from clip_autt.faces.videos import N_TARGETS, cache_folder, kept_target_videos
 
@@ -30,7 +31,7 @@ SCORES = {
     "before": "personal head before: plain embeddings",
     "after": "**personal head after: relative to the person**",
 }
-NAMED = {"clip-au": "CLIP-AU", "after": "`personal_autt`", "chance": "chance: any AU"}
+NAMED = {"clip-au": "CLIP-AU", "after": "`PersonalBaseline`", "chance": "chance: any AU"}
 
 
 def measure(task: str, seed: int, folder: Path, jobs: int) -> dict[str, float]:
@@ -41,8 +42,8 @@ def measure(task: str, seed: int, folder: Path, jobs: int) -> dict[str, float]:
     model = load_head(task)
     videos = kept_target_videos(model.backbone, task, seed, folder=folder, n_jobs=jobs)
     truth = true_intensities(task, range(seed, seed + N_TARGETS), domain=TARGET_DOMAIN, seed=seed)
-    method = personal_autt(model)
-    answers = {"clip-au": [model.predict(x.video) for x in videos], "after": method.adapt([x.video for x in videos])}
+    method = PersonalBaseline(model)
+    answers = {"clip-au": [model.predict(x.video) for x in videos], "after": method.adapt_many([x.video for x in videos])}
     scores = {
         "frozen": zero_shot_au_scores(model, videos),
         "frozen relative": zero_shot_au_scores(model, online_relative(videos, model.personal.population_baseline)),

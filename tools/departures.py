@@ -84,7 +84,7 @@ class Tuner:
     def surest(self, windows: Tensor, z_text: Tensor) -> Tensor:
         "The window [D] with the lowest entropy."
         scores = self.model.au_scores(windows, z_text)
-        logits = self.model.classifier(scores / self.model.tau if self.setup.no_tau else scores)
+        logits = self.model.classifier(scores / self.model.logit_scale if self.setup.no_tau else scores)
         return windows[(entropy_epsilon if self.setup.epsilon else entropy)(logits).argmin()]
 
     def adapt(self, videos: Sequence[VideoFeatures]) -> Tensor:

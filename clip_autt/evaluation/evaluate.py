@@ -126,7 +126,7 @@ def _row(x: LabeledVideo, outcome: Adapted | Exception, seconds: float, classes:
 # %% ../../nbs/evaluation/03_evaluate.ipynb #7ec89cdb
 def _said(r: Adapted, predict: str) -> dict:
     "Labels and probabilities before and after, the window, passes and gates."
-    before, after = (max(p, key=p.get) if p else None for p in (r.probs_before, r.probs))
+    before, after = (max(p, key=p.get) if r.seen else None for p in (r.probs_before, r.probs))
     return dict(predicted=after if predict == 'after' else before, before=before, after=after, window_start=r.window.start, window_stop=r.window.stop,
                 notes='; '.join(r.warnings), **r.passes._asdict(), **{f'gate_{k}': float(x) for k, x in r.gates.items()},
                 **{f'prob_{c}': p for c, p in r.probs.items()}, **{f'before_{c}': p for c, p in r.probs_before.items()})

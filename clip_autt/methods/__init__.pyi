@@ -33,7 +33,7 @@ from .reta import (
 from .sar import Climb as Climb, SAR as SAR, SARConfig as SARConfig, climb as climb, momentum_step as momentum_step
 from .source_statistics import (
     MAX_NOISE as MAX_NOISE, NEIGHBOURS as NEIGHBOURS, N_RUNS as N_RUNS, QUANTILES as QUANTILES, SHARE as SHARE,
-    SourceStatistics as SourceStatistics, from_state as from_state, hidden as hidden,
+    SourceStatistics as SourceStatistics, attach_source as attach_source, hidden as hidden,
     mean_and_variance as mean_and_variance, source_of as source_of, source_statistics as source_statistics,
     static_prototypes as static_prototypes,
 )

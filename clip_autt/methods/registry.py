@@ -22,7 +22,7 @@ from .tent import Tent
 from .tpt import TPT
 from .ttacap import TTACaP
 from ..model import ClipAU
-from ..personal.method import PersonalBaseline, personal_autt
+from ..personal.method import PersonalBaseline
 from ..method import SCOPES, NoAdaptation, TestTimeMethod
 
 # %% auto #0
@@ -46,7 +46,7 @@ METHODS: dict[str, Callable[..., TestTimeMethod]] = {  # name -> factory(model, 
     'tta-cap': lambda model, seed=0: TTACaP(model, seed=seed),
     'clip-autt': lambda model, seed=0: ClipAUTT(model, variant='paper', seed=seed),
     'clip-autt-released': lambda model, seed=0: ClipAUTT(model, variant='released', seed=seed),
-    'personal': lambda model, seed=0: personal_autt(model, seed=seed),
+    'personal': lambda model, seed=0: PersonalBaseline(model),
 }
 
 # %% ../../nbs/methods/15_registry.ipynb #1639ddaa
@@ -61,7 +61,7 @@ def make_method(
     plain = name.removesuffix(BASELINE)
     check(plain in METHODS, f'unknown method {plain!r}.{did_you_mean(plain, METHODS)} Known: {", ".join(METHODS)}.')
     if plain == name: return METHODS[name](model, seed=seed)
-    return PersonalBaseline(model, lambda head: METHODS[plain](head, seed=seed))
+    return PersonalBaseline(model, lambda head: METHODS[plain](head, seed=seed), estimate_threshold=False)
 
 def make_methods(
     methods: dict[str, TestTimeMethod] | Sequence[str] | str,  # methods by name; or names in METHODS, or 'all'

@@ -89,7 +89,7 @@ def record_tuning(
 @torch.no_grad()
 def _sentences(method: ClipAUTT) -> Tensor:
     "Unit vectors [N, D] of the action units under the present context."
-    return method.model.embed_text(method.prompts.remembered(method.prompts.ctx).text)
+    return method.model.embed_text(method.prompts.cached(method.prompts.ctx).text)
 
 @torch.no_grad()
 def _read(model: ClipAU, video: VideoFeatures, text: Tensor, window: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,11 +4,15 @@ from .assets import (
     asset as asset, asset_folder as asset_folder, assets as assets, file_hash as file_hash,
     write_hashes as write_hashes,
 )
+from .checkpoint import (
+    check_run_path as check_run_path, read_config as read_config, read_profile as read_profile, read_run as read_run,
+    save_or_remove as save_or_remove, write_profile as write_profile, write_run as write_run,
+)
 from .errors import (
     BackboneError as BackboneError, BankError as BankError, CheckpointError as CheckpointError,
-    ClipAUTTError as ClipAUTTError, InputError as InputError, ManifestError as ManifestError,
-    NoFaceError as NoFaceError, UntrainedError as UntrainedError, VideoError as VideoError, check as check,
-    did_you_mean as did_you_mean, dtype_shape as dtype_shape,
+    ClipAUTTError as ClipAUTTError, InputError as InputError, InputTypeError as InputTypeError,
+    ManifestError as ManifestError, NoFaceError as NoFaceError, UntrainedError as UntrainedError,
+    VideoError as VideoError, check as check, did_you_mean as did_you_mean, dtype_shape as dtype_shape,
 )
 from .files import (
     atomic_path as atomic_path, code_hash as code_hash, content_hash as content_hash, natural_key as natural_key,
