@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := settings.ini setup.py pyproject.toml
 DIR ?= clip_autt_tutorials
-TESTS ?= -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder -p no:terminaldistreporter -q --calm --disable-warnings -o console_output_style=classic
+TESTS ?= -n logical --maxprocesses 4 -p no:terminaldistreporter -q --calm --disable-warnings -o console_output_style=classic
 
 .PHONY: help demo test lab animation site bench assets results departures agreement scale outputs readme clean
 

@@ -54,13 +54,22 @@ def pytest_configure(config):
         config.pluginmanager.register(Progress(config))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
-    "The tests of a file stay together, since they share models, faces and trees; `-n 2 --dist loadgroup` gives whole files to workers."
-    for item in items:
-        if item.path.stem not in EACH_ALONE:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=lambda item: ORDER.get(item.path.stem, 2))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    "The tests of a file stay together, since they share models, faces and trees: `-n 2` gives whole files to workers, in order."
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if Path(file).stem in EACH_ALONE else file
+
+    config.option.loadscopereorder = False  # the order is ours
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
