@@ -43,9 +43,11 @@ class AU:
 
     def __post_init__(self):
         texts = (self.name, self.prompt, self.region, self.muscles, self.note, self.id)
-        check(all(isinstance(t, str) for t in texts), f'name, prompt, region, muscles, note and id are text, got {texts}', BankError)
+        check(all(isinstance(t, str) for t in texts),
+              f'name, prompt, region, muscles, note and id are text, got {texts}', BankError)
         check(self.prompt.strip(), f'a prompt needs at least one word, got {self.prompt!r}', BankError)
-        check(self.code is None or isinstance(self.code, int), f'code must be a FACS number or None, got {self.code!r}', BankError)
+        check(self.code is None or isinstance(self.code, int),
+              f'code must be a FACS number or None, got {self.code!r}', BankError)
         check(self.region in REGIONS, f'unknown region {self.region!r}. {_hint(self.region, REGIONS)}', BankError)
         if not self.id: object.__setattr__(self, 'id', self.prompt if self.code is None else f'AU{self.code}')
 
@@ -53,41 +55,55 @@ class AU:
 _UPPER_FACE = (
     AU(1, 'Inner brow raiser', 'inner ends of the eyebrows raised', 'brow', 'frontalis, medial part'),
     AU(2, 'Outer brow raiser', 'outer ends of the eyebrows raised', 'brow', 'frontalis, lateral part'),
-    AU(4, 'Brow lowerer', 'eyebrows drawn down and together', 'brow', 'corrugator supercilii, depressor supercilii, procerus'),
+    AU(4, 'Brow lowerer', 'eyebrows drawn down and together', 'brow', 'corrugator supercilii, depressor supercilii, '
+       'procerus'),
     AU(5, 'Upper lid raiser', 'wide eyes with upper lids raised', 'eyes', 'levator palpebrae superioris'),
-    AU(6, 'Cheek raiser', "raised cheeks and crow's feet", 'cheeks', 'orbicularis oculi, orbital part', 'AU12 lifts the cheeks too.'),
-    AU(7, 'Lid tightener', 'tense lower eyelids', 'eyes', 'orbicularis oculi, palpebral part', 'A squint (AU44) is its stronger form.'),
+    AU(6, 'Cheek raiser', "raised cheeks and crow's feet", 'cheeks', 'orbicularis oculi, orbital part',
+       'AU12 lifts the cheeks too.'),
+    AU(7, 'Lid tightener', 'tense lower eyelids', 'eyes', 'orbicularis oculi, palpebral part',
+       'A squint (AU44) is its stronger form.'),
 )
 
 # %% ../nbs/core/00_au.ipynb #aee6acd5
 _LOWER_FACE = (
     AU(9, 'Nose wrinkler', 'wrinkled nose', 'nose', 'levator labii superioris alaeque nasi'),
     AU(10, 'Upper lip raiser', 'upper lip raised', 'mouth', 'levator labii superioris'),
-    AU(11, 'Nasolabial deepener', 'deep creases from nose to mouth', 'cheeks', 'zygomaticus minor', 'AU9, AU10, AU12 do so too.'),
+    AU(11, 'Nasolabial deepener', 'deep creases from nose to mouth', 'cheeks', 'zygomaticus minor',
+       'AU9, AU10, AU12 do so too.'),
     AU(12, 'Lip corner puller', 'smiling mouth with raised corners', 'mouth', 'zygomaticus major'),
-    AU(13, 'Sharp lip puller', 'mouth corners pulled sharply upward', 'mouth', 'levator anguli oris', 'Not AU34, air in the cheeks.'),
+    AU(13, 'Sharp lip puller', 'mouth corners pulled sharply upward', 'mouth', 'levator anguli oris',
+       'Not AU34, air in the cheeks.'),
     AU(14, 'Dimpler', 'dimples beside tightened mouth corners', 'mouth', 'buccinator', 'Often on one side only.'),
     AU(15, 'Lip corner depressor', 'mouth corners turned down', 'mouth', 'depressor anguli oris'),
     AU(16, 'Lower lip depressor', 'lower lip drawn downward', 'mouth', 'depressor labii inferioris'),
-    AU(17, 'Chin raiser', 'wrinkled chin, lower lip pushed up', 'mouth', 'mentalis', 'The chin skin moves; a lifted head is AU53.'),
+    AU(17, 'Chin raiser', 'wrinkled chin, lower lip pushed up', 'mouth', 'mentalis',
+       'The chin skin moves; a lifted head is AU53.'),
     AU(18, 'Lip pucker', 'lips puckered for a kiss', 'mouth', 'incisivii labii'),
     AU(20, 'Lip stretcher', 'mouth corners stretched sideways', 'mouth', 'risorius, platysma'),
     AU(22, 'Lip funneler', 'rounded lips flared outward', 'mouth', 'orbicularis oris'),
-    AU(23, 'Lip tightener', 'lips thin and tight', 'mouth', 'orbicularis oris', 'Tight without pressing; pressing is AU24.'),
-    AU(24, 'Lip pressor', 'lips pressed firmly together', 'mouth', 'orbicularis oris', 'The chin stays down; a raised one adds AU17.'),
-    AU(25, 'Lips part', 'narrow gap between the lips', 'mouth', 'depressor labii inferioris, or lips relax', 'The jaw need not move.'),
-    AU(26, 'Jaw drop', 'jaw dropped, mouth open', 'jaw', 'masseter and other jaw closers relax', 'The jaw falls; pulled down it is AU27.'),
+    AU(23, 'Lip tightener', 'lips thin and tight', 'mouth', 'orbicularis oris',
+       'Tight without pressing; pressing is AU24.'),
+    AU(24, 'Lip pressor', 'lips pressed firmly together', 'mouth', 'orbicularis oris',
+       'The chin stays down; a raised one adds AU17.'),
+    AU(25, 'Lips part', 'narrow gap between the lips', 'mouth', 'depressor labii inferioris, or lips relax',
+       'The jaw need not move.'),
+    AU(26, 'Jaw drop', 'jaw dropped, mouth open', 'jaw', 'masseter and other jaw closers relax',
+       'The jaw falls; pulled down it is AU27.'),
     AU(27, 'Mouth stretch', 'mouth gaping wide open', 'jaw', 'pterygoids, digastric'),
     AU(28, 'Lip suck', 'lips rolled in over the teeth', 'mouth', 'orbicularis oris'),
 )
 
 # %% ../nbs/core/00_au.ipynb #64098190
 _EYE_OPENING = (
-    AU(41, 'Lid droop', 'eyelids drooping half shut', 'eyes', 'levator palpebrae relaxes', 'Since 2002 a grade of AU43.'),
+    AU(41, 'Lid droop', 'eyelids drooping half shut', 'eyes', 'levator palpebrae relaxes',
+       'Since 2002 a grade of AU43.'),
     AU(42, 'Slit', 'eyes narrowed to thin slits', 'eyes', 'orbicularis oculi', 'Since 2002 a grade of AU43.'),
-    AU(43, 'Eyes closed', 'both eyes closed', 'eyes', 'levator palpebrae relaxes, orbicularis oculi', 'Lasts 0.5 s or more; else AU45.'),
-    AU(44, 'Squint', 'squinting eyes with wrinkled lids', 'eyes', 'orbicularis oculi, palpebral part', 'Since 2002 a grade of AU7.'),
-    AU(45, 'Blink', 'eyes caught in a blink', 'eyes', 'levator palpebrae relaxes, orbicularis oculi', 'Lasts under 0.5 s; else AU43.'),
+    AU(43, 'Eyes closed', 'both eyes closed', 'eyes', 'levator palpebrae relaxes, orbicularis oculi',
+       'Lasts 0.5 s or more; else AU45.'),
+    AU(44, 'Squint', 'squinting eyes with wrinkled lids', 'eyes', 'orbicularis oculi, palpebral part',
+       'Since 2002 a grade of AU7.'),
+    AU(45, 'Blink', 'eyes caught in a blink', 'eyes', 'levator palpebrae relaxes, orbicularis oculi',
+       'Lasts under 0.5 s; else AU43.'),
     AU(46, 'Wink', 'one eye shut in a wink', 'eyes', 'orbicularis oculi of one eye', 'FACS adds L or R for which eye.'),
 )
 
@@ -101,9 +117,11 @@ _HEAD_AND_GAZE = (
     AU(53, 'Head up', 'head tipped back, chin up', 'head', '', _PITCH),
     AU(54, 'Head down', 'head bowed, chin down', 'head', '', _PITCH),
     AU(61, 'Eyes turn left', 'eyes turned to their left', 'gaze', 'lateral and medial recti', _SIDE.format('left', 62)),
-    AU(62, 'Eyes turn right', 'eyes turned to their right', 'gaze', 'lateral and medial recti', _SIDE.format('right', 61)),
+    AU(62, 'Eyes turn right', 'eyes turned to their right', 'gaze', 'lateral and medial recti',
+       _SIDE.format('right', 61)),
     AU(63, 'Eyes up', 'eyes looking upward', 'gaze', 'superior rectus'),
-    AU(64, 'Eyes down', 'eyes looking downward', 'gaze', 'inferior rectus', 'The upper lid follows, and can pass for AU43.'),
+    AU(64, 'Eyes down', 'eyes looking downward', 'gaze', 'inferior rectus',
+       'The upper lid follows, and can pass for AU43.'),
 )
 
 # %% ../nbs/core/00_au.ipynb #77dd4fdb
@@ -111,11 +129,14 @@ _AD = 'Action descriptor: AD{} in FACS.'
 
 _OTHER_ACTIONS = (
     AU(29, 'Jaw thrust', 'lower jaw jutting forward', 'jaw', '', _AD.format(29)),
-    AU(31, 'Jaw clencher', 'clenched jaw with bulging muscles', 'jaw', 'masseter', 'No landmark moves; only the bulge shows.'),
+    AU(31, 'Jaw clencher', 'clenched jaw with bulging muscles', 'jaw', 'masseter',
+       'No landmark moves; only the bulge shows.'),
     AU(32, 'Lip bite', 'teeth biting the lip', 'mouth', '', _AD.format(32)),
-    AU(37, 'Lip wipe', 'tongue wiping across the lips', 'mouth', '', f'{_AD.format(37)} A frame looks like a lick.', 'AU37-wipe'),
+    AU(37, 'Lip wipe', 'tongue wiping across the lips', 'mouth', '', f'{_AD.format(37)} A frame looks like a lick.',
+       'AU37-wipe'),
     AU(37, 'Lip wipe (lick)', 'tongue licking the lips', 'mouth', '', f'{_AD.format(37)} Close to 19+37.', 'AU37-lick'),
-    AU(33, 'Cheek blow', 'puffed cheeks blowing out air', 'cheeks', '', f'{_AD.format(33)} With the lips shut it is a puff, AD34.'),
+    AU(33, 'Cheek blow', 'puffed cheeks blowing out air', 'cheeks', '',
+       f'{_AD.format(33)} With the lips shut it is a puff, AD34.'),
     AU(38, 'Nostril dilator', 'flared nostrils', 'nose', 'nasalis, alar part'),
     AU(39, 'Nostril compressor', 'narrowed nostrils', 'nose', 'nasalis, transverse part; depressor septi nasi'),
     AU(19, 'Tongue show', 'tongue sticking out', 'mouth', '', f'{_AD.format(19)} The lips must be open.'),
@@ -129,25 +150,29 @@ def _check_distinct(values: Iterable[str], what: str) -> None:
     seen = set()
     for value in values:
         key = ' '.join(value.lower().split())
-        check(key not in seen, f'{what} {value!r} stands in the bank more than once. Remove one, or make them differ.', BankError)
+        check(key not in seen, f'{what} {value!r} stands in the bank more than once. Remove one, or make them differ.',
+              BankError)
         seen.add(key)
 
 def _select(wanted, known: Sequence, what: str) -> Sequence:
     "`wanted` (one value or several) if all of it is known; everything if it is None. Raises `BankError`."
     if wanted is None: return known
     wanted = [wanted] if isinstance(wanted, (str, Integral)) else list(wanted)
-    for value in wanted: check(value in known, f'no AU of this bank has {what} {value!r}. {_hint(value, known)}', BankError)
+    for value in wanted:
+        check(value in known, f'no AU of this bank has {what} {value!r}. {_hint(value, known)}', BankError)
     return wanted
 
 # %% ../nbs/core/00_au.ipynb #5e025d82
-_COLOURS = dict(zip(REGIONS, '#e69f00 #56b4e9 #009e73 #cc79a7 #d55e00 #8c6bb1 #0072b2 #b8a800 #999999'.split(), strict=True))
+_COLOURS = dict(zip(REGIONS, '#e69f00 #56b4e9 #009e73 #cc79a7 #d55e00 #8c6bb1 #0072b2 #b8a800 #999999'.split(),
+                    strict=True))
 
 def _table(bank: Iterable[AU]) -> str:
     "AUs as an HTML table, each row with the colour of its region."
     def cells(tag, values): return ''.join(f'<{tag} style="text-align:left">{escape(str(v))}</{tag}>' for v in values)
     head = cells('th', ('#', 'id', 'prompt', 'region', 'name in FACS', 'muscles', 'note'))
     rows = (f'<tr style="border-left:.5em solid {_COLOURS[au.region]}">'
-            + cells('td', (i, au.id, au.prompt, au.region, au.name, au.muscles, au.note)) + '</tr>' for i, au in enumerate(bank))
+            + cells('td', (i, au.id, au.prompt, au.region, au.name, au.muscles, au.note)) + '</tr>'
+            for i, au in enumerate(bank))
     return ('<div style="max-height:36em;overflow:auto"><table style="border-collapse:collapse">'
             f'<thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>')
 
@@ -187,13 +212,17 @@ class AUBank(Sequence):
         if isinstance(key, slice): return AUBank(self.aus[key])
         return self.aus[self.index(key) if isinstance(key, str) else key]
 
-    def _positions(self, key) -> list[int]: return [i for i, au in enumerate(self) if key is not None and key in (au, au.id, au.code)]
+    def _positions(self, key) -> list[int]:
+        return [i for i, au in enumerate(self) if key is not None and key in (au, au.id, au.code)]
 
     def index(self, key: AU | str | int) -> int:
         "Position of an AU, given itself, its id or its FACS code. Raises `BankError` if there is none, or more than one."
         found = self._positions(key)
-        if not found: raise BankError(f'{key!r} is not in this bank. {_hint(key, self.codes if isinstance(key, Integral) else self.ids)}')
-        check(len(found) == 1, f'code {key} is shared by {", ".join(self.ids[i] for i in found)}. Ask for one by its id.', BankError)
+        if not found:
+            raise BankError(f'{key!r} is not in this bank. '
+                            f'{_hint(key, self.codes if isinstance(key, Integral) else self.ids)}')
+        check(len(found) == 1, f'code {key} is shared by {", ".join(self.ids[i] for i in found)}. Ask for one by its '
+              'id.', BankError)
         return found[0]
 
     def by_code(self, code: int) -> AU:
@@ -232,7 +261,8 @@ class AUBank(Sequence):
     def from_dict(cls, data: Mapping) -> AUBank:
         "The bank that `to_dict` wrote. Raises `BankError` on anything else."
         try: return cls(AU(**au) for au in data['aus'])
-        except (KeyError, TypeError) as e: raise BankError(f'not a saved bank ({type(e).__name__}: {e}). Save one with `to_dict`.') from e
+        except (KeyError, TypeError) as e:
+            raise BankError(f'not a saved bank ({type(e).__name__}: {e}). Save one with `to_dict`.') from e
 
     def __repr__(self) -> str: return f'AUBank({len(self)} AUs: {self.ids[0]} ... {self.ids[-1]})'
 
@@ -262,7 +292,8 @@ _RELEASED_PROMPTS = """
 """.split()
 
 _RELEASED = tuple(replace(au, prompt=prompt) for au, prompt in zip(_DEFAULT, _RELEASED_PROMPTS, strict=False))
-_RELEASED = (*_RELEASED[:-1], replace(_RELEASED[-1], name='Nostril compressor + Tongue show', id='AU39+19', note='Two prompts in one.'))
+_RELEASED = (*_RELEASED[:-1], replace(_RELEASED[-1], name='Nostril compressor + Tongue show', id='AU39+19',
+                                      note='Two prompts in one.'))
 
 # %% ../nbs/core/00_au.ipynb #040b018d
 DEFAULT_TEMPLATE = 'a face that shows {}.'
@@ -286,7 +317,8 @@ def to_letter(
     intensity: float,  # 0, absent, to 1, maximum
 ) -> str:  # 'A' to 'E', or '' if nearer to absent than to a trace
     "The FACS letter nearest to an intensity. Raises `InputError` outside 0 to 1."
-    check(0 <= intensity <= 1, f'an intensity lies in 0 to 1, got {intensity}. Levels 1 to 5 are the letters A to E: see `LEVEL`.')
+    check(0 <= intensity <= 1, f'an intensity lies in 0 to 1, got {intensity}. Levels 1 to 5 are the letters A to E: '
+          'see `LEVEL`.')
     grades = {'': 0.0, **INTENSITY}
     return min(grades, key=lambda letter: abs(grades[letter] - intensity))
 
@@ -323,7 +355,8 @@ def multi_hot(
 def _levels(aus: Mapping, code: int, top: int) -> np.ndarray:
     "Levels of one AU, 0 if missing, checked to lie in 0 to `top`; with `top` 1, to be 0 or 1."
     try: x = np.asarray(aus.get(code, 0), dtype=float)
-    except (TypeError, ValueError) as e: raise InputError(f'AU{code} must be a number or an array of numbers, got {aus[code]!r}') from e
+    except (TypeError, ValueError) as e:
+        raise InputError(f'AU{code} must be a number or an array of numbers, got {aus[code]!r}') from e
     bad = x[~(np.isin(x, (0, 1)) if top == 1 else (x >= 0) & (x <= top))]
     wanted = '0 or 1' if top == 1 else f'0 to {top}'
     if bad.size: raise InputError(f'AU{code} must be {wanted}, got {bad[0]:g}. Rescale or threshold it first.')
@@ -334,12 +367,14 @@ def pspi(
     closed: int = 43,  # 45: if AU43 is missing, AU45 (0 or 1) stands in for it
 ) -> float | np.ndarray:  # 0 to 16
     "Pain intensity of Prkachin and Solomon, Pain 139(2):267-274, 2008. A missing AU counts 0; a bad level raises `InputError`."
-    check(isinstance(aus, Mapping), f'aus must map FACS codes to levels, as {{4: 3, 43: 1}} does; got {type(aus).__name__}')
+    check(isinstance(aus, Mapping), f'aus must map FACS codes to levels, as {{4: 3, 43: 1}} does; got '
+          f'{type(aus).__name__}')
     for code in aus: check(isinstance(code, Integral), f'a FACS code is a number such as 4, got {code!r}')
     check(closed in (43, 45), f'closed must be 43 or 45, got {closed!r}')
     shut = 43 if 43 in aus else closed
     levels = [_levels(aus, code, 5) for code in (4, 6, 7, 9, 10)] + [_levels(aus, shut, 1)]
     try: brow, cheek, lid, nose, lip, eyes = np.broadcast_arrays(*levels)
-    except ValueError as e: raise InputError(f'all AUs must cover the same frames, got shapes {[x.shape for x in levels]}') from e
+    except ValueError as e:
+        raise InputError(f'all AUs must cover the same frames, got shapes {[x.shape for x in levels]}') from e
     score = brow + np.maximum(cheek, lid) + np.maximum(nose, lip) + eyes
     return score if score.ndim else float(score)

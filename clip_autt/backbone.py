@@ -54,7 +54,8 @@ def preprocess(
     new = (size, size) if squash else (size, int(size * w / h)) if h <= w else (int(size * h / w), size)
     x = x.permute(0, 3, 1, 2).float()
     for shape in ((h, new[1]), new):  # Pillow resizes one side after the other and rounds to whole grey levels each time
-        if shape != x.shape[2:]: x = F.interpolate(x, size=shape, mode=interpolation, antialias=True).round().clamp(0, 255)
+        if shape != x.shape[2:]:
+            x = F.interpolate(x, size=shape, mode=interpolation, antialias=True).round().clamp(0, 255)
     top, left = (round((side - size) / 2) for side in new)
     x = x[:, :, top:top + size, left:left + size].div_(255)
     return x.sub_(torch.tensor(mean).view(3, 1, 1)).div_(torch.tensor(std).view(3, 1, 1))
@@ -95,7 +96,8 @@ def _pixels(backbone: Backbone, frames: np.ndarray | Tensor) -> Tensor:
     "Frames as the model reads them: uint8 frames are preprocessed, float pixels are taken as they are."
     if _tensor(frames[:1]).dtype == torch.uint8:
         cfg = backbone.model.visual.preprocess_cfg
-        return preprocess(frames, backbone.image_size, cfg['mean'], cfg['std'], cfg['resize_mode'] == 'squash', cfg['interpolation'])
+        return preprocess(frames, backbone.image_size, cfg['mean'], cfg['std'], cfg['resize_mode'] == 'squash',
+                          cfg['interpolation'])
     pixels, size = _tensor(frames), backbone.image_size
     check(pixels.is_floating_point() and pixels.shape[1:] == (3, size, size),
           f'give uint8 frames [N, H, W, 3] or float pixels [N, 3, {size}, {size}], got {dtype_shape(pixels)}')
@@ -121,13 +123,15 @@ def tokenize(
     texts: Sequence[str],
 ) -> tuple[Tensor, Tensor]:  # token ids [N, 77] and the number in use [N], EOT included
     "Texts as token ids. A text longer than the context is an error, not cut."
-    check(len(texts) > 0 and all(isinstance(t, str) and t.strip() for t in texts), f'texts must be a non-empty list of non-empty strings, got {texts!r:.80}')
+    check(len(texts) > 0 and all(isinstance(t, str) and t.strip() for t in texts),
+          f'texts must be a non-empty list of non-empty strings, got {texts!r:.80}')
     tokens = backbone.tokenizer(list(texts)).to(backbone.device)
     if backbone.tower is None: return tokens, torch.full((len(tokens),), tokens.shape[1])
     room = backbone.tower.context_length
     if hasattr(backbone.tokenizer, 'encode'):
         longest = max(texts, key=lambda t: len(backbone.tokenizer.encode(t)))
-        check(len(backbone.tokenizer.encode(longest)) + 2 <= room, f'{longest!r:.60}... is longer than the {room} tokens this model reads. Shorten it.')
+        check(len(backbone.tokenizer.encode(longest)) + 2 <= room,
+              f'{longest!r:.60}... is longer than the {room} tokens this model reads. Shorten it.')
     _warn_of_unseen(backbone, texts)
     return tokens, end_positions(backbone.tower, tokens) + 1
 
@@ -139,8 +143,11 @@ def _warn_of_unseen(backbone: Backbone, texts: Sequence[str]) -> None:
     if backbone.known_tokens is None: return
     encode, known = backbone.tokenizer.encode, backbone.known_tokens
     new = {i for text in texts for i in encode(text)} - known
-    unseen = dict.fromkeys(word for text in texts for word in re.findall(r'\w+|[^\w\s]+', text.lower()) if new & {*encode(word)}) if new else ()
-    if new: warnings.warn(f'{backbone.name} was never trained on {", ".join(map(repr, [*unseen][:5]))}; what it makes of such a text means little. '
+    unseen = dict.fromkeys(word for text in texts for word in re.findall(r'\w+|[^\w\s]+', text.lower())
+                           if new & {*encode(word)}) if new else ()
+    if new:
+        warnings.warn(f'{backbone.name} was never trained on {", ".join(map(repr, [*unseen][:5]))}; what it makes of '
+                      'such a text means little. '
                              'It knows the words of the action units.', UnseenTokenWarning, stacklevel=4)
 
 @patch
@@ -165,7 +172,8 @@ def encode_prompts(
 ) -> Tensor:  # [N, D], not normalised, with gradient
     "Embed prompts given as token embeddings. Equal to the 77-token formula to float rounding, values and gradients."
     tower = backbone.tower
-    check(tower is not None, f'{backbone.name}: learnable prompts need one of open_clip\'s own text encoders; this one comes from elsewhere. '
+    check(tower is not None, f'{backbone.name}: learnable prompts need one of open_clip\'s own text encoders; this one '
+          'comes from elsewhere. '
           'Choose a model such as ViT-B-32.', BackboneError)
     if tower.exact_short: return encode_short(tower, prompts, lengths, prefix)
     check(prefix is None, f'{backbone.name}: the text encoder looks both ways, so no prefix can be kept', BackboneError)
@@ -179,7 +187,8 @@ CONFIGS = {
     'tiny': dict(embed_dim=64, vision_cfg=dict(image_size=32, patch_size=8, layers=2, width=64, head_width=64),
                  text_cfg=dict(context_length=77, vocab_size=49408, width=64, heads=2, layers=2)),
     'facs-tiny': dict(embed_dim=128, vision_cfg=dict(image_size=64, layers=[1, 2, 2, 1], width=24, head_width=64),
-                      text_cfg=dict(context_length=40, vocab_size=49408, width=128, heads=4, layers=3), init_logit_scale=2.3, init_logit_bias=-3.),
+                      text_cfg=dict(context_length=40, vocab_size=49408, width=128, heads=4, layers=3),
+                      init_logit_scale=2.3, init_logit_bias=-3.),
 }
 BUNDLED = {'facs-tiny': 'facs-tiny/clip.safetensors'}  # weights in the package
 
@@ -205,7 +214,8 @@ def _create(name: str, **kwargs) -> nn.Module:
     try: return open_clip.create_model(name, **kwargs)
     except (ImportError, RuntimeError) as e:
         if 'pip install' not in str(e) and not isinstance(e, ImportError): raise
-        raise BackboneError(f'{name}: needs a package that is missing ({str(e)[:100]}). Install it, or choose an architecture such as ViT-B-32.') from e
+        raise BackboneError(f'{name}: needs a package that is missing ({str(e)[:100]}). Install it, or choose an '
+                            'architecture such as ViT-B-32.') from e
 
 def _build(name: str, config: dict | None, quick_gelu: bool, seed: int | None) -> nn.Module:
     "The architecture with random weights from `seed`, or with weights that are still to come; the caller's random state is left alone."
@@ -213,9 +223,11 @@ def _build(name: str, config: dict | None, quick_gelu: bool, seed: int | None) -
         with _Unfilled(): return _build(name, config, quick_gelu, 0)
     with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(seed)
-        if config is None: return _create(name, pretrained_image=False, pretrained_text=False, force_quick_gelu=quick_gelu)
+        if config is None:
+            return _create(name, pretrained_image=False, pretrained_text=False, force_quick_gelu=quick_gelu)
         model = open_clip.CLIP(**{**config, 'quick_gelu': quick_gelu or config.get('quick_gelu', False)})
-        open_clip.model.set_model_preprocess_cfg(model, dict(open_clip.transform.PreprocessCfg(size=config['vision_cfg']['image_size']).__dict__))
+        open_clip.model.set_model_preprocess_cfg(model, dict(open_clip.transform.PreprocessCfg(
+            size=config['vision_cfg']['image_size']).__dict__))
         return model
 
 # %% ../nbs/core/01_backbone.ipynb #0bd6d769
@@ -249,7 +261,8 @@ def _load_file(name: str, config: dict | None, path: Path) -> tuple[nn.Module, f
     known = frozenset(state['token_rows'].int().tolist()) if 'token_rows' in state else None
     if known: state = _with_all_tokens(state, model)
     if config is None: _use_known_preprocessing(name, model)
-    if hasattr(model, 'text') and not any(k.startswith('text.') for k in state): state = open_clip.model.convert_to_custom_text_state_dict(state)
+    if hasattr(model, 'text') and not any(k.startswith('text.') for k in state):
+        state = open_clip.model.convert_to_custom_text_state_dict(state)
     _adopt(model, state)
     load_weights(model, state, f'{path.name} for {name}', BackboneError)
     return model, known
@@ -284,9 +297,11 @@ def _load_tag(name: str, tag: str) -> nn.Module:
           'or give the path of a .safetensors, .pt or .bin file.', BackboneError)
     quick = open_clip.get_pretrained_cfg(name, tag).get('quick_gelu', False)
     try:
-        with _hub_offline_if_unreachable(), _quiet(): return _create(name, pretrained=tag, force_quick_gelu=quick, weights_only=True)
+        with _hub_offline_if_unreachable(), _quiet():
+            return _create(name, pretrained=tag, force_quick_gelu=quick, weights_only=True)
     except (RuntimeError, OSError) as e:
-        raise BackboneError(f'{name}: the weights {tag!r} are not on this machine and could not be fetched ({type(e).__name__}). '
+        raise BackboneError(f'{name}: the weights {tag!r} are not on this machine and could not be fetched '
+                            f'({type(e).__name__}). '
                             f'Without a network, give a local file: pretrained="{name}.safetensors" (or .pt, .bin).') from e
 
 # %% ../nbs/core/01_backbone.ipynb #505cb1b9
@@ -312,7 +327,8 @@ def load_backbone(
         model, known = _load_file(name, config, Path(pretrained))
     else: model = _load_tag(name, str(pretrained))
     model = model.to(device, dtype).eval().requires_grad_(False)
-    return Backbone(name, None if pretrained is None else str(pretrained), model, _tokenizer(name, config), config, str(device), dtype, known)
+    return Backbone(name, None if pretrained is None else str(pretrained), model, _tokenizer(name, config), config,
+                    str(device), dtype, known)
 
 # %% ../nbs/core/01_backbone.ipynb #5c4572d9
 def _tokenizer(name: str, config: dict | None) -> object:
@@ -321,5 +337,6 @@ def _tokenizer(name: str, config: dict | None) -> object:
     try:
         with _hub_offline_if_unreachable(): return open_clip.get_tokenizer(name)
     except (ImportError, RuntimeError, OSError) as e:
-        raise BackboneError(f'{name}: its tokenizer is not on this machine and could not be fetched ({str(e).splitlines()[0][:80]}). '
+        raise BackboneError(f'{name}: its tokenizer is not on this machine and could not be fetched '
+                            f'({str(e).splitlines()[0][:80]}). '
                             'Choose an architecture with CLIP\'s own tokenizer, such as ViT-B-32.') from e

@@ -43,8 +43,10 @@ class VideoFeatures:
         check(self.frames.dim() == 2 and len(self.frames) > 0 and self.frames.is_floating_point(),
               f'frame embeddings must be float [T, D] with T > 0, got {dtype_shape(self.frames)}')
         check(len(self.frames) == len(self.times) == len(self.found),
-              f'{len(self.frames)} embeddings, {len(self.times)} times and {len(self.found)} face flags: a video needs one of each per frame')
-        check(all(bool(part.isfinite().all()) for part in self.frames.split(4096)), f'{self.id or "video"}: NaN or infinite values in the frame embeddings')
+              f'{len(self.frames)} embeddings, {len(self.times)} times and {len(self.found)} face flags: a video needs '
+              'one of each per frame')
+        check(all(bool(part.isfinite().all()) for part in self.frames.split(4096)),
+              f'{self.id or "video"}: NaN or infinite values in the frame embeddings')
 
     def __len__(self) -> int: return len(self.frames)
 
@@ -83,7 +85,8 @@ def encode_clip(
 ) -> VideoFeatures:
     "Frame embeddings of a clip."
     if clip.found is None: clip = crop_face(clip, crop, size=backbone.image_size)
-    frames, times, found = backbone.encode_frames(clip.frames, batch_size), torch.as_tensor(clip.times), torch.as_tensor(clip.found)
+    frames, times, found = backbone.encode_frames(clip.frames,
+                                                  batch_size), torch.as_tensor(clip.times), torch.as_tensor(clip.found)
     return VideoFeatures(frames, times, found, clip.id, clip.subject, backbone.hash, clip.warnings)
 
 # %% ../nbs/core/03_features.ipynb #30d223b6
@@ -142,7 +145,8 @@ def embed_crops(
         seen.append(batch.seen)
     times, found = np.array(times), bridge_gaps(np.concatenate(seen), times)
     frames = _repeat_good(rows.done(), last_good(found))
-    return VideoFeatures(frames, torch.as_tensor(times), torch.as_tensor(found), id, None, backbone.hash, (*notes, *face_notes(found)))
+    return VideoFeatures(frames, torch.as_tensor(times), torch.as_tensor(found), id, None, backbone.hash,
+                         (*notes, *face_notes(found)))
 
 def _at_once(backbone: Backbone) -> int: return 8 if backbone.device == 'cpu' else 256  # frames; on a CPU larger batches cost memory and gain little
 
@@ -171,7 +175,8 @@ class _Rows:
 def _repeat_good(frames: Tensor, good: np.ndarray) -> Tensor:
     "`frames[good]` for the result of `last_good`, in place: a row is taken from itself or from one that stays."
     gaps = np.flatnonzero(good != np.arange(len(good)))
-    for part in np.array_split(gaps, len(gaps) // 4096 + 1): frames[torch.as_tensor(part)] = frames[torch.as_tensor(good[part])]
+    for part in np.array_split(gaps, len(gaps) // 4096 + 1):
+        frames[torch.as_tensor(part)] = frames[torch.as_tensor(good[part])]
     return frames
 
 # %% ../nbs/core/03_features.ipynb #b78c2ff3
@@ -186,7 +191,8 @@ def encode_video(
 ) -> VideoFeatures:
     "Frame embeddings of a video file, in bounded memory. Equal to reading, cropping and encoding it whole."
     notes = []
-    return embed_crops(backbone, crop_batches(source, backbone.image_size, fps, crop, start_s, stop_s, batch_size, notes), notes, clip_id(source))
+    return embed_crops(backbone, crop_batches(source, backbone.image_size, fps, crop, start_s, stop_s, batch_size,
+                                              notes), notes, clip_id(source))
 
 # %% ../nbs/core/03_features.ipynb #7d2d9f76
 def encode(
@@ -197,7 +203,9 @@ def encode(
     "Frame embeddings of anything that is a video."
     if isinstance(source, VideoFeatures): return source
     if isinstance(source, Clip): return encode_clip(backbone, source, **kwargs)
-    if isinstance(source, Tensor): return VideoFeatures(source, torch.arange(len(source)) / FPS, torch.ones(len(source), dtype=torch.bool))
+    if isinstance(source, Tensor):
+        return VideoFeatures(source, torch.arange(len(source)) / FPS, torch.ones(len(source), dtype=torch.bool))
     known = isinstance(source, (str, Path, bytes, FrameFiles))
-    check(known, f'a video is a path, bytes, FrameFiles, a Clip, VideoFeatures or a tensor [T, D], got {type(source).__name__}')
+    check(known, 'a video is a path, bytes, FrameFiles, a Clip, VideoFeatures or a tensor [T, D], got '
+          f'{type(source).__name__}')
     return encode_video(backbone, source, **kwargs)

@@ -67,7 +67,8 @@ def score_windows(
 ) -> Tensor:  # [M, d] unit vectors, M = max(1, T - L + 1); or [B, M, d]
     "Embedding of every window in one pass over the video, O(T); equal to `score_windows_loop` to float rounding."
     check(window >= 1, f'window must be at least 1 frame, got {window}')
-    check(x.dim() in (2, 3) and x.shape[-2] > 0 and x.is_floating_point(), f'frame embeddings must be float [T, d] with T > 0, got {dtype_shape(x)}')
+    check(x.dim() in (2, 3) and x.shape[-2] > 0 and x.is_floating_point(),
+          f'frame embeddings must be float [T, d] with T > 0, got {dtype_shape(x)}')
     if x.dim() == 2: return score_windows(temporal, x[None], window)[0]
     stretch, total = max(1024, 4 * window), x.shape[1]
     starts = range(0, max(1, total - window + 1), stretch)

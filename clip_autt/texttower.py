@@ -40,7 +40,8 @@ class TextTower:
     @property
     def exact_short(self) -> bool:
         "Whether tokens after EOT provably cannot change the output, and the blocks are the standard ones."
-        return self.attn_mask is not None and self.pool in ('argmax', 'eos') and all(type(b) is ResidualAttentionBlock for b in self.blocks)
+        return self.attn_mask is not None and self.pool in ('argmax', 'eos') and all(type(b) is ResidualAttentionBlock
+            for b in self.blocks)
 
 # %% ../nbs/core/02_texttower.ipynb #f964a99b
 def text_tower(
@@ -49,8 +50,10 @@ def text_tower(
     "Find the text encoder's parts in an open_clip model."
     t = getattr(model, 'text', model)
     if not hasattr(getattr(t, 'transformer', None), 'resblocks') or getattr(t, 'cls_emb', None) is not None: return None
-    return TextTower(t.token_embedding, t.positional_embedding, t.transformer.resblocks, t.ln_final, t.text_projection, t.attn_mask,
-                     getattr(t, 'text_pool_type', None) or t.pool_type, getattr(t, 'text_eos_id', getattr(t, 'eos_id', None)))
+    return TextTower(t.token_embedding, t.positional_embedding, t.transformer.resblocks, t.ln_final, t.text_projection,
+                     t.attn_mask,
+                     getattr(t, 'text_pool_type', None) or t.pool_type,
+                     getattr(t, 'text_eos_id', getattr(t, 'eos_id', None)))
 
 # %% ../nbs/core/02_texttower.ipynb #4054b534
 def end_positions(
@@ -76,7 +79,8 @@ def encode_full(
     pad = tower.token_embedding.weight[0].to(x.dtype).expand(len(x), tower.context_length - x.shape[1], -1)
     h = torch.cat([x, pad], 1) + tower.positional_embedding.to(x.dtype)
     for block in tower.blocks: h = block(h, attn_mask=tower.attn_mask)
-    at = {'first': torch.zeros_like(lengths), 'last': torch.full_like(lengths, tower.context_length - 1)}.get(tower.pool, lengths - 1)
+    at = {'first': torch.zeros_like(lengths),
+          'last': torch.full_like(lengths, tower.context_length - 1)}.get(tower.pool, lengths - 1)
     return project(tower, h[torch.arange(len(h), device=h.device), at])
 
 # %% ../nbs/core/02_texttower.ipynb #92b461db
@@ -118,7 +122,8 @@ def lay_out(
     "The layout of sentences. One that is longer than the model reads is an `InputError`."
     start = torch.zeros_like(lengths) if prefix is None else prefix.lengths
     longest = int((lengths + start).max())
-    check(longest <= tower.context_length, f'a prompt of {longest} tokens is longer than the {tower.context_length} this model reads; shorten it')
+    check(longest <= tower.context_length,
+          f'a prompt of {longest} tokens is longer than the {tower.context_length} this model reads; shorten it')
     steps, many = torch.arange(size, device=lengths.device), lengths.repeat(times)
     place = (start[:, None] + steps).clamp(max=tower.context_length - 1).repeat(times, 1)
     rows = (steps < many[:, None]).flatten().nonzero()[:, 0]
@@ -141,7 +146,8 @@ def _at(x: Tensor, end: Tensor) -> Tensor:
     return x[torch.arange(len(end), device=end.device), :, end][:, :, None]
 
 # %% ../nbs/core/02_texttower.ipynb #d7833294
-def _run_block(block: nn.Module, h: Tensor, at: Layout, past: tuple | None, read: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+def _run_block(block: nn.Module, h: Tensor, at: Layout, past: tuple | None, read: bool) -> tuple[Tensor,
+    tuple[Tensor, Tensor]]:
     "One residual attention block. Returns the tokens that go on and the block's own keys and values."
     attn = block.attn
     q, k, v = _rectangle(attn, F.linear(block.ln_1(h), attn.in_proj_weight, attn.in_proj_bias), at)
@@ -182,7 +188,8 @@ def encode_short(
 ) -> Tensor:  # [N, D]
     "Text embeddings from the real tokens only; equal to `encode_full` to float rounding. Needs a causal tower read at EOT."
     check(tower.exact_short, 'this text tower is not causal or not read at EOT; use encode_full', BackboneError)
-    check(x.dim() == 3 and x.shape[-1] == tower.width, f'token embeddings must be [N, L, {tower.width}], got {list(x.shape)}', InputError)
+    check(x.dim() == 3 and x.shape[-1] == tower.width,
+          f'token embeddings must be [N, L, {tower.width}], got {list(x.shape)}', InputError)
     return encode_laid_out(tower, x, lay_out(tower, x.shape[1], lengths, prefix), prefix)
 
 # %% ../nbs/core/02_texttower.ipynb #fe684ad6

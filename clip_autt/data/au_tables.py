@@ -43,12 +43,16 @@ DIALECTS = (
 
 # %% ../../nbs/data/11_au_tables.ipynb #18ff404e
 _PAIRS = {  # FACS code: blendshape without Left and Right
-    2: 'browOuterUp', 4: 'browDown', 5: 'eyeWide', 6: 'cheekSquint', 7: 'eyeSquint', 9: 'noseSneer', 10: 'mouthUpperUp', 12: 'mouthSmile', 14: 'mouthDimple',
-    15: 'mouthFrown', 16: 'mouthLowerDown', 20: 'mouthStretch', 24: 'mouthPress', 43: 'eyeBlink', 45: 'eyeBlink', 63: 'eyeLookUp', 64: 'eyeLookDown',
+    2: 'browOuterUp', 4: 'browDown', 5: 'eyeWide', 6: 'cheekSquint', 7: 'eyeSquint', 9: 'noseSneer',
+    10: 'mouthUpperUp', 12: 'mouthSmile', 14: 'mouthDimple',
+    15: 'mouthFrown', 16: 'mouthLowerDown', 20: 'mouthStretch', 24: 'mouthPress', 43: 'eyeBlink', 45: 'eyeBlink',
+    63: 'eyeLookUp', 64: 'eyeLookDown',
 }
-_SINGLE = {1: 'browInnerUp', 17: 'mouthShrugLower', 18: 'mouthPucker', 22: 'mouthFunnel', 26: 'jawOpen', 29: 'jawForward', 34: 'cheekPuff'}
+_SINGLE = {1: 'browInnerUp', 17: 'mouthShrugLower', 18: 'mouthPucker', 22: 'mouthFunnel', 26: 'jawOpen',
+           29: 'jawForward', 34: 'cheekPuff'}
 BLENDSHAPES: dict[int, tuple[str, ...]] = {
-    **{code: (f'{name}Left', f'{name}Right') for code, name in _PAIRS.items()}, **{code: (name,) for code, name in _SINGLE.items()},
+    **{code: (f'{name}Left', f'{name}Right') for code, name in _PAIRS.items()},
+    **{code: (name,) for code, name in _SINGLE.items()},
     28: ('mouthRollUpper', 'mouthRollLower'),
 }  # FACS code: the blendshapes whose mean stands for it
 
@@ -59,11 +63,14 @@ def _columns(pattern: str, names: Iterable[str]) -> dict[int, str]:
     return {int(m[1]): name for m, name in found if m}
 
 def _has_aus(d: Dialect, names: Sequence[str]) -> bool:
-    return d.needs == ('action_units',) or not d.intensity or bool(_columns(d.intensity, names) or _columns(d.presence, names))
+    return d.needs == ('action_units',) or not d.intensity or bool(_columns(d.intensity, names)
+        or _columns(d.presence, names))
 
-def _some(names: Sequence[str], n: int = 6) -> str: return ', '.join(map(repr, names[:n])) + (f' ... ({len(names)} in all)' if len(names) > n else '')
+def _some(names: Sequence[str], n: int = 6) -> str:
+    return ', '.join(map(repr, names[:n])) + (f' ... ({len(names)} in all)' if len(names) > n else '')
 
-_KNOWN = ('Looked for AU01_r or AU01_c (OpenFace 1, 2), action_units (OpenFace 3), au_1_intensity or au_1 (LibreFace), AU01 and FaceScore (py-feat), '
+_KNOWN = ('Looked for AU01_r or AU01_c (OpenFace 1, 2), action_units (OpenFace 3), au_1_intensity or au_1 (LibreFace), '
+          'AU01 and FaceScore (py-feat), '
           'browInnerUp and jawOpen (MediaPipe). Give the table as the detector wrote it, with its header line.')
 
 # %% ../../nbs/data/11_au_tables.ipynb #c0403501
@@ -77,8 +84,10 @@ def find_dialect(
     "The dialect of a table. One that no known detector writes is an `InputError`."
     found = next((d for d in DIALECTS if {*d.needs} <= {*names} and _has_aus(d, names)), None)
     check(found is not None, f'{where}: not a table of a known detector. Its columns are {_some(names)}. {_KNOWN}')
-    foreign = [] if found.first == 0 else [c for c in {**_columns(found.intensity, names), **_columns(found.presence, names)} if c not in OPENFACE]
-    check(not foreign, f'{where}: AU{foreign[0] if foreign else 0:02d} is not among the AUs of OpenFace 1 and 2. Some tools number the columns of OpenFace 3 '
+    foreign = [] if found.first == 0 else [c for c in {**_columns(found.intensity, names),
+                                                       **_columns(found.presence, names)} if c not in OPENFACE]
+    check(not foreign, f'{where}: AU{foreign[0] if foreign else 0:02d} is not among the AUs of OpenFace 1 and 2. Some '
+          'tools number the columns of OpenFace 3 '
           'from 1 on. Rename the columns by their FACS codes.')
     return found
 
@@ -110,14 +119,16 @@ class AUTable:
         presence: bool = False,  # give presence instead of intensity
     ) -> np.ndarray:  # float64 [T, N]
         "The columns in the order of a bank, NaN for AUs that the detector has not."
-        check(not presence or self.presence is not None, f'{self.name}: {self.dialect} writes no presence, only intensity')
+        check(not presence or self.presence is not None,
+              f'{self.name}: {self.dialect} writes no presence, only intensity')
         values = np.column_stack([self.presence if presence else self.intensity, np.full(len(self), np.nan)])
         return values[:, [self.codes.index(c) if c in self.codes else -1 for c in bank.codes]]
 
     def __repr__(self) -> str:
         others = f', face {self.face} of {len(self.faces)}' if len(self.faces) > 1 else ''
         span = 'no times' if self.times is None else f'{self.times[0]:.2f} to {self.times[-1]:.2f} s'
-        return f'AUTable({self.name}: {self.dialect}, {len(self.codes)} AUs, a face in {self.detected.sum()} of {len(self)} frames, {span}{others})'
+        return (f'AUTable({self.name}: {self.dialect}, {len(self.codes)} AUs, a face in {self.detected.sum()} of '
+                f'{len(self)} frames, {span}{others})')
 
 # %% ../../nbs/data/11_au_tables.ipynb #6adbcb75
 def _header(path: Path) -> tuple[list[str], str]:
@@ -125,8 +136,10 @@ def _header(path: Path) -> tuple[list[str], str]:
     check(path.is_file(), f'{path}: no such file. Give the table that the detector wrote, a .csv or .tsv file.')
     try:
         with path.open(encoding='utf-8-sig') as f: line = f.readline()
-    except (OSError, UnicodeDecodeError) as e: raise InputError(f'{path}: cannot be read as text ({e}). Give a CSV file in UTF-8.') from e
-    check(line.strip() != '', f'{path}: the file is empty, or begins with an empty line. The detector may have been stopped. Run it again.')
+    except (OSError, UnicodeDecodeError) as e:
+        raise InputError(f'{path}: cannot be read as text ({e}). Give a CSV file in UTF-8.') from e
+    check(line.strip() != '', f'{path}: the file is empty, or begins with an empty line. The detector may have been '
+          'stopped. Run it again.')
     mark = max(',\t;|', key=line.count)
     return [name.strip().strip('"') for name in line.rstrip('\n').split(mark)], mark
 
@@ -138,7 +151,8 @@ _META = {*_TIMES, *_FRAMES, *_FACES, *_CONFIDENCE, 'success', 'image_path', 'inp
 def _is_used(dialect: Dialect, name: str) -> bool:
     "Whether a column is read at all."
     shapes = {s for names in BLENDSHAPES.values() for s in names} if dialect.name == 'MediaPipe' else ()
-    return name in _META or name in dialect.needs or name in shapes or bool({**_columns(dialect.intensity, [name]), **_columns(dialect.presence, [name])})
+    return (name in _META or name in dialect.needs or name in shapes or bool(
+        {**_columns(dialect.intensity, [name]), **_columns(dialect.presence, [name])}))
 
 # %% ../../nbs/data/11_au_tables.ipynb #fbd04fca
 def _rows(path: Path) -> tuple[Dialect, pd.DataFrame]:
@@ -148,12 +162,16 @@ def _rows(path: Path) -> tuple[Dialect, pd.DataFrame]:
     used = [i for i, name in enumerate(names) if _is_used(dialect, name)]
     twice = [name for name, n in Counter(names[i] for i in used).items() if n > 1]
     check(not twice, f'{path}: column {", ".join(twice)} twice. Keep one.')
-    try: table = pd.read_csv(path, sep=mark, skiprows=1, header=None, names=range(len(names)), usecols=used, dtype=str, skipinitialspace=True,
+    try:
+        table = pd.read_csv(path, sep=mark, skiprows=1, header=None, names=range(len(names)), usecols=used, dtype=str,
+                            skipinitialspace=True,
                              skip_blank_lines=False, encoding='utf-8-sig', index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as e:
-        raise InputError(f'{path}: no rows that can be read ({str(e).strip()}). The detector may have been stopped. Run it again.') from e
+        raise InputError(f'{path}: no rows that can be read ({str(e).strip()}). The detector may have been stopped. '
+                         'Run it again.') from e
     table = table.set_axis([names[i] for i in used], axis=1).set_index(np.arange(2, len(table) + 2)).dropna(how='all')
-    check(len(table) > 0, f'{path}: {dialect.name} wrote a header and no rows. Was there a face in the video? Run the detector again.')
+    check(len(table) > 0, f'{path}: {dialect.name} wrote a header and no rows. Was there a face in the video? Run the '
+          'detector again.')
     return dialect, table
 
 # %% ../../nbs/data/11_au_tables.ipynb #f5368eba
@@ -163,54 +181,65 @@ def _numbers(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     broken = (out.isna() & table.notna() & ~table.isin(['nan', 'None'])) | np.isinf(out)
     if broken.any(axis=None):
         row, column = np.argwhere(broken.to_numpy())[0]
-        raise InputError(f'{path}, line {table.index[row]}: {table.columns[column]} is {table.iat[row, column]!r}, not a number. '
+        raise InputError(f'{path}, line {table.index[row]}: {table.columns[column]} is {table.iat[row, column]!r}, not '
+                         'a number. '
                          'The file is damaged. Run the detector again, or remove the line.')
     return out.mask(out == -1).astype(float)
 
 # %% ../../nbs/data/11_au_tables.ipynb #ecd88018
 def _unpack(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     "The list in each cell of OpenFace 3's column `action_units` as eight columns."
-    cells = [re.findall(r'[^\s,\[\]]+', re.sub(r'^.*?\[|\][^\]]*$', '', cell)) if isinstance(cell, str) else None for cell in table['action_units']]
+    cells = [re.findall(r'[^\s,\[\]]+', re.sub(r'^.*?\[|\][^\]]*$', '', cell)) if isinstance(cell, str) else None
+             for cell in table['action_units']]
     for line, cell in zip(table.index, cells):
-        check(cell is None or len(cell) == len(OPENFACE_3), f'{path}, line {line}: action_units holds {len(cell or ())} values, OpenFace 3 writes '
+        check(cell is None or len(cell) == len(OPENFACE_3),
+              f'{path}, line {line}: action_units holds {len(cell or ())} values, OpenFace 3 writes '
               f'{len(OPENFACE_3)}. Was it written by another version? Remove the line.')
     values = [cell or [None] * len(OPENFACE_3) for cell in cells]
-    return pd.DataFrame(values, index=table.index, columns=[f'action_units {code}' for code in OPENFACE_3], dtype=object)
+    return pd.DataFrame(values, index=table.index, columns=[f'action_units {code}' for code in OPENFACE_3],
+                        dtype=object)
 
 # %% ../../nbs/data/11_au_tables.ipynb #49e181fe
 def _blocks(path: Path, dialect: Dialect, table: pd.DataFrame) -> tuple[tuple[int, ...], np.ndarray, np.ndarray | None]:
     "Codes, intensity and presence [T, K]."
     if dialect.name == 'OpenFace 3': table = _unpack(path, table)
     strong = {code: [name] for code, name in _columns(dialect.intensity, table).items()}
-    if dialect.name == 'MediaPipe': strong = {code: [*names] for code, names in BLENDSHAPES.items() if {*names} <= {*table}}
+    if dialect.name == 'MediaPipe':
+        strong = {code: [*names] for code, names in BLENDSHAPES.items() if {*names} <= {*table}}
     there = {code: [name] for code, name in _columns(dialect.presence, table).items()}
     codes = tuple(sorted({*strong, *there}))
     intensity = _block(path, table, codes, strong, dialect.scale)
     return codes, intensity, _block(path, table, codes, there, 1.) if dialect.presence else None
 
 # %% ../../nbs/data/11_au_tables.ipynb #5dcc90e3
-def _block(path: Path, table: pd.DataFrame, codes: Sequence[int], columns: dict[int, list[str]], scale: float) -> np.ndarray:
+def _block(path: Path, table: pd.DataFrame, codes: Sequence[int], columns: dict[int, list[str]],
+           scale: float) -> np.ndarray:
     "One number a row and code, 0 to 1; NaN for a code without a column."
     used = list(dict.fromkeys(name for names in columns.values() for name in names))
     x = _numbers(path, table[used])
     high = x.max(axis=None) if x.size else 0.
     if high > 1.2 * scale:
         row, column = np.argwhere((x == high).to_numpy())[0]
-        raise InputError(f'{path}, line {x.index[row]}: {used[column]} is {high:g}, but the scale ends at {scale:g}. Was the table changed? Use the original.')
+        raise InputError(f'{path}, line {x.index[row]}: {used[column]} is {high:g}, but the scale ends at {scale:g}. '
+                         'Was the table changed? Use the original.')
     x = (x / scale).clip(0, 1)
-    return np.column_stack([x[columns[c]].mean(axis=1, skipna=False) if c in columns else np.full(len(x), np.nan) for c in codes])
+    return np.column_stack([x[columns[c]].mean(axis=1, skipna=False) if c in columns else np.full(len(x), np.nan)
+                            for c in codes])
 
 # %% ../../nbs/data/11_au_tables.ipynb #901783b7
-def _first(table: pd.DataFrame, names: Iterable[str]) -> str | None: return next((name for name in names if name in table), None)
+def _first(table: pd.DataFrame, names: Iterable[str]) -> str | None:
+    return next((name for name in names if name in table), None)
 
 def _frame_numbers(path: Path, table: pd.DataFrame) -> np.ndarray:
     "int [rows]. Without a column for it, rows with the same time and picture are one frame."
     column = _first(table, _FRAMES)
     if column is not None:
         x = _numbers(path, table[[column]])[column]
-        check(not x.isna().any(), f'{path}: a row without a number of its {column}. The file is damaged; run the detector again.')
+        check(not x.isna().any(), f'{path}: a row without a number of its {column}. The file is damaged; run the '
+              'detector again.')
         several = 'input' in table and bool((table['input'].groupby(x).nunique() > 1).any())
-        check(not several, f'{path}: {column} counts from the start for each input. Give each video a table of its own.')
+        check(not several, f'{path}: {column} counts from the start for each input. Give each video a table of its '
+              'own.')
         return x.to_numpy().astype(int)
     same = [name for name in (*_TIMES, 'image_path') if name in table]
     return table.groupby(same, sort=False, dropna=False).ngroup().to_numpy() if same else np.arange(len(table))
@@ -225,8 +254,10 @@ def _pick(
 ) -> tuple[np.ndarray, np.ndarray, str | None, tuple[str, ...]]:  # rows to keep, their scores, the face, all faces
     "One row for each frame of the file. Where the chosen face is missing, the score is NaN."
     faces = () if ids is None else tuple(dict.fromkeys(one for one in ids if isinstance(one, str)))
-    check(face is None or str(face) in faces, f'{path}: there is no face {face!r}. ' + (f'Faces: {_some(faces)}.' if faces else 'Its faces have no ids.'))
-    chosen = str(face) if face is not None else max(faces, key=lambda one: np.isfinite(score[ids == one]).sum(), default=None)
+    check(face is None or str(face) in faces,
+          f'{path}: there is no face {face!r}. ' + (f'Faces: {_some(faces)}.' if faces else 'Its faces have no ids.'))
+    chosen = str(face) if face is not None else max(faces, key=lambda one: np.isfinite(score[ids == one]).sum(),
+                                                    default=None)
     own = np.ones(len(frames), bool) if chosen is None else ids == chosen
     _check_order(path, frames[own])
     score = np.where(own, score, np.nan)
@@ -238,7 +269,9 @@ def _pick(
 def _check_order(path: Path, frames: np.ndarray) -> None:
     "Refuse frame numbers that go back."
     back = np.flatnonzero(np.diff(frames) < 0)
-    if len(back): raise InputError(f'{path}: a row of frame {frames[back[0] + 1]} comes after frame {frames[back[0]]}. These look like several videos '
+    if len(back):
+        raise InputError(f'{path}: a row of frame {frames[back[0] + 1]} comes after frame {frames[back[0]]}. These '
+                         'look like several videos '
                                    'in one table. Give each video a table of its own.')
 
 # %% ../../nbs/data/11_au_tables.ipynb #2ef949d4

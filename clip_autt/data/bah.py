@@ -61,7 +61,8 @@ def _each_once(segments: Iterable[Segment], findings: Findings) -> list[Segment]
     "Without repetitions, and without segments that have two labels."
     labels = {}
     for s in segments: labels.setdefault(s._replace(label=''), set()).add(s.label)
-    for s in (s for s, both in labels.items() if len(both) > 1): findings.skip(window_id(s, s.start, s.end), 'listed with label 0 and with label 1')
+    for s in (s for s, both in labels.items() if len(both) > 1):
+        findings.skip(window_id(s, s.start, s.end), 'listed with label 0 and with label 1')
     return [s._replace(label=next(iter(own))) for s, own in labels.items() if len(own) == 1]
 
 def read_segments(tables: Iterable[Path], findings: Findings) -> list[Segment]:
@@ -69,10 +70,12 @@ def read_segments(tables: Iterable[Path], findings: Findings) -> list[Segment]:
     segments = []
     for table in tables:
         names, rows = read_table(table, COLUMNS)
-        check({*COLUMNS} <= {*names}, f'{table}: no columns {", ".join(COLUMNS)}; there are {", ".join(names)[:200]}. Use a table of segments.', ManifestError)
+        check({*COLUMNS} <= {*names}, f'{table}: no columns {", ".join(COLUMNS)}; there are {", ".join(names)[:200]}. '
+              'Use a table of segments.', ManifestError)
         for line, values in rows:
             try: segments.append(_segment(dict(zip(names, values))))
-            except (ValueError, KeyError): findings.note(f'{table.name}, line {line}: {",".join(values)[:120]!r} is not a segment of a video')
+            except (ValueError, KeyError):
+                findings.note(f'{table.name}, line {line}: {",".join(values)[:120]!r} is not a segment of a video')
     return _each_once(segments, findings)
 
 # %% ../../nbs/data/05_bah.ipynb #1c357227
@@ -107,8 +110,10 @@ def videos_on_disk(
     folders: bool,  # videos are folders of frames
 ) -> dict[tuple[str, str], Path]:  # by person and name without spaces
     "The videos of everybody."
-    visits = ((subject, folder/subject/visit) for subject in names_in(folder) for visit, is_dir in names_in(folder/subject).items() if is_dir)
-    return {(subject, name.replace(' ', '_')): visit/name for subject, visit in visits for name, is_dir in names_in(visit).items()
+    visits = ((subject, folder/subject/visit) for subject in names_in(folder)
+              for visit, is_dir in names_in(folder/subject).items() if is_dir)
+    return {(subject, name.replace(' ', '_')): visit/name for subject, visit in visits
+            for name, is_dir in names_in(visit).items()
             if is_dir == folders and name.lower().endswith('.mp4')}
 
 def frames_on_disk(video: Path) -> dict[int, str]:
@@ -141,21 +146,26 @@ def frame_items(
 def file_items(segment: Segment, video: Path) -> Iterator[Item]:
     "Items of the windows of a segment of a video file."
     spans = [()] if segment.end is None else windows(segment.start, segment.end)
-    for span in spans: yield Item(video, segment.subject, FACTS['bah'].classes[int(segment.label)], *span, id=window_id(segment, *span))
+    for span in spans:
+        yield Item(video, segment.subject, FACTS['bah'].classes[int(segment.label)], *span,
+                   id=window_id(segment, *span))
 
 # %% ../../nbs/data/05_bah.ipynb #79841f1a
 _HEADER, _LIST = r'(?i).*\bvideo\b.*\bsegment_id\b', r'(?i).+?\.mp4,[01](,|\s*$)'
 _PUBLIC = 'dataset-splits/video-level/BAH_DB/split-0'  # lists in the repository of the data set
-_WHOLE = {split: dict(subjects=n, videos=v, clips=v, **({'neutral': v - positive, 'ambivalence': positive} if positive else {}))
+_WHOLE = {split: dict(subjects=n, videos=v, clips=v, **({'neutral': v - positive, 'ambivalence': positive} if positive
+                                                        else {}))
           for split, n, v, positive in (('source', 143, 616, 340), ('validation', 25, 110, 59), ('target', 10, 70, 0))}  # one label a video
 
 def _segments(place: Place, root: Path, labels, findings: Findings) -> list[Segment]:
     "Segments from tables where there are any, else whole videos from lists."
     folders = root, place.base, root/_PUBLIC, place.base/_PUBLIC
     lists = given_or_found(labels, folders, '.txt', _LIST)
-    tables = find_tables(folders, '.csv', _HEADER) if labels is None else [path for path in lists if path.suffix.lower() != '.txt']
+    tables = find_tables(folders, '.csv',
+                         _HEADER) if labels is None else [path for path in lists if path.suffix.lower() != '.txt']
     segments = read_segments(tables, findings) if tables else read_video_labels(lists, findings)
-    check(len(segments) > 0, f'{root}: videos, but no label. Put tables with columns {", ".join(COLUMNS)} beside them, or give labels=FILES.', ManifestError)
+    check(len(segments) > 0, f'{root}: videos, but no label. Put tables with columns {", ".join(COLUMNS)} beside them, '
+          'or give labels=FILES.', ManifestError)
     return segments
 
 # %% ../../nbs/data/05_bah.ipynb #05100253
@@ -177,13 +187,15 @@ def _items(place: Place, root: Path, segments: list[Segment], findings: Findings
     for key, own in groupby(sorted(segments, key=itemgetter(0, 1)), key=itemgetter(0, 1)):
         if key not in disk: continue
         frames = frames_on_disk(disk[key]) if folders else {}
-        for segment in own: yield from frame_items(segment, disk[key], frames, findings) if folders else file_items(segment, disk[key])
+        for segment in own:
+            yield from frame_items(segment, disk[key], frames, findings) if folders else file_items(segment, disk[key])
 
 # %% ../../nbs/data/05_bah.ipynb #5348a64a
 def _find(root: Path, folders: bool) -> tuple[Path, Path] | None:
     "The folder of the lists and the one of the people, where a video is a folder of frames or a file."
     tails = ('cropped-aligned-faces/Videos', 'Videos') if folders else ('Videos',)
-    return next((found for tail in tails if (found := find_folder(root, tail)) and videos_on_disk(found[1], folders)), None)
+    return next((found for tail in tails if (found := find_folder(root, tail)) and videos_on_disk(found[1], folders)),
+                None)
 
 _LAYOUTS = {
     'cropped': ('cropped-aligned-faces/Videos/PERSON/Visite_1/VIDEO.mp4/frame-0.jpg', lambda root: _find(root, True)),
@@ -199,4 +211,5 @@ def BAH(
     place, findings, root = choose_place(FACTS['bah'], root, _LAYOUTS, layout), Findings(), Path(root).expanduser()
     segments = _segments(place, root, labels, findings)
     whole = all(segment.end is None for segment in segments)
-    return build_data_set(FACTS['bah'], place, _items(place, root, segments, findings), findings, _WHOLE if whole else None)
+    return build_data_set(FACTS['bah'], place, _items(place, root, segments, findings), findings,
+                          _WHOLE if whole else None)

@@ -138,7 +138,8 @@ class CheckReport:
     @property
     def complete(self) -> bool:
         "Whether nothing is missing and nothing was wrong."
-        return self.ok and not (self.n_problems or any(self.missing.values()) or any(_short(self, split) for split in self.expected))
+        return self.ok and not (self.n_problems or any(self.missing.values())
+                                or any(_short(self, split) for split in self.expected))
 
     def to_dict(self) -> dict: return {**asdict(self), 'ok': self.ok, 'complete': self.complete}
 
@@ -159,7 +160,8 @@ def _rows(report: CheckReport) -> list[list[str]]:
 def _notes(report: CheckReport) -> list[str]:
     "Everything beside the counts, one line each."
     lines = [f'{split}: nobody found of {some_of(people, 8)}' for split, people in report.missing.items() if people]
-    if report.left_out: lines.append('not part of the experiment: ' + ', '.join(f'{n:,} {what}' for what, n in report.left_out.items()))
+    if report.left_out:
+        lines.append('not part of the experiment: ' + ', '.join(f'{n:,} {what}' for what, n in report.left_out.items()))
     if report.lost_frames: lines.append(f'listed frames that do not exist: {report.lost_frames:,}')
     if report.n_problems: lines.append(f'{report.n_problems:,} problem{"s" * (report.n_problems > 1)}:')
     lines += [f'  {problem}' for problem in report.problems]
@@ -176,8 +178,10 @@ def __repr__(report: CheckReport) -> str:
     "A report as lines of text."
     rows = _rows(report) if report.ok else []
     widths = [max(map(len, column)) for column in zip(*rows)]
-    table = ['  ' + '  '.join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))]) for row in rows]
-    return '\n'.join([_title(report), *([report.message] if report.message else []), *table, *('  ' + line for line in _notes(report))])
+    table = ['  ' + '  '.join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))])
+             for row in rows]
+    return '\n'.join([_title(report), *([report.message] if report.message else []), *table,
+                      *('  ' + line for line in _notes(report))])
 
 @patch
 def _repr_html_(report: CheckReport) -> str:
@@ -199,7 +203,8 @@ class DataSet(Manifest):
     def __repr__(self) -> str:
         parts = Counter(item.split for item in self)
         first, *rest = super().__repr__().split('\n')
-        how = f'  layout {self.layout}, {self.fps:g} frames a second, crop {self.crop!r}; ' + ', '.join(f'{s} {parts[s]}' for s in SPLITS)
+        how = (f'  layout {self.layout}, {self.fps:g} frames a second, crop {self.crop!r}; '
+               + ', '.join(f'{s} {parts[s]}' for s in SPLITS))
         return '\n'.join([first, how, *rest])
 
 # %% ../../nbs/data/02_base.ipynb #e3ebfb09
@@ -225,7 +230,8 @@ def count_clips(items: Iterable[Item], classes: Sequence[str]) -> dict[str, int]
     items = list(items)
     labels = Counter(item.label for item in items)
     videos = {item.id.split('#')[0] for item in items}
-    return dict(subjects=len({item.subject for item in items}), videos=len(videos), clips=len(items), **{c: labels[c] for c in classes})
+    return dict(subjects=len({item.subject for item in items}), videos=len(videos), clips=len(items),
+                **{c: labels[c] for c in classes})
 
 def _placed(facts: Facts, items: Iterable[Item], findings: Findings) -> list[Item]:
     "The items of the experiment's people, each with its split, in order."
@@ -246,12 +252,15 @@ def build_data_set(
     "The data set and its report. `ManifestError` if there is not one clip."
     items = _placed(facts, items, findings)
     first = some_of(findings.problems, 3) or 'No video of its people was there.'
-    check(len(items) > 0, f'{place.base}: not one clip of {facts.name} can be used. {first} Check the folder and the label files.', ManifestError)
+    check(len(items) > 0, f'{place.base}: not one clip of {facts.name} can be used. {first} Check the folder and the '
+          'label files.', ManifestError)
     found = {split: count_clips((i for i in items if i.split == split), facts.classes) for split in SPLITS}
     seen = {item.subject for item in items}
     missing = {split: tuple(p for p in getattr(facts, split) if p not in seen) for split in SPLITS}
-    report = CheckReport(facts.name, place.layout, place.base.name, found, facts.expected if expected is None else expected, missing,
-                         tuple(findings.problems[:SHOWN]), len(findings.problems), dict(findings.left_out), findings.lost_frames)
+    report = CheckReport(facts.name, place.layout, place.base.name, found,
+                         facts.expected if expected is None else expected, missing,
+                         tuple(findings.problems[:SHOWN]), len(findings.problems), dict(findings.left_out),
+                         findings.lost_frames)
     return DataSet(tuple(items), facts.classes, tuple(findings.skipped), (), facts.name, place.layout, facts.fps,
                    'none' if place.layout == 'cropped' else 'auto', report)
 
@@ -286,14 +295,16 @@ def choose_place(
     layout: str | None = None,  # only this one
 ) -> Place:
     "The first layout that is found. `ManifestError` if there is none."
-    check(layout is None or layout in finders, f'layout must be one of {", ".join(finders)}, got {layout!r}.', ManifestError)
+    check(layout is None or layout in finders, f'layout must be one of {", ".join(finders)}, got {layout!r}.',
+          ManifestError)
     root = Path(root).expanduser()
     check(root.is_dir(), f'{root}: no such folder. Give the folder that {facts.name} lies in.', ManifestError)
     for kind, (_, find) in finders.items():
         if layout in (None, kind) and (found := find(root)): return Place(kind, *found)
     looks = ' or '.join(look for kind, (look, _) in finders.items() if layout in (None, kind))
     there = some_of(natural_sorted(names_in(root)), 6) or 'nothing'
-    check(False, f'{root}: no {facts.name} here. Looked for {looks}. There is {there}. Give the folder that holds it, or arrange it so.', ManifestError)
+    check(False, f'{root}: no {facts.name} here. Looked for {looks}. There is {there}. Give the folder that holds it, '
+          'or arrange it so.', ManifestError)
 
 # %% ../../nbs/data/02_base.ipynb #a03816c6
 def find_tables(
@@ -302,8 +313,10 @@ def find_tables(
     first_line: str,  # pattern of the first line
 ) -> list[Path]:
     "Files whose first line fits."
-    files = {f.resolve() for folder in folders for g in (f'*{suffix}', f'*/*{suffix}') for f in folder.glob(g) if f.is_file() and not f.name.startswith('.')}
-    return sorted((f for f in files if re.match(first_line, _first_line(f))), key=lambda f: (len(f.parts), natural_key(str(f))))
+    files = {f.resolve() for folder in folders for g in (f'*{suffix}', f'*/*{suffix}') for f in folder.glob(g)
+             if f.is_file() and not f.name.startswith('.')}
+    return sorted((f for f in files if re.match(first_line, _first_line(f))),
+                  key=lambda f: (len(f.parts), natural_key(str(f))))
 
 def _first_line(path: Path) -> str:
     "The beginning of a file up to the first line break, or nothing if it cannot be read."
@@ -331,8 +344,11 @@ def read_frame_lists(paths: Iterable[Path], findings: Findings) -> list[Listed]:
     videos: dict[tuple[str, str], dict[str, dict[str, None]]] = {}
     for path in paths:
         for n, line in enumerate(read_text(path).splitlines(), 1):
-            if m := _LINE.fullmatch(line.strip().replace('\\', '/')): videos.setdefault((m[1], m[2]), {}).setdefault(m[4], {})[m[3]] = None
-            elif line.strip(): findings.note(f'{path.name}, line {n}: {line.strip()[:80]!r} is not PERSON/VIDEO/IMAGE and a label 0 or 1.')
+            if m := _LINE.fullmatch(line.strip().replace('\\', '/')):
+                videos.setdefault((m[1], m[2]), {}).setdefault(m[4], {})[m[3]] = None
+            elif line.strip():
+                findings.note(f'{path.name}, line {n}: {line.strip()[:80]!r} is not PERSON/VIDEO/IMAGE and a label 0 '
+                              'or 1.')
     for (subject, video), labels in videos.items():
         if len(labels) > 1: findings.skip(f'{subject}/{video}', 'listed with label 0 and with label 1')
     return [Listed(subject, video, *next(iter((label, tuple(images)) for label, images in labels.items())))
@@ -343,7 +359,8 @@ def with_folder(videos: Iterable[Listed], folder: Path, findings: Findings) -> l
     "The videos of people who have a folder. The others are noted once a person."
     videos, people = list(videos), names_in(folder)
     gone = [v for v in videos if v.subject not in people]
-    for subject, n in Counter(v.subject for v in gone).items(): findings.note(f'{folder.name}/{subject}: no such folder; {n} videos are listed')
+    for subject, n in Counter(v.subject for v in gone).items():
+        findings.note(f'{folder.name}/{subject}: no such folder; {n} videos are listed')
     findings.skipped += [Skipped(0, f'{folder.name}/{v.subject}/{v.video}', 'no folder of this person') for v in gone]
     return [v for v in videos if v.subject in people]
 
@@ -352,7 +369,8 @@ def _lost(names: Iterable[str], there: Mapping[str, bool] | None, where: str, fi
     names = set(names)
     lost = set() if there is None else names - set(there)
     findings.lost_frames += len(lost)
-    if lost and len(lost) < len(names): findings.note(f'{where}: {len(lost)} of {len(names)} listed frames do not exist')
+    if lost and len(lost) < len(names):
+        findings.note(f'{where}: {len(lost)} of {len(names)} listed frames do not exist')
     return lost
 
 # %% ../../nbs/data/02_base.ipynb #97fb933c
@@ -373,4 +391,5 @@ def frame_item(
     moments = sorted({t: name for name, t in times.items() if t is not None}.items())
     if not moments: return findings.skip(where, 'none of its listed frames exists' if lost else 'no frames')
     files = tuple(folder/video.subject/video.video/name for _, name in moments)
-    return Item(FrameFiles(files, tuple(t for t, _ in moments), video.video), video.subject, classes[int(video.label)], id=video.video)
+    return Item(FrameFiles(files, tuple(t for t, _ in moments), video.video), video.subject, classes[int(video.label)],
+                id=video.video)

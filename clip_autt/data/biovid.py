@@ -52,17 +52,20 @@ _FIRST = r'\S.*[/\\]image\d+\.\w+\s+[01]\s*$'  # first line of a label file
 
 def _walked(folder: Path, subject: str, findings: Findings) -> list[Listed]:
     "The clips of a person as the folders have them."
-    return [Listed(subject, clip, label, tuple(names_in(folder/subject/name))) for clip, name, label in _entries(folder, subject, True, findings)]
+    return [Listed(subject, clip, label, tuple(names_in(folder/subject/name)))
+            for clip, name, label in _entries(folder, subject, True, findings)]
 
 def _faces(place: Place, root: Path, labels, findings: Findings) -> Iterator[Item]:
     "Items of image files, from lists where there are any, else from folders."
     listed = read_frame_lists(given_or_found(labels, (root, place.base), '.txt', _FIRST), findings)
     people = {v.subject for v in listed}
     for video in with_folder(listed, place.folder, findings):
-        if LABELS.get(biovid_class(video.video)) not in (None, video.label): findings.note(f'{video.video}: listed with label {video.label}')
+        if LABELS.get(biovid_class(video.video)) not in (None, video.label):
+            findings.note(f'{video.video}: listed with label {video.label}')
         there = names_in(place.folder/video.subject/video.video)
         yield frame_item(video, place.folder, biovid_seconds, FACTS['biovid'].classes, findings, there)
-    others = [] if labels is not None else [name for name, is_dir in names_in(place.folder).items() if is_dir and name not in people]
+    others = [] if labels is not None else [name for name, is_dir in names_in(place.folder).items() if is_dir
+                                            and name not in people]
     for video in (video for subject in others for video in _walked(place.folder, subject, findings)):
         yield frame_item(video, place.folder, biovid_seconds, FACTS['biovid'].classes, findings)
 
@@ -71,13 +74,15 @@ SPAN = 2.02, 5.02  # seconds of a clip that are used
 
 def _clip(folder: Path, subject: str, name: str, label: str) -> Item:
     "A clip as an item."
-    return Item(folder/subject/name, subject, FACTS['biovid'].classes[int(label)], id=Path(name).stem, start_s=SPAN[0], stop_s=SPAN[1])
+    return Item(folder/subject/name, subject, FACTS['biovid'].classes[int(label)], id=Path(name).stem, start_s=SPAN[0],
+                stop_s=SPAN[1])
 
 def _samples(table: Path, findings: Findings) -> Iterator[tuple[str, str, str]]:
     "Person, clip and label of each row of samples.csv that belongs to the experiment."
     wanted = 'subject_name', 'class_id', 'sample_name'
     names, rows = read_table(table, wanted)
-    check({*wanted} <= {*names}, f'{table}: no columns {", ".join(wanted)}; there are {", ".join(names)[:200]}. Use the table of PartA.', ManifestError)
+    check({*wanted} <= {*names}, f'{table}: no columns {", ".join(wanted)}; there are {", ".join(names)[:200]}. Use '
+          'the table of PartA.', ManifestError)
     for line, values in rows:
         row = dict(zip(names, values))
         kind = {'0': 'BL1', '1': 'PA1', '2': 'PA2', '3': 'PA3', '4': 'PA4'}.get(row.get('class_id', ''))
@@ -94,7 +99,8 @@ def _named_clips(folder: Path, findings: Findings) -> Iterator[Item]:
 def _listed_clips(folder: Path, table: Path, findings: Findings) -> Iterator[Item]:
     "Items of the clips in samples.csv that exist."
     listed = with_folder([Listed(*row, ()) for row in _samples(table, findings)], folder, findings)
-    files = {s: {Path(n).stem: n for n in names_in(folder/s) if VIDEO.fullmatch(n)} for s in {v.subject for v in listed}}
+    files = {s: {Path(n).stem: n for n in names_in(folder/s) if VIDEO.fullmatch(n)}
+             for s in {v.subject for v in listed}}
     for v in listed:
         name = files[v.subject].get(v.video)
         if name: yield _clip(folder, v.subject, name, v.label)
@@ -103,13 +109,16 @@ def _listed_clips(folder: Path, table: Path, findings: Findings) -> Iterator[Ite
 def _clips(place: Place, root: Path, labels, findings: Findings) -> Iterator[Item]:
     "Items of clips, from samples.csv where there is one, else from names."
     part = place.folder.parent
-    tables = [Path(labels)] if labels else [t for t in (part/'starting_point/samples.csv', part/'samples.csv') if t.is_file()]
+    tables = [Path(labels)] if labels else [t for t in (part/'starting_point/samples.csv', part/'samples.csv')
+                                            if t.is_file()]
     yield from _listed_clips(place.folder, tables[0], findings) if tables else _named_clips(place.folder, findings)
 
 # %% ../../nbs/data/03_biovid.ipynb #95f0cd93
 _LAYOUTS = {
-    'cropped': ('sub_red_classes_img/PERSON/PERSON-BL1-081/image2040.jpg', lambda root: find_folder(root, 'sub_red_classes_img')),
-    'distributed': ('PartA/video/PERSON/PERSON-BL1-081.mp4', lambda root: find_folder(root, 'PartA/video') or find_folder(root, 'video')),
+    'cropped': ('sub_red_classes_img/PERSON/PERSON-BL1-081/image2040.jpg',
+                lambda root: find_folder(root, 'sub_red_classes_img')),
+    'distributed': ('PartA/video/PERSON/PERSON-BL1-081.mp4', lambda root: find_folder(root, 'PartA/video')
+                    or find_folder(root, 'video')),
 }
 
 def BioVid(

@@ -171,7 +171,8 @@ def _attempt(do, job: _Job) -> VideoFeatures | ClipAUTTError | None:
 def _alone(job: _Job) -> VideoFeatures:
     "One item from start to end in this thread, waiting for another process if it is at it."
     s, how = job.settings, job.settings.of(job.item)
-    return encode_video(s.backbone, job.item.path, **how) if s.store is None else s.store.encode(s.backbone, job.item.path, **how)
+    return encode_video(s.backbone, job.item.path, **how) if s.store is None else s.store.encode(s.backbone,
+        job.item.path, **how)
 
 # %% ../../nbs/data/08_encode.ipynb #ba5cf47e
 def _overlapped(jobs: Iterator[_Job], workers: int) -> Iterator[_Job]:
@@ -205,7 +206,8 @@ def encode_manifest(
     "Frame embeddings and labels of the clips of a manifest. Clips that cannot be used are left out with a warning; if none can, `ManifestError`."
     store = FeatureStore(store) if isinstance(store, (str, Path)) else store
     items, failed, results = list(manifest), [] if failed is None else failed, {}
-    with tqdm(total=len(items), unit='video', disable=not progress) as bar, closing(encode_items(backbone, items, fps, crop, store, workers)) as encoded:
+    with tqdm(total=len(items), unit='video', disable=not progress) as bar, closing(
+        encode_items(backbone, items, fps, crop, store, workers)) as encoded:
         for i, result in encoded:
             results[i] = _usable(items[i], result)
             if strict and isinstance(results[i], ClipAUTTError): raise results[i]
@@ -213,7 +215,8 @@ def encode_manifest(
     lost = [(item, str(results[i])) for i, item in enumerate(items) if isinstance(results[i], ClipAUTTError)]
     failed.extend(lost)
     _check_rest(items, lost)
-    return [LabeledVideo(results[i], item.label) for i, item in enumerate(items) if isinstance(results[i], VideoFeatures)]
+    return [LabeledVideo(results[i], item.label) for i, item in enumerate(items)
+            if isinstance(results[i], VideoFeatures)]
 
 # %% ../../nbs/data/08_encode.ipynb #885bbaad
 def _usable(item: Item, v: VideoFeatures | ClipAUTTError) -> VideoFeatures | ClipAUTTError:
@@ -225,6 +228,7 @@ def _usable(item: Item, v: VideoFeatures | ClipAUTTError) -> VideoFeatures | Cli
 
 def _check_rest(items: Sequence[Item], lost: Sequence[tuple[Item, str]]) -> None:
     "A warning if some clips are lost, an error if all are."
-    report = f'{len(lost)} of {len(items)} clips could not be used: ' + '; '.join(f'{item.id or item.path}: {why}' for item, why in lost[:5])
+    report = f'{len(lost)} of {len(items)} clips could not be used: ' + '; '.join(f'{item.id or item.path}: {why}'
+        for item, why in lost[:5])
     check(len(lost) < len(items), report if items else 'the manifest has no clips.', ManifestError)
     if lost: warnings.warn(report, stacklevel=3)

@@ -47,8 +47,10 @@ def _innermost(folder: Path, depth: int, skipped: list[Path]) -> Iterator[Path]:
 def _levels(layout: str) -> list[str]:
     "The meaning of each level of folders. `ManifestError` for a layout without subject or label."
     levels = layout.strip('/').split('/')
-    known = set(levels) <= {'subject', 'label', 'split', '*'} and all(levels.count(level) <= 1 for level in ('subject', 'label', 'split'))
-    check(known and {'subject', 'label'} <= set(levels), f'layout {layout!r} must name subject and label once, such as "subject/label" or '
+    known = set(levels) <= {'subject', 'label', 'split',
+                            '*'} and all(levels.count(level) <= 1 for level in ('subject', 'label', 'split'))
+    check(known and {'subject', 'label'} <= set(levels),
+          f'layout {layout!r} must name subject and label once, such as "subject/label" or '
           '"split/label/subject"; a level without meaning is "*".', ManifestError)
     return levels
 
@@ -64,13 +66,16 @@ def from_folder(
     items, skipped = [], []
     for folder in _innermost(root, len(levels), skipped):
         meaning = dict(zip(levels, folder.relative_to(root).parts))
-        items += [Item(clip, meaning['subject'], meaning['label'], split=meaning.get('split', ''), id=clip.relative_to(root).as_posix())
+        items += [Item(clip, meaning['subject'], meaning['label'], split=meaning.get('split', ''),
+                       id=clip.relative_to(root).as_posix())
                   for clip in _clips_in(folder, skipped)]
     there = some_of(natural_sorted(names_in(root)), 6) or 'nothing'
-    check(len(items) > 0, f'{root}: no clip in {layout}/CLIP. There is {there}. Move the clips there or give another layout.', ManifestError)
+    check(len(items) > 0, f'{root}: no clip in {layout}/CLIP. There is {there}. Move the clips there or give another '
+          'layout.', ManifestError)
     labels = natural_sorted(item.label for item in items)
     wrong = [label for label in labels if classes is not None and label not in classes]
-    check(not wrong, f'{root}: label {some_of(list(map(repr, wrong)), 5)} not in {", ".join(classes or ())}. Is {layout} the right layout?', ManifestError)
+    check(not wrong, f'{root}: label {some_of(list(map(repr, wrong)), 5)} not in {", ".join(classes or ())}. Is '
+          f'{layout} the right layout?', ManifestError)
     reasons = tuple(Skipped(0, path.relative_to(root).as_posix(), f'no clip in {layout}') for path in skipped)
     return Manifest(tuple(items), labels if classes is None else tuple(classes), reasons, (), root.name)
 
@@ -99,20 +104,24 @@ def manifest_template(
     return path
 
 # %% ../../nbs/data/07_folder.ipynb #fbb7dc40
-def _row_checks(names: Sequence[str], rows: Sequence[tuple[int, list[str]]], root: Path, classes: Sequence[str] | None) -> tuple[list, list]:
+def _row_checks(names: Sequence[str], rows: Sequence[tuple[int, list[str]]], root: Path,
+                classes: Sequence[str] | None) -> tuple[list, list]:
     "The rows that make an item, each with its line, and the problems of the others."
     good, problems = [], []
     for line, values in rows:
         row, n = dict(zip(names, values)), len(problems)
         if len(values) == len(names): problems += [(line, problem) for problem in row_problems(row, classes)]
-        else: problems.append((line, f'{len(values)} values for {len(names)} columns. Put a value that holds a separator in quotes.'))
+        else:
+            problems.append((line, f'{len(values)} values for {len(names)} columns. Put a value that holds a separator '
+                             'in quotes.'))
         if len(problems) == n: good.append((line, row_item(row, root)))
     return good, sorted([*problems, *duplicates(good)])
 
 def _counts(items: Sequence[Item]) -> dict[str, int]:
     "Numbers of people, clips, and clips of each label."
     labels = natural_sorted(item.label for item in items)
-    return dict(subjects=len({item.subject for item in items}), clips=len(items), **{c: sum(item.label == c for item in items) for c in labels})
+    return dict(subjects=len({item.subject for item in items}), clips=len(items),
+                **{c: sum(item.label == c for item in items) for c in labels})
 
 # %% ../../nbs/data/07_folder.ipynb #74f12d46
 def check_manifest(
@@ -129,12 +138,16 @@ def check_manifest(
         check(len(rows) > 0, f'{path}: a header and no rows. Add one line for each clip.', ManifestError)
     except ManifestError as e: return CheckReport(path.name, message=str(e))
     good, problems = _row_checks(names, rows, root, None if classes is None else tuple(map(str, classes)))
-    gone = [(line, f'{item.id}: no such file. Correct the path or remove the line.') for line, item in good if not os.path.exists(item.path)]
-    message = f'{len({line for line, _ in problems})} of {len(rows)} lines are wrong. Correct them; read_manifest refuses the file.' if problems else ''
+    gone = [(line, f'{item.id}: no such file. Correct the path or remove the line.') for line, item in good
+            if not os.path.exists(item.path)]
+    message = (f'{len({line for line, _ in problems})} of {len(rows)} lines are wrong. Correct them; read_manifest '
+               'refuses the file.' if problems else '')
     if problems and gone: message += f' Besides, {len(gone)} name files that do not exist; such lines are skipped.'
-    if len(gone) == len(rows): message = f'none of the {len(rows)} clips exists. Give the folder that paths are relative to with root=FOLDER.'
+    if len(gone) == len(rows):
+        message = f'none of the {len(rows)} clips exists. Give the folder that paths are relative to with root=FOLDER.'
     lost = {line for line, _ in gone + problems}
     here = [item for line, item in good if line not in lost]
-    found = {split or 'all': _counts([item for item in here if item.split == split]) for split in natural_sorted(item.split for item in here)}
+    found = {split or 'all': _counts([item for item in here if item.split == split])
+             for split in natural_sorted(item.split for item in here)}
     lines = tuple(f'line {line}: {problem}' for line, problem in sorted(problems + gone))
     return CheckReport(path.name, found=found, problems=lines, n_problems=len(lines), message=message)

@@ -66,7 +66,8 @@ class Manifest:
 
     def __repr__(self) -> str:
         counts = Counter(item.label for item in self)
-        lines = [f'{self.name}: {len(self)} clips of {len(self.subjects)} subjects; ' + ', '.join(f'{c} {counts[c]}' for c in self.classes)]
+        lines = [f'{self.name}: {len(self)} clips of {len(self.subjects)} subjects; '
+                 + ', '.join(f'{c} {counts[c]}' for c in self.classes)]
         lines += [f'  skipped: {s}' for s in self.skipped[:5]]
         if len(self.skipped) > 5: lines.append(f'  ... {len(self.skipped)} skipped in all')
         if self.ignored: lines.append(f'  columns not used: {", ".join(self.ignored)}')
@@ -84,7 +85,8 @@ def part(
     _must(split is None or split in known, manifest.name, f'no row has split {split!r}, only {sorted(known)}.')
     wanted = set(manifest.subjects) if subjects is None else set(subjects)
     unknown = sorted(wanted - set(manifest.subjects))
-    _must(not unknown, manifest.name, f'no row has subject {", ".join(map(repr, unknown[:5]))}. Subjects: {some_of(manifest.subjects)}.')
+    _must(not unknown, manifest.name, f'no row has subject {", ".join(map(repr, unknown[:5]))}. Subjects: '
+          f'{some_of(manifest.subjects)}.')
     items = tuple(item for item in manifest if item.subject in wanted and split in (None, item.split))
     _must(len(items) > 0, manifest.name, f'none of these subjects has a row in split {split!r}.')
     return replace(manifest, items=items)
@@ -103,13 +105,16 @@ def read_text(path: Path) -> str:
     _must(path.is_file(), path, 'no such file. Give the path of a CSV file.')
     try: data = path.read_bytes()
     except OSError as e: raise ManifestError(f'{path}: cannot be read ({e.strerror}). Check its permissions.') from e
-    _must(not data.startswith(b'PK'), path, 'an Excel workbook or zip archive, not a CSV file. Save it as "CSV UTF-8" in the spreadsheet.')
+    _must(not data.startswith(b'PK'), path,
+          'an Excel workbook or zip archive, not a CSV file. Save it as "CSV UTF-8" in the spreadsheet.')
     wide = data.startswith((b'\xff\xfe', b'\xfe\xff'))
     try: text = data.decode('utf-16' if wide else 'utf-8-sig')
     except UnicodeDecodeError as e:
         line = data[:e.start].count(b'\n') + 1
-        raise ManifestError(f'{path}, line {line}: byte {data[e.start]:#04x} is not UTF-8 text. Save the file as "CSV UTF-8".') from e
-    _must('\0' not in text, path, 'holds binary data, not a table. Give a CSV file, such as one with columns path, subject, label.')
+        raise ManifestError(f'{path}, line {line}: byte {data[e.start]:#04x} is not UTF-8 text. Save the file as "CSV '
+                            'UTF-8".') from e
+    _must('\0' not in text, path, 'holds binary data, not a table. Give a CSV file, such as one with columns path, '
+          'subject, label.')
     return text
 
 # %% ../../nbs/data/00_manifest.ipynb #7455669a
@@ -125,12 +130,14 @@ def read_table(
     _must(text.strip() != '', path, f'the file is empty. Its first line should be: {",".join(columns)}')
     def rows(mark: str) -> Iterator[tuple[int, list[str]]]:
         reader = csv.reader(io.StringIO(text, newline=''), delimiter=mark, skipinitialspace=True, strict=True)
-        return ((reader.line_num, [value.strip() for value in row]) for row in reader if any(value.strip() for value in row))
+        return ((reader.line_num, [value.strip() for value in row]) for row in reader
+                if any(value.strip() for value in row))
     def header(mark: str) -> list[str]: return [name.lower() for name in next(rows(mark))[1]]
     try:
         mark = max(',;\t|', key=lambda mark: len({*columns} & {*header(mark)}))
         return header(mark), list(rows(mark))[1:]
-    except csv.Error as e: raise ManifestError(f'{path}: not a CSV file that can be read ({e}). A quote may be open.') from e
+    except csv.Error as e:
+        raise ManifestError(f'{path}: not a CSV file that can be read ({e}). A quote may be open.') from e
 
 # %% ../../nbs/data/00_manifest.ipynb #e95ed1e4
 REQUIRED = 'path', 'subject', 'label'
@@ -140,7 +147,8 @@ def check_header(path: Path, names: Sequence[str]) -> None:
     "Refuse a header without the three columns, or with one of them twice."
     missing = [name for name in REQUIRED if name not in names]
     hint = ''.join(_nearest(name, [n for n in names if n not in REQUIRED]) for name in missing)
-    _must(not missing, f'{path}, line 1', f'no column {", ".join(missing)}; the columns are {", ".join(names)[:200]}.{hint} '
+    _must(not missing, f'{path}, line 1',
+          f'no column {", ".join(missing)}; the columns are {", ".join(names)[:200]}.{hint} '
           'The first line should be: path,subject,label')
     twice = [name for name, n in Counter(names).items() if n > 1 and name in (*REQUIRED, *OPTIONAL)]
     _must(not twice, f'{path}, line 1', f'column {", ".join(twice)} twice. Keep one.')
@@ -170,7 +178,8 @@ def row_problems(
     for name in (bad := [name for name in spans if not _is_frame(spans[name])]):
         yield f'{name} is {spans[name]!r}, but must be a frame number, 0 or more. Leave it empty for the whole clip.'
     label, known = row['label'], classes or [row['label']]
-    if label and label not in known: yield f'label {label!r} is not one of {", ".join(known)}.{_nearest(label, known)} Correct it or add the class.'
+    if label and label not in known:
+        yield f'label {label!r} is not one of {", ".join(known)}.{_nearest(label, known)} Correct it or add the class.'
     start, end = (None, None) if bad else map(_frame, spans.values())
     if end is not None and end < (start or 0): yield f'end {end} comes before start {start or 0}. Exchange them.'
 
@@ -180,7 +189,8 @@ def row_item(row: dict[str, str], root: Path) -> Item:
     start, end = (_frame(row.get(name, '')) for name in ('start', 'end'))
     name = row['path'].replace('\\', '/')  # a table made on Windows
     frames = '' if start is None and end is None else f'[{start or 0}-{"" if end is None else end}]'
-    return Item(root/Path(name).expanduser(), row['subject'], row['label'], start, end, row.get('split', ''), name + frames)
+    return Item(root/Path(name).expanduser(), row['subject'], row['label'], start, end, row.get('split', ''),
+                name + frames)
 
 # %% ../../nbs/data/00_manifest.ipynb #66800423
 def duplicates(
@@ -195,12 +205,14 @@ def duplicates(
         if first != line: yield line, f'{item.id} was listed on line {first} already{labels}. Remove one of them.'
 
 # %% ../../nbs/data/00_manifest.ipynb #5e495049
-def _items(path: Path, root: Path, names: Sequence[str], rows: Sequence[tuple[int, list[str]]], classes: Sequence[str] | None) -> list[tuple[int, Item]]:
+def _items(path: Path, root: Path, names: Sequence[str], rows: Sequence[tuple[int, list[str]]],
+           classes: Sequence[str] | None) -> list[tuple[int, Item]]:
     "Line and item of each row. The first problem is a `ManifestError`."
     items = []
     for line, values in rows:
         where, row = f'{path}, line {line}', dict(zip(names, values))
-        _must(len(values) == len(names), where, f'{len(values)} values for {len(names)} columns. Put a value that holds a separator in quotes.')
+        _must(len(values) == len(names), where,
+              f'{len(values)} values for {len(names)} columns. Put a value that holds a separator in quotes.')
         for problem in row_problems(row, classes): _must(False, where, problem)
         items.append((line, row_item(row, root)))
     for line, problem in duplicates(items): _must(False, f'{path}, line {line}', problem)
@@ -211,9 +223,11 @@ def _missing(path: Path, items: Sequence[tuple[int, Item]], strict: bool) -> tup
     "The rows whose clip does not exist. All of them, or any with `strict`, is a `ManifestError`."
     skipped = tuple(Skipped(line, item.id, 'no such file') for line, item in items if not os.path.exists(item.path))
     gone = some_of([f'line {s.line}: {s.path}' for s in skipped], 5)
-    _must(not (strict and skipped), path, f'{len(skipped)} of {len(items)} clips do not exist: {gone}. Remove the lines or use strict=False.')
+    _must(not (strict and skipped), path,
+          f'{len(skipped)} of {len(items)} clips do not exist: {gone}. Remove the lines or use strict=False.')
     first = items[0][1].path
-    _must(len(skipped) < len(items), path, f'none of the {len(items)} clips exists; the first was looked for at {first}. Give root=FOLDER.')
+    _must(len(skipped) < len(items), path,
+          f'none of the {len(items)} clips exists; the first was looked for at {first}. Give root=FOLDER.')
     return skipped
 
 # %% ../../nbs/data/00_manifest.ipynb #2cabf6d8
@@ -234,7 +248,8 @@ def read_manifest(
     skipped = _missing(path, items, strict)
     gone = {s.line for s in skipped}
     ignored = tuple(name for name in names if name not in (*REQUIRED, *OPTIONAL))
-    return Manifest(tuple(item for line, item in items if line not in gone), allowed or natural_sorted(item.label for _, item in items),
+    return Manifest(tuple(item for line, item in items if line not in gone),
+                    allowed or natural_sorted(item.label for _, item in items),
                     skipped, ignored, path.name)
 
 # %% ../../nbs/data/00_manifest.ipynb #017a5201
@@ -246,7 +261,8 @@ def span_seconds(
     start = item.start or 0
     last = start if item.end is None else item.end
     times = _frame_times(item.path, _changed(item.path))
-    check(last < len(times), f'{item.path}: frame {last} was asked for, but the last one is {len(times) - 1}. Frames are counted from 0.', VideoError)
+    check(last < len(times), f'{item.path}: frame {last} was asked for, but the last one is {len(times) - 1}. Frames '
+          'are counted from 0.', VideoError)
     return times[start], times[last + 1] if item.end is not None and last + 1 < len(times) else None
 
 def _changed(path: Path | FrameFiles) -> float:
@@ -254,4 +270,5 @@ def _changed(path: Path | FrameFiles) -> float:
     return os.path.getmtime(path) if isinstance(path, Path) and path.exists() else 0.
 
 @lru_cache(maxsize=4)  # segments of one video follow each other
-def _frame_times(path: Path | FrameFiles, changed: float) -> list[float]: return [time for time, _ in iter_frames(path, max_side=16)]
+def _frame_times(path: Path | FrameFiles, changed: float) -> list[float]:
+    return [time for time, _ in iter_frames(path, max_side=16)]

@@ -89,9 +89,11 @@ def encoding_facts(
     box = (crop.x, crop.y, crop.width, crop.height) if isinstance(crop, FaceBox) else crop
     visual = backbone.model.visual
     layers = hashlib.sha256(' '.join(sorted({type(m).__name__ for m in visual.modules()})).encode()).hexdigest()[:8]
-    return dict(version=ENCODING_VERSION, backbone=backbone.name, weights=backbone.hash, layers=layers, precision=_name(backbone.dtype),
+    return dict(version=ENCODING_VERSION, backbone=backbone.name, weights=backbone.hash, layers=layers,
+                precision=_name(backbone.dtype),
                 image_size=backbone.image_size, preprocessing={k: _plain(v) for k, v in _preprocessing(visual).items()},
-                crop=box if isinstance(box, str) else np.asarray(box, float).tolist(), fps=None if fps is None else float(fps),
+                crop=box if isinstance(box, str) else np.asarray(box, float).tolist(),
+                fps=None if fps is None else float(fps),
                 start_s=float(start_s or 0), stop_s=None if stop_s is None else float(stop_s))
 
 # %% ../../nbs/data/09_store.ipynb #f68a3518
@@ -104,7 +106,8 @@ def _name(dtype: torch.dtype) -> str: return str(dtype).removeprefix('torch.')
 def _digest(*parts) -> str:
     "SHA-256 of plain values and arrays, in order."
     digest = hashlib.sha256()
-    for part in parts: digest.update(part if isinstance(part, memoryview) else json.dumps(part, sort_keys=True).encode() + b'\n')
+    for part in parts:
+        digest.update(part if isinstance(part, memoryview) else json.dumps(part, sort_keys=True).encode() + b'\n')
     return digest.hexdigest()
 
 # %% ../../nbs/data/09_store.ipynb #5d6b8b04
@@ -113,7 +116,8 @@ _FORMAT = 'clip_autt features 1'
 def _checksum(facts: dict, tensors: dict[str, Tensor]) -> str:
     "SHA-256 of the facts and of the names, types, shapes and bytes of the tensors."
     parts = []
-    for name, t in sorted(tensors.items()): parts += [[name, _name(t.dtype), *t.shape], t.flatten().view(torch.uint8).numpy().data]
+    for name, t in sorted(tensors.items()):
+        parts += [[name, _name(t.dtype), *t.shape], t.flatten().view(torch.uint8).numpy().data]
     return _digest(facts, *parts)
 
 # %% ../../nbs/data/09_store.ipynb #f28c0981
@@ -125,7 +129,8 @@ def _write(path: Path, facts: dict, tensors: dict[str, Tensor]) -> None:
 def _facts(path: Path) -> dict:
     "The facts of an entry, unchecked, and the number of its frames as `n`."
     with safe_open(path, 'pt') as f:
-        return {name: json.loads(text) for name, text in f.metadata().items() if name != 'checksum'} | {'n': f.get_slice('frames').get_shape()[0]}
+        return {name: json.loads(text) for name, text in f.metadata().items()
+                if name != 'checksum'} | {'n': f.get_slice('frames').get_shape()[0]}
 
 # %% ../../nbs/data/09_store.ipynb #0ff98805
 def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
@@ -135,8 +140,10 @@ def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
             text, tensors = dict(f.metadata() or {}), {name: f.get_tensor(name).clone() for name in f.keys()}
         checksum = text.pop('checksum', '')
         facts = {name: json.loads(value) for name, value in text.items()}
-    except (SafetensorError, ValueError) as e: raise StoreError(f'not a file of features ({str(e).splitlines()[0][:80]})') from e
-    check(facts.get('format') == _FORMAT and tensors.keys() == {'frames', 'times', 'found'}, 'not a file of features', StoreError)
+    except (SafetensorError, ValueError) as e:
+        raise StoreError(f'not a file of features ({str(e).splitlines()[0][:80]})') from e
+    check(facts.get('format') == _FORMAT and tensors.keys() == {'frames', 'times', 'found'}, 'not a file of features',
+          StoreError)
     check(checksum == _checksum(facts, tensors), 'its checksum is wrong', StoreError)
     check(facts['key'] == path.stem, 'it is the entry of another video', StoreError)
     return facts, tensors
@@ -153,7 +160,8 @@ class Claim:
             self.lock.acquire(timeout=-1 if wait else 0)
         except Timeout: return False
         except (OSError, NotImplementedError) as e:
-            raise StoreError(f'{self.path.parent.parent}: the store cannot be written ({getattr(e, "strerror", None) or e}). '
+            raise StoreError(f'{self.path.parent.parent}: the store cannot be written '
+                             f'({getattr(e, "strerror", None) or e}). '
                              'Free some space, or choose another folder.') from e
         return True
 
@@ -174,7 +182,8 @@ class FeatureStore:
     ):
         self.folder, self.dtype = Path(folder).expanduser(), str(dtype)
         check(self.dtype in ('float32', 'float16'), f"dtype must be 'float32' or 'float16', got {dtype!r}")
-        check(not self.folder.exists() or self.folder.is_dir(), f'{folder}: a file, not a folder. Give the name of a folder.', StoreError)
+        check(not self.folder.exists() or self.folder.is_dir(),
+              f'{folder}: a file, not a folder. Give the name of a folder.', StoreError)
 
     def __repr__(self) -> str: return f'FeatureStore({str(self.folder)!r}, dtype={self.dtype!r})'
 
@@ -223,8 +232,10 @@ def put(
 ) -> VideoFeatures:  # as it will be found: rounded to the store's type
     "Add an entry, all or nothing. Raises `StoreError`."
     frames = v.frames.detach().to('cpu', getattr(torch, self.dtype)).contiguous()
-    check(self.dtype == 'float32' or bool(frames.isfinite().all()), f"{v.id or 'video'}: too large for float16. Use dtype='float32'.", StoreError)
-    own = dict(format=_FORMAT, key=key, dtype=self.dtype, precision=_name(v.frames.dtype), weights=v.backbone, warnings=list(v.warnings))
+    check(self.dtype == 'float32' or bool(frames.isfinite().all()),
+          f"{v.id or 'video'}: too large for float16. Use dtype='float32'.", StoreError)
+    own = dict(format=_FORMAT, key=key, dtype=self.dtype, precision=_name(v.frames.dtype), weights=v.backbone,
+               warnings=list(v.warnings))
     tensors = dict(frames=frames, times=v.times.detach().cpu().contiguous(), found=v.found.detach().cpu().contiguous())
     _write(self.path(key), json.loads(json.dumps({**facts, **own})), tensors)
     return replace(v, frames=frames.to(v.frames))
@@ -242,7 +253,8 @@ def encode(
     v = self.get(key)
     if v is None:
         with self.claim(key):
-            v = self.get(key) or self.put(key, encode_video(backbone, source, **settings), **encoding_facts(backbone, **settings))
+            v = self.get(key) or self.put(key, encode_video(backbone, source, **settings),
+                                          **encoding_facts(backbone, **settings))
     return replace(v, frames=v.frames.to(backbone.device), id=clip_id(source))
 
 # %% ../../nbs/data/09_store.ipynb #9a3d3a9f
@@ -262,7 +274,8 @@ def _entries(self: FeatureStore) -> list[Path]:
     return sorted(p for p in self.folder.glob('[0-9a-f][0-9a-f]/*.safetensors') if not p.name.startswith('.'))
 
 @patch
-def _leftovers(self: FeatureStore) -> list[Path]: return [*self.folder.glob('[0-9a-f][0-9a-f]/.*.safetensors'), *self.folder.glob('locks/*.lock')]
+def _leftovers(self: FeatureStore) -> list[Path]:
+    return [*self.folder.glob('[0-9a-f][0-9a-f]/.*.safetensors'), *self.folder.glob('locks/*.lock')]
 
 # %% ../../nbs/data/09_store.ipynb #8ac0533e
 class StoreGroup(NamedTuple):
@@ -292,17 +305,23 @@ class StoreInfo:
 
     def to_dict(self) -> dict:
         "Plain values, for JSON."
-        return dict(entries=self.entries, bytes=self.bytes, aside=self.aside, unreadable=self.unreadable, groups=[g._asdict() for g in self.groups])
+        return dict(entries=self.entries, bytes=self.bytes, aside=self.aside, unreadable=self.unreadable,
+                    groups=[g._asdict() for g in self.groups])
 
     def __repr__(self) -> str:
         lines = [f'{self.entries} videos, {_size(self.bytes)}, {self.aside} set aside, {self.unreadable} unreadable']
-        return '\n'.join(lines + [f'  {_line(g)}: {g.entries} videos, {g.frames:,} frames, {_size(g.bytes)}' for g in self.groups])
+        return '\n'.join(lines + [f'  {_line(g)}: {g.entries} videos, {g.frames:,} frames, {_size(g.bytes)}'
+                                  for g in self.groups])
 
     def _repr_html_(self) -> str: return f'<pre>{html.escape(repr(self))}</pre>'
 
-def _line(g: StoreGroup) -> str: return f'{g.backbone} ({g.weights[:8]}), {"all" if g.fps is None else f"{g.fps:g}"} frames a second, crop {g.crop}, {g.dtype}'
+def _line(g: StoreGroup) -> str:
+    return (f'{g.backbone} ({g.weights[:8]}), {"all" if g.fps is None else f"{g.fps:g}"} frames a second, crop '
+            f'{g.crop}, {g.dtype}')
 
-def _size(n: int) -> str: return next(f'{n / unit:.1f} {name}' for unit, name in ((1e9, 'GB'), (1e6, 'MB'), (1e3, 'kB')) if n >= unit or name == 'kB')
+def _size(n: int) -> str:
+    return next(f'{n / unit:.1f} {name}' for unit, name in ((1e9, 'GB'), (1e6, 'MB'), (1e3, 'kB')) if n >= unit
+                or name == 'kB')
 
 # %% ../../nbs/data/09_store.ipynb #31bd6532
 @patch
@@ -314,7 +333,8 @@ def info(self: FeatureStore) -> StoreInfo:
         except (SafetensorError, OSError, ValueError, AttributeError): unreadable += 1
         else:
             crop = facts.get('crop', '')
-            how = facts.get('backbone', ''), facts.get('weights', ''), facts.get('fps'), crop if isinstance(crop, str) else 'box', facts.get('dtype', '')
+            how = facts.get('backbone', ''), facts.get('weights', ''), facts.get('fps'), crop if isinstance(crop,
+                str) else 'box', facts.get('dtype', '')
             counts.setdefault(how, Counter()).update(entries=1, frames=facts['n'], bytes=size)
     groups = [StoreGroup(*how, **counts[how]) for how in sorted(counts, key=str)]
     return StoreInfo(tuple(groups), len([*self.folder.glob('corrupt/*.safetensors')]), unreadable)
@@ -356,7 +376,8 @@ def prune(
         with suppress(OSError): entries.append((path.stat().st_mtime, path.stat().st_size, path))
     entries.sort()
     old = [e for e in entries if older_than_days is None or now - e[0] > 86400 * older_than_days]
-    chosen = [e for e in old if backbone is None or _is_of(e[2], backbone)] if (backbone, older_than_days) != (None, None) else []
+    chosen = [e for e in old if backbone is None or _is_of(e[2], backbone)] if (backbone,
+        older_than_days) != (None, None) else []
     chosen += _too_many(sorted({*entries} - {*chosen}), max_bytes)
     leftovers = [p for p in self._leftovers() if _is_stale(p, now)]
     for path in [] if dry_run else [*leftovers, *(path for *_, path in chosen)]:

@@ -48,14 +48,16 @@ def stressid_items(
     for video in videos: people[video.subject].append(video)
     for subject, own in people.items():
         rate = native_rate([n for image in v.images if (n := frame_number(image)) is not None] for v in own)
-        def clock(image: str, rate: int = rate) -> float | None: return None if (n := frame_number(image)) is None else n / rate
+        def clock(image: str, rate: int = rate) -> float | None:
+            return None if (n := frame_number(image)) is None else n / rate
         for v in own:
             there = names_in(folder/subject/v.video) if look else None
             item = frame_item(v, folder, clock, FACTS['stressid'].classes, findings, there)
             if item: yield item
 
 # %% ../../nbs/data/04_stressid.ipynb #35a17a3f
-STRESSID_TASKS = 'Breathing', 'Video1', 'Video2', 'Counting1', 'Counting2', 'Counting3', 'Stroop', 'Speaking', 'Math', 'Reading', 'Relax'
+STRESSID_TASKS = ('Breathing', 'Video1', 'Video2', 'Counting1', 'Counting2', 'Counting3', 'Stroop', 'Speaking', 'Math',
+                  'Reading', 'Relax')
 _NAME = re.compile(rf'(\w+)_({"|".join(STRESSID_TASKS)})')
 _HEADER = r'(?i).*\bbinary-stress\b'
 
@@ -65,7 +67,8 @@ def read_answers(
 ) -> dict[str, str]:  # '0' or '1' for each video
     "Whether the person felt stressed, by video."
     names, rows = read_table(table, ('subject/task', 'binary-stress'))
-    check('binary-stress' in names, f'{table}: no column binary-stress; there are {", ".join(names)[:200]}. Use labels.csv of StressID.', ManifestError)
+    check('binary-stress' in names, f'{table}: no column binary-stress; there are {", ".join(names)[:200]}. Use '
+          'labels.csv of StressID.', ManifestError)
     column, answers = names.index('binary-stress'), {}
     for line, values in rows:
         video, answer = values[0].replace('/', '_'), values[column] if column < len(values) else ''
@@ -90,8 +93,10 @@ def _faces(place: Place, root: Path, labels, findings: Findings) -> Iterator[Ite
     tables = find_tables((root, place.base), '.csv', _HEADER) if labels is None else []
     answers = read_answers(tables[0], findings) if tables else {}
     known = {v.subject for v in listed}
-    others = [] if labels is not None else [name for name, is_dir in names_in(place.folder).items() if is_dir and name not in known]
-    yield from stressid_items([*with_folder(listed, place.folder, findings), *_walked(place.folder, others, answers, findings)], place.folder, findings)
+    others = [] if labels is not None else [name for name, is_dir in names_in(place.folder).items() if is_dir
+                                            and name not in known]
+    yield from stressid_items([*with_folder(listed, place.folder, findings),
+                               *_walked(place.folder, others, answers, findings)], place.folder, findings)
 
 # %% ../../nbs/data/04_stressid.ipynb #162bc230
 _FILM = re.compile(rf'{_NAME.pattern}\.(mp4|avi|mkv|mov|webm)', re.I)
@@ -110,12 +115,15 @@ def _find_films(root: Path) -> tuple[Path, Path] | None:
 def _clips(place: Place, root: Path, labels, findings: Findings) -> Iterator[Item]:
     "Items of films, with the answers of labels.csv."
     tables = given_or_found(labels, (root, place.base), '.csv', _HEADER)
-    check(len(tables) > 0, f'{root}: films, but no labels.csv with a column binary-stress. Put it beside them or give labels=FILE.', ManifestError)
+    check(len(tables) > 0, f'{root}: films, but no labels.csv with a column binary-stress. Put it beside them or give '
+          'labels=FILE.', ManifestError)
     answers, films = read_answers(tables[0], findings), {f.stem: f for f in _films(place.folder)}
     for video in sorted({*answers, *films}):
         subject = video.partition('_')[0]
-        if video in films and video in answers: yield Item(films[video], subject, FACTS['stressid'].classes[int(answers[video])], id=video)
-        elif subject in FACTS['stressid'].splits: findings.skip(video, f'no {"answer" if video in films else "film"} for it')
+        if video in films and video in answers:
+            yield Item(films[video], subject, FACTS['stressid'].classes[int(answers[video])], id=video)
+        elif subject in FACTS['stressid'].splits:
+            findings.skip(video, f'no {"answer" if video in films else "film"} for it')
 
 # %% ../../nbs/data/04_stressid.ipynb #ee0fe0a6
 _LAYOUTS = {
@@ -150,5 +158,6 @@ def task_prior(
         labels[item_task(item)][item.label] += 1
         everything[item.label] += 1
     check(len(everything) > 0, 'no source items: there is nothing to learn the prior from.', ManifestError)
-    def most(task: str) -> str: return max(sorted(everything), key=lambda label: (labels[task][label], everything[label]))
+    def most(task: str) -> str:
+        return max(sorted(everything), key=lambda label: (labels[task][label], everything[label]))
     return [most(item_task(item)) for item in target]

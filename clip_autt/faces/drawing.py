@@ -32,17 +32,21 @@ def spline(
 # %% ../../nbs/faces/02_drawing.ipynb #62287b7b
 def _on(side: str, *names: str) -> list[str]: return [name if name in MID else f'{side}_{name}' for name in names]
 
-def _across(*names: str) -> list[str]: return _on('l', *names) + [name for name in _on('r', *names)[::-1] if name not in MID]
+def _across(*names: str) -> list[str]:
+    return _on('l', *names) + [name for name in _on('r', *names)[::-1] if name not in MID]
 
 _CURVES = dict(  # name -> (points, closed, steps)
     head=(_across(*'head_crown head_top head_side temple ear ear_low jaw1 jaw2 jaw3 chin_side chin'.split()), True, 4),
-    lip_upper=(_across('corner', 'lip_up', 'peak', 'lip_top'), False, 5), lip_lower=(_across('corner', 'lip_low', 'lip_bottom'), False, 6),
-    in_upper=(_across('in_corner', 'in_up', 'in_top'), False, 6), in_lower=(_across('in_corner', 'in_low', 'in_bottom'), False, 6),
+    lip_upper=(_across('corner', 'lip_up', 'peak', 'lip_top'), False, 5),
+    lip_lower=(_across('corner', 'lip_low', 'lip_bottom'), False, 6),
+    in_upper=(_across('in_corner', 'in_up', 'in_top'), False, 6),
+    in_lower=(_across('in_corner', 'in_low', 'in_bottom'), False, 6),
     nose_low=(_across('ala', 'ala_low', 'nose_base'), False, 5),
 )
 for _s in 'lr':
     _CURVES |= {f'{_s}_{name}': (_on(_s, *points.split()), False, 5) for name, points in dict(
-        lid_up='eye_in lid_up_in lid_up_out eye_out', lid_low='eye_in lid_low_in lid_low_out eye_out', brow='brow_in brow_mid1 brow_mid2 brow_out',
+        lid_up='eye_in lid_up_in lid_up_out eye_out', lid_low='eye_in lid_low_in lid_low_out eye_out',
+        brow='brow_in brow_mid1 brow_mid2 brow_out',
         crease='crease_in crease_mid1 crease_mid2 crease_out', ala='ala_top ala ala_low').items()}
 
 # %% ../../nbs/faces/02_drawing.ipynb #97e1208b
@@ -81,7 +85,8 @@ class Look:
     glasses: str = 'none'  # one of GLASSES
     age: tuple[float, float, float] = (0., 0., 0.)  # lines on the forehead, from nose to mouth, under the eyes
 
-HAIRSTYLES, BEARDS, GLASSES = ('bald', 'short', 'fringe', 'long', 'receding'), ('none', 'stubble', 'moustache', 'full'), ('none', 'round', 'square')
+HAIRSTYLES, BEARDS, GLASSES = ('bald', 'short', 'fringe', 'long', 'receding'), ('none', 'stubble', 'moustache',
+    'full'), ('none', 'round', 'square')
 
 # %% ../../nbs/faces/02_drawing.ipynb #fabea337
 class _Canvas:
@@ -117,11 +122,13 @@ def _head(c: _Canvas) -> None:
     look, unit, head, chin = c.look, c.unit, c.curve('head'), c.at('chin')
     centre, behind = head.mean(0), tint(look.hair, .8)
     if look.hairstyle in ('fringe', 'long'):
-        c.polygon((head - centre) * (1.14, 1.12) + centre + _down((.10 if look.hairstyle == 'long' else -.06) * unit), behind)
+        c.polygon((head - centre) * (1.14, 1.12) + centre + _down((.10 if look.hairstyle == 'long' else -.06) * unit),
+                  behind)
     if look.hairstyle == 'long':
         (right, top), left = c.at('r_ear'), c.at('l_ear')[0]
         c.draw.rectangle((int(right - .16 * unit), int(top), int(left + .16 * unit), c.side), fill=behind)
-    neck = np.array([(-.62, -.6), (.62, -.6), (.66, .55), (-.66, .55)]) * unit + (chin[0] * .35 + centre[0] * .65, chin[1])
+    neck = np.array([(-.62, -.6), (.62, -.6), (.66, .55), (-.66, .55)]) * unit + (chin[0] * .35 + centre[0] * .65,
+        chin[1])
     c.polygon(neck, tint(look.skin, .78))
     c.disc(np.array([centre[0], chin[1] + 1.15 * unit]), 1.5, .62, look.cloth)
     for s in 'lr': c.disc((c.at(f'{s}_ear') + c.at(f'{s}_ear_low')) / 2, .13, .27, tint(look.skin, .86))
@@ -131,11 +138,13 @@ def _head(c: _Canvas) -> None:
 _LASH = 40, 28, 24
 
 def _eye(c: _Canvas, s: str) -> None:
-    up, low, crease, iris, skin, unit = c.curve(f'{s}_lid_up'), c.curve(f'{s}_lid_low'), c.curve(f'{s}_crease'), c.at(f'{s}_iris'), c.look.skin, c.unit
+    up, low, crease, iris, skin, unit = (c.curve(f'{s}_lid_up'), c.curve(f'{s}_lid_low'), c.curve(f'{s}_crease'),
+                                         c.at(f'{s}_iris'), c.look.skin, c.unit)
     opening = max(0., float((low - up)[:, 1].max())) / unit
     c.band(up, low, (236, 234, 230))
     if opening > .012:
-        for radius, colour in ((.098, tint(c.look.iris, .75)), (.08, c.look.iris), (.042, (12, 10, 10))): c.disc(iris, radius, radius, colour)
+        for radius, colour in ((.098, tint(c.look.iris, .75)), (.08, c.look.iris), (.042, (12, 10, 10))):
+            c.disc(iris, radius, radius, colour)
         c.disc(iris - np.array([.03, .035]) * unit, .018, .018, (250, 250, 250))
     fold = np.stack([up[:, 0], np.minimum(crease[:, 1], up[:, 1] - .045 * unit)], 1)
     c.band(up, fold - _down(.09 * unit), tint(skin, .93))
@@ -156,7 +165,8 @@ def _nose(c: _Canvas) -> None:
     for half, s in enumerate('lr'):
         wide, narrow = (float(c.aus[half, ROW[au]]) for au in ('AU38', 'AU39'))
         c.stroke(c.curve(f'{s}_ala'), .026, tint(c.look.skin, .66))
-        c.disc(c.at(f'{s}_nostril'), .055 * (1 + .7 * wide - .55 * narrow), .034 * (1 + .6 * wide - .2 * narrow), tint(c.look.skin, .32))
+        c.disc(c.at(f'{s}_nostril'), .055 * (1 + .7 * wide - .55 * narrow), .034 * (1 + .6 * wide - .2 * narrow),
+               tint(c.look.skin, .32))
     c.stroke(c.curve('nose_low')[5:-5], .016, tint(c.look.skin, .72))
 
 def _brows(c: _Canvas) -> None:
@@ -171,7 +181,8 @@ def _mouth(c: _Canvas) -> None:
     low = np.stack([low[:, 0], np.maximum(low[:, 1], up[:, 1])], 1)
     lips, opening = mix(c.look.lips, c.look.skin, .75 * min(1., c.shown('AU28'))), (low - up)[:, 1].max() / c.unit
     c.band(outer_low, low, tint(lips, 1.06)); c.band(outer_up, up, tint(lips, .88))
-    if max(c.shown('AU22'), c.shown('AU18')) > .15: c.stroke(np.concatenate([outer_up, outer_low[::-1]]), .022, tint(lips, .72))
+    if max(c.shown('AU22'), c.shown('AU18')) > .15:
+        c.stroke(np.concatenate([outer_up, outer_low[::-1]]), .022, tint(lips, .72))
     if opening > .012: _cavity(c, up, low, opening)
     else: c.stroke((up + low)[1:-1] / 2, .024 + .028 * c.shown('AU24') + .012 * c.shown('AU28'), tint(c.look.lips, .42))
     if c.shown('AU29') > .1 and opening <= .03: _underbite(c, outer_low, (up + low) / 2, tint(lips, 1.16))
@@ -183,15 +194,18 @@ def _cavity(c: _Canvas, up: np.ndarray, low: np.ndarray, opening: float) -> None
     "What an open mouth shows."
     c.band(up, low, (44, 14, 16))
     gap, bared = (low - up)[:, 1], max(c.shown('AU16'), c.shown('AU29'), .6 * c.shown('AU27'))
-    if c.shown('AU33') < .3: c.band(up[2:-2], (up + _down(np.minimum(min(.10, .62 * opening) * c.unit, gap * .7)))[2:-2], (238, 234, 224))
+    if c.shown('AU33') < .3:
+        c.band(up[2:-2], (up + _down(np.minimum(min(.10, .62 * opening) * c.unit, gap * .7)))[2:-2], (238, 234, 224))
     if bared > .1:
         c.band((low - _down(np.minimum(.085 * bared * c.unit, gap * .5)))[3:-3], low[3:-3], (228, 222, 208))
         _gaps(c, low, np.linspace(.25, .75, 5), -.07 * bared, 0, (150, 140, 130))
-    if c.shown('AU27') > .2 and c.shown('AU19') < .2: c.disc(low[len(low) // 2] - _down(.05 * c.unit), .17, .075, (170, 70, 74))
+    if c.shown('AU27') > .2 and c.shown('AU19') < .2:
+        c.disc(low[len(low) // 2] - _down(.05 * c.unit), .17, .075, (170, 70, 74))
 
 def _gaps(c: _Canvas, line: np.ndarray, parts: np.ndarray, length: float, width: float, fill: _RGB) -> None:
     "Lines between teeth."
-    for root in line[(parts * (len(line) - 1)).astype(int)]: c.stroke(np.stack([root, root + _down(length * c.unit)]), width, fill)
+    for root in line[(parts * (len(line) - 1)).astype(int)]:
+        c.stroke(np.stack([root, root + _down(length * c.unit)]), width, fill)
 
 def _underbite(c: _Canvas, outer_low: np.ndarray, middle: np.ndarray, lips: _RGB) -> None:
     "The lower teeth in front of the upper lip (AU29)."
@@ -230,7 +244,8 @@ def _beard(c: _Canvas) -> None:
     "Tint the jaw with the colour of the hair."
     if c.look.beard not in ('stubble', 'full'): return
     edge = [*(c.at(f'l_{name}') for name in _JAWLINE), c.at('chin'), *(c.at(f'r_{name}') for name in _JAWLINE[::-1])]
-    edge += [c.at(f'{s}_corner') + np.array([dx, dy]) * c.unit for s, dx, dy in (('r', -.30, -.05), ('r', -.02, .14), ('l', .02, .14), ('l', .30, -.05))]
+    edge += [c.at(f'{s}_corner') + np.array([dx, dy]) * c.unit for s, dx, dy in (('r', -.30, -.05), ('r', -.02, .14),
+        ('l', .02, .14), ('l', .30, -.05))]
     mask = Image.new('L', (c.side // 2, c.side // 2), 0)
     ImageDraw.Draw(mask).polygon(_flat(np.stack(edge) / 2), fill=242 if c.look.beard == 'full' else 76)
     c.image.paste(c.look.hair, mask=mask.filter(ImageFilter.BoxBlur(.015 * c.unit)).resize(c.image.size))
@@ -259,19 +274,22 @@ def _hair(c: _Canvas) -> None:
 # %% ../../nbs/faces/02_drawing.ipynb #c1c91f7e
 def _glasses(c: _Canvas) -> None:
     if c.look.glasses == 'none': return
-    frame, centre = (34, 32, 36), {s: (c.at(f'{s}_eye_in') + c.at(f'{s}_eye_out')) / 2 + _down(.03 * c.unit) for s in 'lr'}
+    frame, centre = (34, 32, 36), {s: (c.at(f'{s}_eye_in') + c.at(f'{s}_eye_out')) / 2 + _down(.03 * c.unit)
+                                   for s in 'lr'}
     rim, thick = np.array([.30, .25]) * c.unit, max(1, int(.028 * c.unit))
     for s, sign in (('l', 1), ('r', -1)):
         draw = c.draw.ellipse if c.look.glasses == 'round' else c.draw.rectangle
         draw(_flat(np.stack([centre[s] - rim, centre[s] + rim])), outline=frame, width=thick)
         hinge = centre[s] + np.array([.30 * sign, -.04]) * c.unit
         c.stroke(np.stack([hinge, c.at(f'{s}_ear') - _down(.1 * c.unit)]), .028, frame)
-    c.stroke(np.stack([centre[s] + np.array([.30 * sign, -.04]) * c.unit for s, sign in (('r', 1), ('l', -1))]), .028, frame)
+    c.stroke(np.stack([centre[s] + np.array([.30 * sign, -.04]) * c.unit for s, sign in (('r', 1), ('l', -1))]), .028,
+             frame)
 
 def _hand(c: _Canvas, at: np.ndarray, angle: float) -> None:
     "A hand with four fingers; `at` in pixels, `angle` in radians."
     cos, sin = np.cos(angle), np.sin(angle)
-    fingers = [[(x - .065, abs(x) / 2 - .62), (x + .065, abs(x) / 2 - .62), (x + .075, .1), (x - .075, .1)] for x in (-.24, -.08, .08, .24)]
+    fingers = [[(x - .065, abs(x) / 2 - .62), (x + .065, abs(x) / 2 - .62), (x + .075, .1), (x - .075, .1)]
+               for x in (-.24, -.08, .08, .24)]
     for part, shade_ in (([(-.30, 0), (.30, 0), (.26, .8), (-.26, .8)], .84), *((finger, .90) for finger in fingers)):
         xy = np.array(part) @ [[cos, sin], [-sin, cos]] * c.unit + at
         c.draw.polygon(_flat(xy), fill=tint(c.look.skin, shade_), outline=tint(c.look.skin, .62))

@@ -34,11 +34,14 @@ class DomainShift:
     def __post_init__(self):
         for f in fields(self):
             x = getattr(self, f.name)
-            check(0 <= x <= 10, f'{f.name}={x!r}: a dial of DomainShift goes from 0 (off) over 1 (source population) to 10 at most.')
+            check(0 <= x <= 10, f'{f.name}={x!r}: a dial of DomainShift goes from 0 (off) over 1 (source population) '
+                  'to 10 at most.')
 
 # %% ../../nbs/faces/03_people.ipynb #d0a08e27
-_SKIN = np.array([(244, 220, 200), (230, 192, 164), (212, 164, 134), (188, 136, 103), (158, 108, 78), (128, 84, 60), (100, 66, 49), (80, 54, 42)], float)
-_HAIR = (24, 20, 18), (46, 32, 24), (78, 52, 34), (120, 84, 50), (176, 140, 84), (140, 66, 36), (150, 148, 146), (214, 208, 200)
+_SKIN = np.array([(244, 220, 200), (230, 192, 164), (212, 164, 134), (188, 136, 103), (158, 108, 78), (128, 84, 60),
+                  (100, 66, 49), (80, 54, 42)], float)
+_HAIR = (24, 20, 18), (46, 32, 24), (78, 52, 34), (120, 84, 50), (176, 140, 84), (140, 66, 36), (150, 148,
+    146), (214, 208, 200)
 _IRIS = (70, 46, 28), (54, 36, 24), (104, 76, 40), (84, 110, 70), (86, 118, 150), (120, 130, 134)
 
 def _rgb(colour: np.ndarray) -> tuple[int, int, int]: return tuple(int(x) for x in np.clip(colour, 0, 255))
@@ -48,16 +51,20 @@ def sample_look(
     tone: float,  # of the skin, 0 lightest to 1 darkest
 ) -> Look:
     "Colours, hair, glasses and age lines of a random person."
-    skin = np.array([np.interp(tone, np.linspace(0, 1, len(_SKIN)), channel) for channel in _SKIN.T]) * (1 + .03 * g.standard_normal(3))
+    skin = np.array([np.interp(tone, np.linspace(0, 1, len(_SKIN)), channel) for channel in _SKIN.T]) * (1
+        + .03 * g.standard_normal(3))
     hair = _HAIR[g.integers(0, 2) if g.random() < .25 + .7 * tone else g.integers(1, 8)]
     iris = _IRIS[g.integers(0, 2) if g.random() < .3 + .6 * tone else g.integers(0, 6)]
     lips = .55 * skin * (.92, .74, .76) + .45 * np.array((168, 62, 72)) * (1.1 - .4 * tone)
     years = 2 * max(0., g.random() - .5)
     return Look(
-        _rgb(skin), hair, _rgb(lips), iris, cloth=_rgb(g.integers(30, 220, 3)), background=_rgb(g.integers(90, 200) + g.integers(-30, 31, 3)),
+        _rgb(skin), hair, _rgb(lips), iris, cloth=_rgb(g.integers(30, 220, 3)),
+        background=_rgb(g.integers(90, 200) + g.integers(-30, 31, 3)),
         brow=_rgb(np.minimum(np.array(hair) * .75, skin * .5)), brow_width=float(g.uniform(.045, .095)),
-        hairstyle=str(g.choice(HAIRSTYLES, p=[.08, .32, .22, .28, .10])), beard=str(g.choice(BEARDS, p=[.68, .14, .07, .11])),
-        glasses=str(g.choice(GLASSES, p=[.76, .12, .12])), age=tuple((np.array([.35, .35, .4]) * years * g.uniform(.3, 1, 3)).tolist()),
+        hairstyle=str(g.choice(HAIRSTYLES, p=[.08, .32, .22, .28, .10])),
+        beard=str(g.choice(BEARDS, p=[.68, .14, .07, .11])),
+        glasses=str(g.choice(GLASSES, p=[.76, .12, .12])),
+        age=tuple((np.array([.35, .35, .4]) * years * g.uniform(.3, 1, 3)).tolist()),
     )
 
 # %% ../../nbs/faces/03_people.ipynb #50119c28
@@ -128,10 +135,13 @@ class Nuisance:
     def sample(cls, g: Generator, domain: DomainShift = DomainShift()) -> Nuisance:
         "A random camera and place in front of it."
         light, pose = .14 * domain.light, .05 * domain.pose
-        hand = (g.uniform(-1, 1), g.uniform(.6, 1.5), g.uniform(-.6, .6)) if g.random() < .04 * domain.occlusion else None
+        hand = (g.uniform(-1, 1), g.uniform(.6, 1.5),
+                g.uniform(-.6, .6)) if g.random() < .04 * domain.occlusion else None
         bright, right, below, warm, noise, scale, x, y, roll = g.standard_normal(9)
-        return cls(light * bright, (.9 * light * right, .6 * light * below), .3 * light * warm, abs(2.5 * noise), max(0., g.uniform(-.5, .7)),
-                   int(g.integers(45, 90)) if g.random() < .3 else None, .7 * pose * scale, (pose * x, pose * y), 70 * pose * roll, hand)
+        return cls(light * bright, (.9 * light * right, .6 * light * below), .3 * light * warm, abs(2.5 * noise),
+                   max(0., g.uniform(-.5, .7)),
+                   int(g.integers(45, 90)) if g.random() < .3 else None, .7 * pose * scale, (pose * x, pose * y),
+                   70 * pose * roll, hand)
 
 # %% ../../nbs/faces/03_people.ipynb #1c30dc2d
 def camera(
@@ -140,9 +150,12 @@ def camera(
     g: Generator | None = None,  # of the sensor's noise; no noise if None
 ) -> np.ndarray:  # uint8 [T, H, W, 3]
     "Blur, light, noise and compression."
-    if n.blur: frames = np.stack([np.asarray(Image.fromarray(f).filter(ImageFilter.BoxBlur(n.blur * f.shape[0] / 64))) for f in frames])
+    if n.blur:
+        frames = np.stack([np.asarray(Image.fromarray(f).filter(ImageFilter.BoxBlur(n.blur * f.shape[0] / 64)))
+                           for f in frames])
     axis = np.linspace(-1, 1, frames.shape[1], dtype=np.float32)
-    gain = np.float32(np.exp(n.light)) * (1 + np.float32(n.slope[0]) * axis[None, :] + np.float32(n.slope[1]) * axis[:, None])
+    gain = np.float32(np.exp(n.light)) * (1 + np.float32(n.slope[0]) * axis[None, :]
+                                          + np.float32(n.slope[1]) * axis[:, None])
     x = frames * (gain[..., None] * np.array([1 + n.warmth, 1, 1 - n.warmth], np.float32))
     if n.noise and g is not None: x += np.float32(n.noise) * g.standard_normal(x.shape, dtype=np.float32)
     x = np.clip(np.rint(x), 0, 255).astype(np.uint8)
@@ -163,9 +176,11 @@ def intensities(
         for au, intensity in aus.items(): x[BANK.index(au)] = intensity
         aus = x
     x = np.atleast_2d(np.asarray(aus, float))
-    check(x.ndim == 2 and x.shape[1] == len(BANK) and len(x) > 0, f'intensities must be [T, {len(BANK)}] with T > 0, got {list(np.shape(aus))}')
+    check(x.ndim == 2 and x.shape[1] == len(BANK) and len(x) > 0,
+          f'intensities must be [T, {len(BANK)}] with T > 0, got {list(np.shape(aus))}')
     for t, n in np.argwhere(~((x >= 0) & (x <= 1)))[:1]:
-        check(False, f'{BANK[int(n)].id} has the intensity {x[t, n]:g} in frame {t}. Intensities go from 0 (absent) to 1 (maximal).')
+        check(False, f'{BANK[int(n)].id} has the intensity {x[t, n]:g} in frame {t}. Intensities go from 0 (absent) to '
+              '1 (maximal).')
     return x
 
 # %% ../../nbs/faces/03_people.ipynb #37b1f9af
@@ -186,12 +201,15 @@ def render(
     points = np.round((_placed(aus, halves, subject, nuisance, head) - (0, .37)) * unit + side / 2, 6)
     curves = np.round(face_curves(points), 6)
     hand = nuisance.hand and (np.array(nuisance.hand[:2]) * unit + side / 2, nuisance.hand[2])
-    frames = [np.asarray(paint(p, c, h, subject.look, side, unit, hand).reduce(zoom)) for p, c, h in zip(points, curves, halves, strict=True)]
+    frames = [np.asarray(paint(p, c, h, subject.look, side, unit, hand).reduce(zoom))
+              for p, c, h in zip(points, curves, halves, strict=True)]
     return camera(np.stack(frames), nuisance, g)
 
-def _placed(aus: np.ndarray, halves: np.ndarray, subject: Subject, nuisance: Nuisance, head: np.ndarray | None) -> np.ndarray:
+def _placed(aus: np.ndarray, halves: np.ndarray, subject: Subject, nuisance: Nuisance,
+            head: np.ndarray | None) -> np.ndarray:
     "The points of the face [T, P, 2], after action units, turn of the head and place in the picture."
     angles = dict(zip(('yaw', 'pitch', 'roll'), np.zeros((3, len(aus))) if head is None else np.array(head, float).T))
     for au, (angle, degrees) in POSE.items(): angles[angle] = angles[angle] + degrees * aus[:, BANK.index(au)]
     scale, offset = np.full(len(aus), 1 + nuisance.scale), np.tile(nuisance.offset, (len(aus), 1))
-    return turn(move(shaped(subject.shape), halves[:, 0], halves[:, 1]), angles['yaw'], angles['pitch'], angles['roll'] + nuisance.roll, scale, offset)
+    return turn(move(shaped(subject.shape), halves[:, 0], halves[:, 1]), angles['yaw'], angles['pitch'],
+                angles['roll'] + nuisance.roll, scale, offset)

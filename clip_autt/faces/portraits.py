@@ -21,12 +21,14 @@ def portrait(
     size: int = 256,  # side in pixels
 ) -> np.ndarray:  # uint8 [size, size, 3]
     "The head of the astronaut in scikit-image's bundled photograph."
-    return np.asarray(Image.fromarray(skimage.data.astronaut()).resize((size, size), Image.Resampling.BICUBIC, box=(124, 0, 324, 200)))
+    return np.asarray(Image.fromarray(skimage.data.astronaut()).resize((size, size), Image.Resampling.BICUBIC,
+        box=(124, 0, 324, 200)))
 
 # %% ../../nbs/faces/06_portraits.ipynb #a9c9e7fa
 _HILLS = {  # x, y of the centre; width in x, above and below; motion in x and y; in 1/200 of the picture
     'brows': [(84, 90, 12, 7, 7, 2.0, 4.5), (119, 93, 12, 7, 7, -2.0, 4.5)],
-    'lids': [(79, 96, 10, 4, 4, 0, 2.6), (122, 98, 10, 4, 4, 0, 2.6), (79, 106, 10, 4, 4, 0, -1.6), (122, 108, 10, 4, 4, 0, -1.6)],
+    'lids': [(79, 96, 10, 4, 4, 0, 2.6), (122, 98, 10, 4, 4, 0, 2.6), (79, 106, 10, 4, 4, 0, -1.6),
+             (122, 108, 10, 4, 4, 0, -1.6)],
     'mouth': [(80, 140, 8, 8, 8, 4.0, 3.5), (124, 139, 8, 8, 8, -4.0, 3.5), (102, 152, 14, 6, 6, 0, -3.0)],
     'blink': [(78, 106.5, 10, 6.5, .8, 0, 8.5), (123, 108.5, 10.5, 6.5, .8, 0, 8.5)],
 }
@@ -59,10 +61,12 @@ def moving_portrait(
     seed: int = 0,  # of the camera's noise
 ) -> Clip:  # 'portrait': smile, something like a wince, smile; with one blink
     "A short video of a real face, made by warping scikit-image's portrait. The same arguments give the same pixels."
-    check(seconds > 0 and fps > 0 and size >= 16, f'seconds and fps must be above 0 and size at least 16, got {seconds}, {fps} and {size}')
+    check(seconds > 0 and fps > 0 and size >= 16,
+          f'seconds and fps must be above 0 and size at least 16, got {seconds}, {fps} and {size}')
     times = np.arange(max(1, round(seconds * fps))) / fps
     part, grid, image = times / seconds, np.mgrid[:size, :size].astype(float), portrait(size).astype(np.float32)
-    strength = {'brows': pulse(part, .15, .85), 'lids': .8 * pulse(part, .2, .8), 'mouth': pulse(part, .2, .9), 'blink': pulse(times, .08, .4, .14)}
+    strength = {'brows': pulse(part, .15, .85), 'lids': .8 * pulse(part, .2, .8), 'mouth': pulse(part, .2, .9),
+                'blink': pulse(times, .08, .4, .14)}
     motion, rng = {region: _motion(region, size) for region in _HILLS}, np.random.default_rng(seed)
     def frame(i: int) -> np.ndarray:
         source = grid - sum(strength[region][i] * motion[region] for region in _HILLS)

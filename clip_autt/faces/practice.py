@@ -42,10 +42,12 @@ def _cast(name: str, people: Iterable[str] | int | None) -> list[str]:
     known = [*FACTS[name].splits]
     if people is None: return known
     if isinstance(people, int):
-        check(people >= 1, f'people={people}: give the number of people of each part, 1 or more, or their names.', ManifestError)
+        check(people >= 1, f'people={people}: give the number of people of each part, 1 or more, or their names.',
+              ManifestError)
         return [subject for split in SPLITS for subject in getattr(FACTS[name], split)[:people]]
     wanted = {people} if isinstance(people, str) else {*people}
-    for subject in sorted(wanted - {*known}): check(False, f'{name} has no subject {subject!r}.{did_you_mean(subject, known)}', ManifestError)
+    for subject in sorted(wanted - {*known}):
+        check(False, f'{name} has no subject {subject!r}.{did_you_mean(subject, known)}', ManifestError)
     check(len(wanted) > 0, 'people is empty. Give names, or None for everybody.', ManifestError)
     return [subject for subject in known if subject in wanted]
 
@@ -84,7 +86,8 @@ class _Settings:
 
     def home(self, root: Path) -> Path: return root/_KINDS[self.name].homes[self.layout]
 
-    def chance(self, subject: str, *what: int) -> Generator: return default_rng([_number(self.name, subject, self.seed), *what])
+    def chance(self, subject: str, *what: int) -> Generator:
+        return default_rng([_number(self.name, subject, self.seed), *what])
 
 # %% ../../nbs/faces/07_practice.ipynb #5a6afe5c
 def _biovid(s: _Settings, subject: str) -> list[_Recording]:
@@ -103,7 +106,8 @@ def _biovid(s: _Settings, subject: str) -> list[_Recording]:
 
 # %% ../../nbs/faces/07_practice.ipynb #891f3af7
 STRESSFUL = {  # task: part of the people who called it stressful, and length in minutes
-    'Breathing': (.24, 3.), 'Video1': (.29, 2.9), 'Video2': (.32, 2.), 'Counting1': (.68, 1.), 'Counting2': (.75, 1.), 'Counting3': (.68, 1.),
+    'Breathing': (.24, 3.), 'Video1': (.29, 2.9), 'Video2': (.32, 2.), 'Counting1': (.68, 1.), 'Counting2': (.75, 1.),
+    'Counting3': (.68, 1.),
     'Stroop': (.72, 1.), 'Speaking': (.68, 1.), 'Math': (.66, 1.), 'Reading': (.52, 1.), 'Relax': (.14, 2.5)}
 
 # %% ../../nbs/faces/07_practice.ipynb #1c483491
@@ -120,7 +124,8 @@ def _stressid(s: _Settings, subject: str) -> list[_Recording]:
         n = max(2, round(s.frames * STRESSFUL[task][1]))
         seen = sorted({*np.flatnonzero(g.random(n) < kept).tolist(), *g.permutation(n)[:2].tolist()})  # the shortest real video has two
         shown = np.repeat(np.arange(n), 5).tolist() if s.is_video else seen
-        return _Recording(f'{subject}_{task}', (_Stretch(label, n, len(shown)),), 1., shown, [step * i for i in seen], 5.)
+        return _Recording(f'{subject}_{task}', (_Stretch(label, n, len(shown)),), 1., shown, [step * i for i in seen],
+                          5.)
     return [recording(task, s.classes[int(m > 0)]) for task, m in zip(tasks, margin, strict=True)]
 
 # %% ../../nbs/faces/07_practice.ipynb #831c2601
@@ -152,9 +157,12 @@ class _Kind:
     frames: tuple[int, int, int]
 
 _KINDS = {
-    'biovid': _Kind('pain', _biovid, dict(zip(LAYOUTS, ('sub_red_classes_img', 'PartA/video'))), 'image{}.jpg', (2, 6, 40), (2, 75, 75)),
-    'stressid': _Kind('stress', _stressid, dict(zip(LAYOUTS, ('sub_images', 'Videos'))), 'image_{}.jpg', (2, 11, 11), (2, 20, 60)),
-    'bah': _Kind('ambivalence', _bah, dict(zip(LAYOUTS, ('BAH_DB/cropped-aligned-faces/Videos', 'Videos'))), 'frame-{}.jpg', (1, 2, 7), (20, 120, 2000)),
+    'biovid': _Kind('pain', _biovid, dict(zip(LAYOUTS, ('sub_red_classes_img', 'PartA/video'))), 'image{}.jpg',
+                    (2, 6, 40), (2, 75, 75)),
+    'stressid': _Kind('stress', _stressid, dict(zip(LAYOUTS, ('sub_images', 'Videos'))), 'image_{}.jpg', (2, 11, 11),
+                      (2, 20, 60)),
+    'bah': _Kind('ambivalence', _bah, dict(zip(LAYOUTS, ('BAH_DB/cropped-aligned-faces/Videos', 'Videos'))),
+                 'frame-{}.jpg', (1, 2, 7), (20, 120, 2000)),
 }
 
 # %% ../../nbs/faces/07_practice.ipynb #cd9f3f71
@@ -173,8 +181,10 @@ def _acted(task: str, person: Subject, label: str, n: int, rate: float, g: Gener
 def _film(s: _Settings, subject: str, k: int, recording: _Recording) -> np.ndarray:
     "The pictures of a person's recording number k, uint8 [P, H, W, 3]."
     g, task = s.chance(subject, 2, k), _KINDS[s.name].task
-    person = Subject.sample(_number(s.name, subject, s.seed), TARGET_DOMAIN if subject in FACTS[s.name].target else SOURCE_DOMAIN)
-    aus, head = (np.concatenate(part) for part in zip(*(_acted(task, person, p.label, p.pictures, recording.rate, g) for p in recording.stretches)))
+    person = Subject.sample(_number(s.name, subject, s.seed),
+                            TARGET_DOMAIN if subject in FACTS[s.name].target else SOURCE_DOMAIN)
+    aus, head = (np.concatenate(part) for part in zip(*(_acted(task, person, p.label, p.pictures, recording.rate, g)
+                                                        for p in recording.stretches)))
     camera = Nuisance.sample(g, person.domain)
     if s.is_video: camera = replace(camera, scale=(1 + camera.scale) * .78 - 1)  # further away, so that there is something to crop
     return render(aus, person, camera, g, 2 * round(s.size * .875) if s.is_video else s.size, head)
@@ -186,7 +196,8 @@ def _write_person(s: _Settings, root: Path, subject: str) -> None:
     for rest in home.glob(f'.{subject}-*'): shutil.rmtree(rest)  # of an interrupted run
     with atomic_path(home/subject, ManifestError) as tmp:
         try:
-            for k, recording in enumerate(_KINDS[s.name].plan(s, subject)): _write(s, tmp, recording, _film(s, subject, k, recording))
+            for k, recording in enumerate(_KINDS[s.name].plan(s, subject)):
+                _write(s, tmp, recording, _film(s, subject, k, recording))
         except BaseException:
             shutil.rmtree(tmp, ignore_errors=True)
             raise
@@ -211,7 +222,8 @@ def _frame_list(s: _Settings, people: Sequence[str]) -> str:
         for k in g.permutation(len(recordings)):
             r = recordings[k]
             files = [_KINDS[s.name].frame.format(number) for number in g.permutation(r.numbers)]
-            lines += [f'{s.home(Path()).as_posix()}/{subject}/{r.name}/{file} {s.classes.index(r.stretches[0].label)}' for file in files]
+            lines += [f'{s.home(Path()).as_posix()}/{subject}/{r.name}/{file} {s.classes.index(r.stretches[0].label)}'
+                      for file in files]
     return '\n'.join([*lines, ''])
 
 def _table(header: str, rows: Iterable[Sequence], mark: str = ',') -> str:
@@ -259,21 +271,25 @@ def _frame_lists(s: _Settings, parts: dict[str, list[str]], prefix: str) -> dict
 def _lists(s: _Settings, people: Sequence[str]) -> dict[str, str]:
     "The label files of a tree: path and content."
     parts = {split: [subject for subject in people if FACTS[s.name].splits[subject] == split] for split in SPLITS}
-    if s.name == 'bah': return {f'bah_{name}_labels.csv': _segments(s, parts[part]) for part, name in _BAH_LISTS.items() if parts[part]}
+    if s.name == 'bah':
+        return {f'bah_{name}_labels.csv': _segments(s, parts[part]) for part, name in _BAH_LISTS.items() if parts[part]}
     if not s.is_video: return _frame_lists(s, parts, _KINDS[s.name].task if s.name == 'stressid' else s.name)
-    return {'PartA/starting_point/samples.csv': _samples(s, people)} if s.name == 'biovid' else {'labels.csv': _tasks(s, people)}
+    return ({'PartA/starting_point/samples.csv': _samples(s, people)} if s.name == 'biovid'
+            else {'labels.csv': _tasks(s, people)})
 
 _BAH_LISTS = {'source': 'source_sub_train', 'validation': 'source_sub_val', 'target': 'target_sub'}
 
 # %% ../../nbs/faces/07_practice.ipynb #85f8b13c
 _MARKER = 'REHEARSAL.txt'
-_NOTICE = 'A rehearsal: rendered faces of people who do not exist, in the layout of a real data set. Results on it say nothing about real people.'
+_NOTICE = ('A rehearsal: rendered faces of people who do not exist, in the layout of a real data set. Results on it '
+           'say nothing about real people.')
 
 def _claim(root: Path, s: _Settings) -> None:
     "Mark the folder, or make sure that it is this very tree."
     made_with, marker = json.dumps(asdict(s)), root/_MARKER
     if not marker.is_file():
-        check(not root.exists() or (root.is_dir() and not any(root.iterdir())), f'{root}: there is something here already, and it is not a rehearsal. '
+        check(not root.exists() or (root.is_dir() and not any(root.iterdir())),
+              f'{root}: there is something here already, and it is not a rehearsal. '
               'Choose an empty or a new folder.', ManifestError)
         with atomic_path(marker, ManifestError) as tmp: tmp.write_text(f'{_NOTICE}\n{made_with}\n', encoding='utf-8')
     found = marker.read_text(encoding='utf-8').splitlines()[-1:]
@@ -282,8 +298,10 @@ def _claim(root: Path, s: _Settings) -> None:
 
 def _settings(name: str, layout: str, clips: int | None, frames: int | None, size: int, seed: int) -> _Settings:
     "Arguments, checked, with the defaults of the data set."
-    check(name in _KINDS, f'no data set {name!r}.{did_you_mean(name, _KINDS)} There are {", ".join(_KINDS)}.', ManifestError)
-    check(layout in LAYOUTS, f'no layout {layout!r}.{did_you_mean(layout, LAYOUTS)} There are {", ".join(LAYOUTS)}.', ManifestError)
+    check(name in _KINDS, f'no data set {name!r}.{did_you_mean(name, _KINDS)} There are {", ".join(_KINDS)}.',
+          ManifestError)
+    check(layout in LAYOUTS, f'no layout {layout!r}.{did_you_mean(layout, LAYOUTS)} There are {", ".join(LAYOUTS)}.',
+          ManifestError)
     def among(what: str, value: int | None, low: int, default: int, high: int) -> int:
         value = default if value is None else value
         check(low <= value <= high, f'{what}={value}: {name} takes {low} to {high}.', ManifestError)
@@ -309,7 +327,8 @@ def make_practice_dataset(
     check(n_jobs != 0, 'n_jobs=0: give a number of processes, or -1 for one per core.', ManifestError)
     _claim(root, s)
     missing = [subject for subject in cast if not (s.home(root)/subject).exists()]
-    work = Parallel(n_jobs=n_jobs, return_as='generator')(delayed(_write_person)(s, root, subject) for subject in missing)
+    work = Parallel(n_jobs=n_jobs, return_as='generator')(delayed(_write_person)(s, root, subject)
+                                                          for subject in missing)
     for _ in tqdm(work, f'rehearsal of {name}', len(missing), unit='person', disable=not progress): pass
     there = [subject for subject in _cast(name, None) if (s.home(root)/subject).exists()]
     for path, text in _lists(s, there).items():

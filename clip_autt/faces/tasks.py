@@ -43,7 +43,8 @@ class Scene:
     @property
     def seconds(self) -> float: return float(self.times[-1])
 
-    def act(self, aus: Sequence[str], start_s: float, strength: float, onset_s: float = .5, apex_s: float = 1., offset_s: float = .75) -> None:
+    def act(self, aus: Sequence[str], start_s: float, strength: float, onset_s: float = .5, apex_s: float = 1.,
+            offset_s: float = .75) -> None:
         "Action units that belong together: nearly the same moment, not quite the same strength."
         for au in aus:
             peak = np.clip(strength * self.g.uniform(.75, 1.15), 0, 1)
@@ -60,7 +61,8 @@ def _blinks(scene: Scene, per_s: float = .3) -> None:
 
 def _glances(scene: Scene, per_s: float = .25) -> None:
     for start in scene.moments(per_s):
-        scene.act([str(scene.g.choice(['AU61', 'AU62', 'AU63', 'AU64']))], start, scene.g.uniform(.4, 1), .12, scene.g.uniform(.3, 1.2), .15)
+        scene.act([str(scene.g.choice(['AU61', 'AU62', 'AU63', 'AU64']))], start, scene.g.uniform(.4, 1), .12,
+                  scene.g.uniform(.3, 1.2), .15)
 
 def _speech(scene: Scene, per_s: float = 3.) -> None:
     for start in scene.moments(per_s):
@@ -90,10 +92,12 @@ def _pain(scene: Scene, person: Subject, label: str) -> None:
         aus = sorted((max(group, key=used.get) for group in _PAIN), key=used.get)[1:]  # the three that come most readily
         aus += [au for au in _PAIN_TOO if g.random() < .2]
         scene.act(aus, start, strength, g.uniform(.3, .7), g.uniform(.5, 1.5), g.uniform(.5, 1))
-    elif g.random() < .5: scene.act([str(g.choice(list(used)))], g.uniform(0, 1.5), g.uniform(.3, .8), apex_s=g.uniform(.3, 1.2))
+    elif g.random() < .5:
+        scene.act([str(g.choice(list(used)))], g.uniform(0, 1.5), g.uniform(.3, .8), apex_s=g.uniform(.3, 1.2))
     _blinks(scene); _glances(scene); _sway(scene)
 
-def _habits(person: Subject, aus: Sequence[str]) -> dict[str, float]: return {au: float(person.habit[ROW[au]]) for au in aus}
+def _habits(person: Subject, aus: Sequence[str]) -> dict[str, float]:
+    return {au: float(person.habit[ROW[au]]) for au in aus}
 
 # %% ../../nbs/faces/04_tasks.ipynb #c988d84f
 _TENSE = 'AU1', 'AU2', 'AU5', 'AU15', 'AU17', 'AU20', 'AU23', 'AU24'
@@ -105,8 +109,10 @@ def _stress(scene: Scene, person: Subject, label: str) -> None:
     for start in scene.moments(.9 if stressed else .12):
         au = str(g.choice(_TENSE, p=[used[a] / total for a in _TENSE]))
         pair = {'AU1': 'AU2', 'AU2': 'AU1', 'AU15': 'AU17', 'AU17': 'AU15', 'AU23': 'AU24'}.get(au)
-        scene.act([au, *([pair] if pair and g.random() < .5 else [])], start, g.uniform(.4, .95), .4, g.uniform(.4, 2), .6)
-    for start in scene.moments(.08): scene.act([str(g.choice(['AU12', 'AU14', 'AU4', 'AU7']))], start, g.uniform(.2, .7))
+        scene.act([au, *([pair] if pair and g.random() < .5 else [])], start, g.uniform(.4, .95), .4, g.uniform(.4, 2),
+                  .6)
+    for start in scene.moments(.08):
+        scene.act([str(g.choice(['AU12', 'AU14', 'AU4', 'AU7']))], start, g.uniform(.2, .7))
     _blinks(scene, .45 if stressed else .25); _glances(scene, .5 if stressed else .25); _sway(scene)
 
 # %% ../../nbs/faces/04_tasks.ipynb #c727ee10
@@ -122,9 +128,11 @@ def _ambivalence(scene: Scene, person: Subject, label: str) -> None:
         mood, apex = moods[(first + turn) % 2 if torn else first], g.uniform(.5, 1.1)
         scene.act(mood[g.integers(len(mood))], start, g.uniform(.3, .85), g.uniform(.3, .5), apex, g.uniform(.3, .5))
         start += apex + g.uniform(.4, .9)
-    if g.random() < (.75 if torn else .15): scene.act(_DOUBT[g.integers(len(_DOUBT))], g.uniform(0, 4.5), g.uniform(.35, .9))
+    if g.random() < (.75 if torn else .15):
+        scene.act(_DOUBT[g.integers(len(_DOUBT))], g.uniform(0, 4.5), g.uniform(.35, .9))
     if g.random() < .3: _speech(scene, 1.5)
-    if torn: scene.head[:, 2] += g.choice([-1, 1]) * g.uniform(2, 10) * course(scene.times, g.uniform(0, 3), .6, 1.5, .6)
+    if torn:
+        scene.head[:, 2] += g.choice([-1, 1]) * g.uniform(2, 10) * course(scene.times, g.uniform(0, 3), .6, 1.5, .6)
     _blinks(scene); _glances(scene, .7 if torn else .25); _sway(scene)
 
 # %% ../../nbs/faces/04_tasks.ipynb #bf09a7d1
@@ -159,7 +167,8 @@ def make_scene(
     scene.aus = np.clip(scene.aus * person.gain, 0, 1)
     return scene
 
-def _chance(task: str, person: Subject, seed: int, what: int) -> Generator: return default_rng([person.seed, int(seed), [*TASKS].index(task), what])
+def _chance(task: str, person: Subject, seed: int, what: int) -> Generator:
+    return default_rng([person.seed, int(seed), [*TASKS].index(task), what])
 
 # %% ../../nbs/faces/04_tasks.ipynb #142f2b78
 def make_clip(
@@ -176,11 +185,13 @@ def make_clip(
     scene, camera = make_scene(task, person, label, seed), _chance(task, person, seed, 3)
     aus = scene.aus[::every]
     frames = render(aus, person, Nuisance.sample(camera, domain or person.domain), camera, size, scene.head[::every])
-    return Clip(frames, scene.times[::every], person.id, label, f'{task}-{person.id}-{seed}', np.ones(len(frames), bool), aus=aus)
+    return Clip(frames, scene.times[::every], person.id, label, f'{task}-{person.id}-{seed}',
+                np.ones(len(frames), bool), aus=aus)
 
 # %% ../../nbs/faces/04_tasks.ipynb #a906c1d7
 SOURCE_SUBJECTS, VALIDATION_SUBJECTS = range(20_000, 20_040), range(21_000, 21_010)
-SOURCE_DOMAIN, TARGET_DOMAIN = DomainShift(), DomainShift(rest=1.8, expressivity=1.6, identity=1.1, light=1.2, pose=1.2, occlusion=2.)
+SOURCE_DOMAIN, TARGET_DOMAIN = DomainShift(), DomainShift(rest=1.8, expressivity=1.6, identity=1.1, light=1.2,
+                                                          pose=1.2, occlusion=2.)
 
 def make_clips(
     task: str,
@@ -192,15 +203,18 @@ def make_clips(
     every: int = 1,  # draw every so many frames only
 ) -> Iterator[Clip]:
     "Clips of some people, person by person, classes in random order."
-    for person, label, number in _plan(task, subjects, n, domain, seed): yield make_clip(task, person, label, number, size, every=every)
+    for person, label, number in _plan(task, subjects, n, domain, seed):
+        yield make_clip(task, person, label, number, size, every=every)
 
-def _plan(task: str, subjects: Sequence[int], n: int, domain: DomainShift, seed: int) -> Iterator[tuple[Subject, str, int]]:
+def _plan(task: str, subjects: Sequence[int], n: int, domain: DomainShift,
+          seed: int) -> Iterator[tuple[Subject, str, int]]:
     "Person, label and number of each clip: person by person, classes in random order."
     check(n >= 1 and seed >= 0, f'n must be 1 or more and seed 0 or more, got n={n} and seed={seed}')
     classes = find_task(task).classes
     for number in subjects:
         person = Subject.sample(number, domain)
-        for i, which in enumerate(default_rng([person.seed, seed, 5]).permutation(n) % 2): yield person, classes[which], seed * 10_000 + i
+        for i, which in enumerate(default_rng([person.seed, seed, 5]).permutation(n) % 2):
+            yield person, classes[which], seed * 10_000 + i
 
 def stride(
     task: str,
@@ -209,7 +223,8 @@ def stride(
     "Which frames models look at: every second one of pain, as in the paper, and all of the slower tasks."
     return max(1, round(find_task(task).fps / fps))
 
-def draw_person(task: str, number: int, n: int = 20, domain: DomainShift = SOURCE_DOMAIN, seed: int = 0, size: int = 64) -> list[Clip]:
+def draw_person(task: str, number: int, n: int = 20, domain: DomainShift = SOURCE_DOMAIN, seed: int = 0,
+                size: int = 64) -> list[Clip]:
     "All clips of one person as the models see them."
     return list(make_clips(task, [number], n, domain, seed, size, stride(task)))
 
@@ -223,4 +238,5 @@ def true_intensities(
 ) -> np.ndarray:  # [V, N], mean over the frames that models look at
     "Intensities of the clips that `make_clips` makes of the same arguments, in its order, without drawing them."
     every = stride(task)
-    return np.stack([make_scene(task, person, label, number).aus[::every].mean(0) for person, label, number in _plan(task, subjects, n, domain, seed)])
+    return np.stack([make_scene(task, person, label, number).aus[::every].mean(0)
+                     for person, label, number in _plan(task, subjects, n, domain, seed)])

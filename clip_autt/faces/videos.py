@@ -53,8 +53,10 @@ def rendered_videos(
     videos = []
     with tqdm(total=len(subjects), unit='person', desc=f'drawing {task}', disable=not progress) as bar:
         for group in (subjects[i:i + _GROUP] for i in range(0, len(subjects), _GROUP)):
-            people = Parallel(n_jobs=n_jobs)(delayed(draw_person)(task, number, n, domain, seed, backbone.image_size) for number in group)
-            videos += [LabeledVideo(encode_clip(backbone, clip, batch_size=128), clip.label) for clips in people for clip in clips]
+            people = Parallel(n_jobs=n_jobs)(delayed(draw_person)(task, number, n, domain, seed, backbone.image_size)
+                                             for number in group)
+            videos += [LabeledVideo(encode_clip(backbone, clip, batch_size=128), clip.label) for clips in people
+                       for clip in clips]
             bar.update(len(group))
     return videos
 
@@ -78,13 +80,15 @@ def target_videos(
     **kwargs,  # of `rendered_videos`
 ) -> list[LabeledVideo]:
     "Videos of strangers, to adapt to and to test on."
-    check(seed >= 0 and n_subjects >= 1, f'seed must be 0 or more and n_subjects 1 or more, got seed={seed} and n_subjects={n_subjects}')
+    check(seed >= 0 and n_subjects >= 1,
+          f'seed must be 0 or more and n_subjects 1 or more, got seed={seed} and n_subjects={n_subjects}')
     return rendered_videos(backbone, task, range(seed, seed + n_subjects), domain=domain, seed=seed, **kwargs)
 
 # %% ../../nbs/faces/05_videos.ipynb #6320c111
 def cache_folder() -> Path:
     "Where embedded faces are kept: $CLIP_AUTT_CACHE, or a folder of the user's cache."
-    return Path(os.environ.get('CLIP_AUTT_CACHE') or Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'clip_autt')
+    return Path(os.environ.get('CLIP_AUTT_CACHE') or Path(os.environ.get('XDG_CACHE_HOME')
+                                                          or Path.home()/'.cache')/'clip_autt')
 
 def kept_target_videos(
     backbone: Backbone,
@@ -96,7 +100,8 @@ def kept_target_videos(
     **kwargs,  # of `rendered_videos`
 ) -> list[LabeledVideo]:
     "`target_videos`, drawn and embedded only once. A file that cannot be read is made again."
-    facts = (backbone.hash, code_hash('faces'), task, seed, n_subjects, sorted(asdict(domain).items()), kwargs.get('n', 20))
+    facts = (backbone.hash, code_hash('faces'), task, seed, n_subjects, sorted(asdict(domain).items()),
+             kwargs.get('n', 20))
     path = Path(folder or cache_folder())/f'strangers-{task}-{seed}-{content_hash(repr(facts))}.safetensors'
     with suppress(CheckpointError): return _read_videos(path, backbone.hash)
     videos = target_videos(backbone, task, seed, n_subjects, domain, **kwargs)
@@ -117,7 +122,8 @@ def _read_videos(path: Path, backbone: str) -> list[LabeledVideo]:
     sizes = [n for *_, n in facts]
     check(facts and sum(sizes) == len(tensors['frames']), f'{path}: not a file of embedded videos', CheckpointError)
     parts = zip(facts, tensors['frames'].split(sizes), tensors['times'].split(sizes), strict=True)
-    return [LabeledVideo(VideoFeatures(x, t, torch.ones(n, dtype=torch.bool), id, who, backbone), label) for (id, who, label, n), x, t in parts]
+    return [LabeledVideo(VideoFeatures(x, t, torch.ones(n, dtype=torch.bool), id, who, backbone), label)
+            for (id, who, label, n), x, t in parts]
 
 # %% ../../nbs/faces/05_videos.ipynb #eb939be5
 def zero_shot_emotions(

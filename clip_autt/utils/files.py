@@ -34,7 +34,8 @@ def atomic_path(
         yield tmp
         os.replace(tmp, path)
     except (OSError, SafetensorError) as e:
-        raise error(f'{path}: cannot be written ({getattr(e, "strerror", None) or e}). Free some space or choose another place.') from e
+        raise error(f'{path}: cannot be written ({getattr(e, "strerror", None) or e}). Free some space or choose '
+                    'another place.') from e
     finally:
         with suppress(OSError): tmp.unlink(missing_ok=True)
 
@@ -44,7 +45,8 @@ def write_json(
     path: str | Path,
 ) -> None:
     "Write JSON atomically."
-    with atomic_path(path) as tmp: tmp.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + '\n', encoding='utf-8')
+    with atomic_path(path) as tmp:
+        tmp.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + '\n', encoding='utf-8')
 
 # %% ../../nbs/utils/01_files.ipynb #5e28643e
 def content_hash(
@@ -66,14 +68,16 @@ def code_hash(
     "A short name for the code in every module of some wings."
     root = Path(find_spec('clip_autt').origin).parent
     folders = [root if wing == 'core' else root/wing for wing in wings]
-    return content_hash(*(p.read_bytes() for folder in folders for p in sorted(folder.glob('*.py')) if p.name != '_modidx.py'))
+    return content_hash(*(p.read_bytes() for folder in folders for p in sorted(folder.glob('*.py'))
+                          if p.name != '_modidx.py'))
 
 # %% ../../nbs/utils/01_files.ipynb #514ce03e
 def natural_key(
     name: str | Path,  # a file name or path
 ) -> list:
     "Sort key that compares the numbers in a name as numbers."
-    return [(0, int(part), '') if part.isdecimal() else (1, 0, part.lower()) for part in re.split(r'(\d+)', str(name)) if part]
+    return [(0, int(part), '') if part.isdecimal() else (1, 0, part.lower()) for part in re.split(r'(\d+)', str(name))
+            if part]
 
 # %% ../../nbs/utils/01_files.ipynb #02e81281
 def natural_sorted(names: Iterable[str]) -> tuple[str, ...]:

@@ -26,7 +26,8 @@ def _conversion(
     if not isinstance(frames, np.ndarray): return 'Make one array of the images with np.stack(images).'
     if frames.ndim == 3 and frames.shape[-1] == 3: return 'For a single image, give image[None].'
     if frames.ndim == 3: return 'Grey frames become RGB with np.repeat(frames[..., None], 3, axis=-1).'
-    if frames.ndim == 4 and frames.shape[1] == 3 != frames.shape[-1]: return 'Put the channels last with frames.transpose(0, 2, 3, 1).'
+    if frames.ndim == 4 and frames.shape[1] == 3 != frames.shape[-1]:
+        return 'Put the channels last with frames.transpose(0, 2, 3, 1).'
     if frames.ndim == 4 and frames.shape[-1] == 4: return 'Drop the fourth channel with frames[..., :3].'
     if frames.dtype != np.uint8: return 'Values from 0 to 1 become bytes with (255 * frames).round().astype(np.uint8).'
     return 'See clip_autt.video.io.Clip.'
@@ -36,7 +37,8 @@ def check_frames(
 ) -> None:
     "Raise `InputError` unless `frames` is uint8 [T,H,W,3] with at least one pixel; the message says how to convert."
     got = f'{frames.dtype} {list(frames.shape)}' if isinstance(frames, np.ndarray) else type(frames).__name__
-    ok = isinstance(frames, np.ndarray) and frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[-1] == 3 and frames.size > 0
+    ok = isinstance(frames,
+                    np.ndarray) and frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[-1] == 3 and frames.size > 0
     check(ok, f'frames must be uint8 [T,H,W,3] with at least one frame, got {got}. {_conversion(frames)}')
 
 # %% ../../nbs/video/00_clip.ipynb #57bd7be6
@@ -48,7 +50,8 @@ def film_strip(
     "A few frames, evenly spread over the clip, in one picture."
     picked = frames[np.linspace(0, len(frames) - 1, min(n, len(frames))).round().astype(int)]
     width = max(1, round(height * frames.shape[2] / frames.shape[1]))
-    return Image.fromarray(np.concatenate([np.asarray(Image.fromarray(f).resize((width, height))) for f in picked], axis=1))
+    return Image.fromarray(np.concatenate([np.asarray(Image.fromarray(f).resize((width, height))) for f in picked],
+                                          axis=1))
 
 def _inline_jpeg(
     image: Image.Image,  # an RGB picture
@@ -75,7 +78,8 @@ def _facts(
     t, h, w = clip.frames.shape[:3]
     rate = f' at {clip.fps:.4g} fps' if clip.fps else ''
     parts = [f'{t} frame{"s" * (t > 1)} {w}x{h}', f'{clip.duration_s:.2f} s{rate}']
-    parts += [f'{name} {value}' for name, value in (('subject', clip.subject), ('label', clip.label)) if value is not None]
+    parts += [f'{name} {value}' for name, value in (('subject', clip.subject), ('label', clip.label))
+              if value is not None]
     if clip.found is not None: parts.append(f'face in {int(clip.found.sum())} of {t}')
     return ', '.join([*parts, *(f'warning: {text}' for text in clip.warnings)])
 
@@ -103,7 +107,8 @@ class Clip:
             check(ok, f'found must be bool [T] = [{len(self)}], got {self.found.dtype} {list(self.found.shape)}.')
         if self.aus is not None:
             object.__setattr__(self, 'aus', np.asarray(self.aus, np.float32))
-            check(self.aus.ndim == 2 and len(self.aus) == len(self), f'aus must be [T, N] with T = {len(self)}, got {list(self.aus.shape)}.')
+            check(self.aus.ndim == 2 and len(self.aus) == len(self),
+                  f'aus must be [T, N] with T = {len(self)}, got {list(self.aus.shape)}.')
 
     def __len__(self) -> int: return len(self.frames)
 
@@ -131,7 +136,8 @@ class Clip:
     def __repr__(self) -> str: return f'Clip({self.id!r}: {_facts(self)})'
 
     def _repr_html_(self) -> str:
-        return f'<div>{_inline_jpeg(film_strip(self.frames))}<br><b>{html.escape(self.id)}</b> {html.escape(_facts(self))}</div>'
+        return (f'<div>{_inline_jpeg(film_strip(self.frames))}<br><b>{html.escape(self.id)}</b> '
+                f'{html.escape(_facts(self))}</div>')
 
 # %% ../../nbs/video/00_clip.ipynb #dcba8ca5
 @dataclass(frozen=True)
@@ -143,8 +149,10 @@ class FrameFiles:
 
     def __post_init__(self):
         name, n = self.id or 'video', len(self.files)
-        check(n == len(self.times) > 0, f'{name}: {n} image files and {len(self.times)} times; a video needs one time for each.')
-        check(all(a < b for a, b in pairwise(self.times)), f'{name}: the times of the image files must increase. Sort them, and list each once.')
+        check(n == len(self.times) > 0,
+              f'{name}: {n} image files and {len(self.times)} times; a video needs one time for each.')
+        check(all(a < b for a, b in pairwise(self.times)),
+              f'{name}: the times of the image files must increase. Sort them, and list each once.')
 
     def __len__(self) -> int: return len(self.files)
     def __str__(self) -> str: return self.id or str(self.files[0].parent)

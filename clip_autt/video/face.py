@@ -36,7 +36,8 @@ def face_windows(
     side = min(image.shape[:2])
     if side < smallest: return np.zeros((0, 4))
     never_merge = dict(min_neighbor_number=1, intersection_score_threshold=2.)
-    found = _cascade().detect_multi_scale(img=image, scale_factor=1.1, step_ratio=1, min_size=(smallest,) * 2, max_size=(side,) * 2, **never_merge)
+    found = _cascade().detect_multi_scale(img=image, scale_factor=1.1, step_ratio=1, min_size=(smallest,) * 2,
+                                          max_size=(side,) * 2, **never_merge)
     return np.array([(w['c'], w['r'], w['width'], w['height']) for w in found], float).reshape(-1, 4)
 
 # %% ../../nbs/video/03_face.ipynb #7ff7e64d
@@ -45,7 +46,8 @@ def overlap(
     b: np.ndarray,  # [L, 4]
 ) -> np.ndarray:  # [K, L] intersection over union, 0 to 1
     "How much boxes cover each other."
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum((a[:, :2] + a[:, 2:])[:, None], (b[:, :2] + b[:, 2:])[None])
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum((a[:, :2] + a[:, 2:])[:, None],
+        (b[:, :2] + b[:, 2:])[None])
     both = np.clip(high - low, 0, None).prod(-1)
     return both / (a[:, 2:].prod(-1)[:, None] + b[:, 2:].prod(-1)[None] - both)
 
@@ -71,7 +73,8 @@ def _candidates(
     "Boxes with at least `VOTES` windows."
     check_frames(image[None])
     scale = max(1., max(image.shape[:2]) / max_side)
-    small = Image.fromarray(image).resize([max(1, round(side / scale)) for side in image.shape[1::-1]], Image.Resampling.BILINEAR)
+    small = Image.fromarray(image).resize([max(1, round(side / scale)) for side in image.shape[1::-1]],
+                                          Image.Resampling.BILINEAR)
     boxes, votes = merge_windows(face_windows(np.asarray(small)))
     return boxes[votes >= VOTES] * scale, votes[votes >= VOTES]
 
@@ -93,7 +96,8 @@ class FaceBox:
 
     def __post_init__(self):
         ok = np.isfinite([self.x, self.y, self.width, self.height]).all() and self.width > 0 and self.height > 0
-        check(bool(ok), f'a face box is x, y, width, height in pixels with a positive size, got {(self.x, self.y, self.width, self.height)}')
+        check(bool(ok), 'a face box is x, y, width, height in pixels with a positive size, got '
+              f'{(self.x, self.y, self.width, self.height)}')
 
     def square(
         self,
@@ -172,7 +176,8 @@ def crop_frames(
 ) -> np.ndarray:  # uint8 [T, size, size, 3]
     "The same square of every frame, resized (bicubic)."
     edges = box.x, box.y, box.x + box.width, box.y + box.height
-    return np.stack([np.asarray(Image.fromarray(f).resize((size, size), Image.Resampling.BICUBIC, box=edges)) for f in frames])
+    return np.stack([np.asarray(Image.fromarray(f).resize((size, size), Image.Resampling.BICUBIC, box=edges))
+                     for f in frames])
 
 # %% ../../nbs/video/03_face.ipynb #9eea4332
 def _is_face(
@@ -237,7 +242,8 @@ def crop_face(
 ) -> Clip:  # crops of the face, with `found`
     "Cut the face out of a clip; NaN in a table of boxes means no face. Without any face: the centre, `found` all False, and a warning."
     t, height, width = clip.frames.shape[:3]
-    if not isinstance(detector, (str, FaceBox)) and np.ndim(detector) == 2: return _crop_by_table(clip, np.asarray(detector, float), size, expand)
+    if not isinstance(detector, (str, FaceBox)) and np.ndim(detector) == 2:
+        return _crop_by_table(clip, np.asarray(detector, float), size, expand)
     box, notes = choose_box(detector, clip.frames[sample_indices(t, samples)])
     if box is None: found, square = np.full(t, detector == 'none'), center_box(height, width)
     else:
@@ -256,12 +262,14 @@ def choose_box(
     if isinstance(detector, str):
         check(detector in ('auto', 'none'), f"detector must be 'auto', 'none' or boxes, got {detector!r}")
         return find_box(samples) if detector == 'auto' else (None, ())
-    check(np.shape(detector) == (4,), f'a box is x, y, width, height; boxes are [T, 4]; got shape {list(np.shape(detector))}')
+    check(np.shape(detector) == (4,), 'a box is x, y, width, height; boxes are [T, 4]; got shape '
+          f'{list(np.shape(detector))}')
     return FaceBox(*map(float, detector)), ()
 
 def _crop_by_table(clip: Clip, boxes: np.ndarray, size: int, expand: float) -> Clip:
     "Crop each frame by its own box, as an outside detector gave them."
-    check(boxes.shape == (len(clip), 4), f'boxes must be [T, 4] = [{len(clip)}, 4], one per frame, got {list(boxes.shape)}')
+    check(boxes.shape == (len(clip), 4),
+          f'boxes must be [T, 4] = [{len(clip)}, 4], one per frame, got {list(boxes.shape)}')
     found = np.isfinite(boxes).all(1)
     def square(i: int) -> FaceBox:
         shape = clip.frames.shape[1:3]

@@ -27,7 +27,8 @@ def image_moments(
     "The image files of a folder in natural order, each with its nominal time; `VideoError` if there is none."
     files = sorted(path.iterdir(), key=lambda f: natural_key(f.name)) if path.is_dir() else [path]
     images = [f for f in files if f.suffix.lower() in IMAGES and not f.name.startswith('.')]
-    check(len(images) > 0, f'{path}: no {", ".join(sorted(IMAGES))} in this folder. Give the folder of the frames.', VideoError)
+    check(len(images) > 0, f'{path}: no {", ".join(sorted(IMAGES))} in this folder. Give the folder of the frames.',
+          VideoError)
     for i, image in enumerate(images): yield i / rate, image
 
 # %% ../../nbs/video/01_images.ipynb #b50a4d31
@@ -43,7 +44,8 @@ def read_image(
             if upright.mode.startswith('I'): upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             upright = upright.convert('RGB')
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        raise VideoError(f'{path}: cannot be read as an image ({e}). Remove it from the folder or save it again.') from e
+        raise VideoError(
+            f'{path}: cannot be read as an image ({e}). Remove it from the folder or save it again.') from e
     return np.asarray(upright.resize(fit_within(*upright.size, max_side), Image.Resampling.BICUBIC))
 
 def fit_within(
@@ -53,7 +55,8 @@ def fit_within(
 ) -> tuple[int, int]:  # new width and height
     "The size within the limit, same shape, even numbers; unchanged if it is within the limit already."
     scale = max_side / max(width, height) if max_side else 1
-    return (width, height) if scale >= 1 else tuple(max(2, int(side * scale / 2 + 1e-6) * 2) for side in (width, height))
+    return (width, height) if scale >= 1 else tuple(max(2, int(side * scale / 2 + 1e-6) * 2)
+                                                    for side in (width, height))
 
 # %% ../../nbs/video/01_images.ipynb #1b49155e
 def like_first(
@@ -68,7 +71,8 @@ def like_first(
     if trim: image = _trimmed(image, shape)
     (h, w), (height, width) = image.shape[:2], shape[:2]
     same_shape = abs(w * height - h * width) < .02 * w * height
-    check(same_shape, f'{where}: {w}x{h} has another shape than {width}x{height}. Crop the frames, or keep one part.', VideoError)
+    check(same_shape, f'{where}: {w}x{h} has another shape than {width}x{height}. Crop the frames, or keep one part.',
+          VideoError)
     add_note(notes, f'Frames differ in size; they were resized to {width}x{height}.')
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 

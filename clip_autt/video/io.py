@@ -37,15 +37,19 @@ def _checked_source(
     if isinstance(source, (bytes, bytearray, memoryview)):
         check(len(source) > 0, 'The video is empty (0 bytes). Record or copy it again.', VideoError)
         return bytes(source)
-    check(isinstance(source, (str, Path)), f'a video is a path or bytes, got {type(source).__name__}. Give the name of a file.', VideoError)
-    check('://' not in str(source), f'{source}: nothing is fetched from an address. Download the video and give its path.', VideoError)
+    check(isinstance(source, (str, Path)),
+          f'a video is a path or bytes, got {type(source).__name__}. Give the name of a file.', VideoError)
+    check('://' not in str(source), f'{source}: nothing is fetched from an address. Download the video and give its '
+          'path.', VideoError)
     path = Path(source).expanduser()
     try: size = path.stat().st_size
-    except (OSError, ValueError) as e: raise VideoError(f'{path}: {getattr(e, "strerror", None) or e}. Check the path.') from e
+    except (OSError, ValueError) as e:
+        raise VideoError(f'{path}: {getattr(e, "strerror", None) or e}. Check the path.') from e
     check(path.is_dir() or size > 0, f'{path}: the file is empty (0 bytes). Record or copy it again.', VideoError)
     return path
 
-def _name(source: Path | bytes | FrameFiles) -> str: return 'The video in memory' if isinstance(source, bytes) else str(source)
+def _name(source: Path | bytes | FrameFiles) -> str:
+    return 'The video in memory' if isinstance(source, bytes) else str(source)
 
 # %% ../../nbs/video/02_io.ipynb #e208afb0
 def steady(
@@ -74,7 +78,8 @@ def _decode(
     while True:
         try: yield from next(packets).decode()
         except StopIteration: return
-        except av.FFmpegError: add_note(notes, 'Part of the file is damaged or missing; the frames that could be decoded were used.')
+        except av.FFmpegError:
+            add_note(notes, 'Part of the file is damaged or missing; the frames that could be decoded were used.')
 
 # %% ../../nbs/video/02_io.ipynb #1da3b259
 def _video_moments(
@@ -89,12 +94,15 @@ def _video_moments(
         raise VideoError(f'{name}: not a video that can be read ({e.strerror}). Convert it to mp4 or webm.') from e
     with container:
         stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
-        check(stream is not None, f'{name}: no picture, only sound or data. Choose a file with a video in it.', VideoError)
+        check(stream is not None, f'{name}: no picture, only sound or data. Choose a file with a video in it.',
+              VideoError)
         step = 1 / float(stream.average_rate or 25)
         for time, frame in steady(((f.time, f) for f in _decode(container, stream, notes)), step): yield time, frame
-        check(time is not None, f'{name}: no frame can be decoded; the file is damaged or was cut short. Copy it again.', VideoError)
+        check(time is not None, f'{name}: no frame can be decoded; the file is damaged or was cut short. Copy it '
+              'again.', VideoError)
         promised = float((stream.duration or 0) * stream.time_base)
-        if time + step < .9 * promised: add_note(notes, f'The file promises {promised:.1f} s but ends at {time:.1f} s: it may be cut short.')
+        if time + step < .9 * promised:
+            add_note(notes, f'The file promises {promised:.1f} s but ends at {time:.1f} s: it may be cut short.')
 
 # %% ../../nbs/video/02_io.ipynb #4c593cfb
 def _to_rgb(
@@ -141,7 +149,8 @@ def _select(
             slot = current
             yield time, picture
     until = 'the end' if stop_s is None else f'{stop_s:g} s'
-    check(slot >= 0, f'{name}: no frame from {start:g} s to {until}; the last one read is at {time:.2f} s. Choose another part.', VideoError)
+    check(slot >= 0, f'{name}: no frame from {start:g} s to {until}; the last one read is at {time:.2f} s. Choose '
+          'another part.', VideoError)
 
 # %% ../../nbs/video/02_io.ipynb #9be04695
 def _pictures(
@@ -155,9 +164,12 @@ def _pictures(
     "The selected frames of a source, not yet converted to RGB."
     name = _name(source)
     for what, value in (('fps', fps), ('folder_fps', folder_fps), ('stop_s', stop_s)):
-        check(value is None or 0 < value < math.inf, f'{name}: {what} must be a positive number, got {value}.', VideoError)
-    check(start_s is None or 0 <= start_s < math.inf, f'{name}: start_s must be 0 or more seconds, got {start_s}.', VideoError)
-    check(stop_s is None or stop_s > (start_s or 0), f'{name}: stop_s={stop_s} must be later than start_s={start_s or 0}.', VideoError)
+        check(value is None or 0 < value < math.inf, f'{name}: {what} must be a positive number, got {value}.',
+              VideoError)
+    check(start_s is None or 0 <= start_s < math.inf, f'{name}: start_s must be 0 or more seconds, got {start_s}.',
+          VideoError)
+    check(stop_s is None or stop_s > (start_s or 0),
+          f'{name}: stop_s={stop_s} must be later than start_s={start_s or 0}.', VideoError)
     return _select(_moments(source, folder_fps, notes), name, fps, start_s, stop_s)
 
 def _moments(
@@ -166,7 +178,8 @@ def _moments(
     notes: list[str],  # receives what was wrong
 ) -> Iterator[tuple[float, av.VideoFrame | Path]]:
     "Every frame of a source with its seconds from the first one."
-    if isinstance(source, FrameFiles): return ((t - source.times[0], f) for t, f in zip(source.times, source.files, strict=True))
+    if isinstance(source, FrameFiles):
+        return ((t - source.times[0], f) for t, f in zip(source.times, source.files, strict=True))
     still = isinstance(source, Path) and (source.is_dir() or source.suffix.lower() in IMAGES)
     return image_moments(source, folder_fps) if still else _video_moments(source, notes)
 
@@ -176,7 +189,8 @@ def _check_side(
     max_side: int | None,  # limit for the longer side
 ) -> None:
     "Raise `VideoError` for a limit below 2 pixels."
-    check(max_side is None or max_side >= 2, f'{_name(source)}: max_side must be at least 2 pixels, got {max_side}.', VideoError)
+    check(max_side is None or max_side >= 2, f'{_name(source)}: max_side must be at least 2 pixels, got {max_side}.',
+          VideoError)
 
 def iter_frames(
     source: str | Path | bytes | FrameFiles,  # a video file, its content, a folder of images, or listed image files
@@ -191,7 +205,8 @@ def iter_frames(
     source = _checked_source(source)
     _check_side(source, max_side)
     notes = [] if notes is None else notes
-    return _rgb_frames(_pictures(source, fps, start_s, stop_s, folder_fps, notes), _name(source), max_side, notes, isinstance(source, FrameFiles))
+    return _rgb_frames(_pictures(source, fps, start_s, stop_s, folder_fps, notes), _name(source), max_side, notes,
+                       isinstance(source, FrameFiles))
 
 # %% ../../nbs/video/02_io.ipynb #41750053
 def _collect(
@@ -222,9 +237,11 @@ def read_video(
 ) -> Clip:
     "Read a video into memory. Raises `VideoError` for what cannot be read; a damaged file yields what can be decoded, with a warning."
     notes: list[str] = []
-    check(max_frames is None or max_frames >= 1, f'{clip_id(source)}: max_frames must be at least 1, got {max_frames}.', VideoError)
+    check(max_frames is None or max_frames >= 1,
+          f'{clip_id(source)}: max_frames must be at least 1, got {max_frames}.', VideoError)
     frames, times = _collect(islice(iter_frames(source, fps, start_s, stop_s, max_side, folder_fps, notes), max_frames))
-    return Clip(frames, times, id=clip_id(source), found=np.ones(len(frames), bool) if is_cropped(source) else None, warnings=tuple(notes))
+    return Clip(frames, times, id=clip_id(source), found=np.ones(len(frames), bool) if is_cropped(source) else None,
+                warnings=tuple(notes))
 
 # %% ../../nbs/video/02_io.ipynb #ea3ae5cc
 CROPPED = 'clip_autt: every frame is a face'
@@ -269,7 +286,8 @@ def _encode(
             stream = container.add_stream(codec, rate=25, options=options)
             stream.height, stream.width, stream.pix_fmt, size = *image.shape[:2], 'yuv420p', image.shape
             stream.codec_context.time_base = CLOCK
-        check(image.shape == size, f'all frames must have one size, got [H,W,3] = {list(image.shape)} after {list(size)}.', VideoError)
+        check(image.shape == size, f'all frames must have one size, got [H,W,3] = {list(image.shape)} after '
+              f'{list(size)}.', VideoError)
         frame = av.VideoFrame.from_ndarray(image, format='rgb24')
         tick = max(round(time / CLOCK), tick + 1)  # a file cannot hold two frames of one moment
         frame.pts, frame.time_base = tick, CLOCK
@@ -285,16 +303,19 @@ def write_video(
 ) -> Path:  # where it was written
     "Write a video that browsers play, atomically. Odd sides are extended by one pixel. Raises `VideoError`."
     path = Path(path)
-    check(path.suffix.lower() in CODECS, f'{path}: videos are written as {" or ".join(CODECS)}. Change the name.', VideoError)
+    check(path.suffix.lower() in CODECS, f'{path}: videos are written as {" or ".join(CODECS)}. Change the name.',
+          VideoError)
     check(fps is None or 0 < fps < math.inf, f'{path}: fps must be positive, got {fps}.', VideoError)
     check(0 <= crf <= 51, f'{path}: crf must be from 0 to 51, got {crf}. 18 looks like the original.', VideoError)
     codec, options = CODECS[path.suffix.lower()]
     header = {'movflags': '+faststart'} if path.suffix.lower() == '.mp4' else {}
     try:
         with atomic_path(path, VideoError) as tmp, av.open(str(tmp), 'w', options=header) as container:
-            if isinstance(clip, Clip) and clip.found is not None and clip.found.all(): container.metadata['comment'] = CROPPED
+            if isinstance(clip, Clip) and clip.found is not None and clip.found.all():
+                container.metadata['comment'] = CROPPED
             _encode(container, codec, {**options, 'crf': str(crf)}, _timed(clip, fps))
-    except (av.FFmpegError, UnknownCodecError) as e: raise VideoError(f'{path}: cannot be encoded ({e}). Try another format.') from e
+    except (av.FFmpegError, UnknownCodecError) as e:
+        raise VideoError(f'{path}: cannot be encoded ({e}). Try another format.') from e
     return path
 
 # %% ../../nbs/video/02_io.ipynb #35643c7d
@@ -328,5 +349,6 @@ def sample_frames(
     for i, moment in enumerate(_pictures(source, fps, start_s, stop_s, folder_fps, notes)):
         if i % stride == 0: kept.append(moment)
         if len(kept) == 2 * n: kept, stride = kept[::2], 2 * stride
-    frames, times = _collect(_rgb_frames([kept[i] for i in _spread(len(kept), n)], _name(source), max_side, notes, isinstance(source, FrameFiles)))
+    frames, times = _collect(_rgb_frames([kept[i] for i in _spread(len(kept), n)], _name(source), max_side, notes,
+                                         isinstance(source, FrameFiles)))
     return Clip(frames, times, id=clip_id(source), warnings=tuple(notes))
