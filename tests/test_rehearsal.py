@@ -12,7 +12,7 @@ from PIL import Image
 from clip_autt.faces import practice as rehearsal
 from clip_autt.data.bah import BAH
 from clip_autt.data.biovid import BioVid
-from clip_autt.data.base import FACTS
+from clip_autt.data.facts import FACTS
 from clip_autt.utils.errors import ClipAUTTError, ManifestError
 from clip_autt.faces.practice import STRESSFUL, make_practice_dataset
 from clip_autt.data.stressid import StressID

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from ..video.clip import FrameFiles
 from .manifest import Item, Skipped, read_table, read_text
-from .base import FACTS, DataSet, Findings, Place, build_data_set, choose_place, find_folder, find_tables
+from .base import DataSet, Findings, Place, build_data_set, choose_place, find_folder, find_tables
+from .facts import FACTS
 from .base import given_or_found, names_in
 from ..utils.errors import ManifestError, check
 

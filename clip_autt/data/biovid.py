@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .manifest import Item, read_table
-from .base import FACTS, DataSet, Findings, Listed, Place, build_data_set, choose_place, find_folder, frame_item
+from .base import DataSet, Findings, Listed, Place, build_data_set, choose_place, find_folder, frame_item
+from .facts import FACTS
 from .base import given_or_found, names_in, read_frame_lists, with_folder
 from ..utils.errors import ManifestError, check
 

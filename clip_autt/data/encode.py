@@ -21,7 +21,8 @@ from ..backbone import Backbone
 from .manifest import Item, Manifest, span_seconds
 from ..utils.errors import ClipAUTTError, ManifestError, NoFaceError, check
 from ..features import FPS, Crops, LabeledVideo, VideoFeatures, crop_batches, embed_crops, encode_video
-from .store import Claim, FeatureStore, StoreError, encoding_facts
+from .entries import Claim, StoreError, encoding_facts
+from .store import FeatureStore
 from ..video.io import clip_id
 
 # %% auto #0

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from .bah import BAH
 from .biovid import BioVid
-from .base import FACTS, CheckReport, DataSet
+from .base import CheckReport, DataSet
+from .facts import FACTS
 from ..utils.errors import ClipAUTTError, check, did_you_mean
 from .stressid import StressID
 

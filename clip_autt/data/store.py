@@ -5,172 +5,28 @@
 # %% ../../nbs/data/09_store.ipynb #1a2ab2ae
 from __future__ import annotations
 
-import hashlib, html, json, os, time, warnings
+import html, json, os, time, warnings
 from collections import Counter
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
-from filelock import FileLock, Timeout
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors import SafetensorError
 from tqdm.auto import tqdm
 
 from ..backbone import Backbone
-from ..video.clip import FrameFiles
-from ..utils.errors import ClipAUTTError, VideoError, check
-from ..video.face import FaceBox
-from ..features import FPS, VideoFeatures, encode_video
-from ..utils.files import atomic_path
+from .entries import (FORMAT, Claim, StoreError, StoreWarning, digest, dtype_name, encoding_facts,
+                                    entry_facts, read_entry, video_hash, write_entry)
+from ..features import VideoFeatures, encode_video
+from ..utils.errors import check
 from ..utils.patch import patch
-from ..video.images import IMAGES, image_moments
+from ..video.clip import FrameFiles
 from ..video.io import clip_id
 
 # %% auto #0
-__all__ = ['ENCODING_VERSION', 'StoreError', 'StoreWarning', 'video_hash', 'encoding_facts', 'Claim', 'FeatureStore',
-           'StoreGroup', 'StoreInfo', 'Pruned']
-
-# %% ../../nbs/data/09_store.ipynb #835147c3
-class StoreError(ClipAUTTError):
-    "A feature store that cannot be read or written."
-
-class StoreWarning(UserWarning):
-    "An entry of a feature store was damaged, and set aside."
-
-# %% ../../nbs/data/09_store.ipynb #2b5af8a1
-def video_hash(
-    source: str | Path | bytes | FrameFiles,  # a video file, its bytes, a folder of images, or listed image files
-) -> str:  # 64 hexadecimal digits
-    "SHA-256 of what is in a video. Its name plays no role. Raises `VideoError` for a file that cannot be read."
-    if isinstance(source, (bytes, bytearray, memoryview)): return hashlib.sha256(source).hexdigest()
-    try:
-        if isinstance(source, FrameFiles): return _images_hash('listed', zip(source.times, source.files))
-        path = Path(source).expanduser()
-        if path.is_dir() or path.suffix.lower() in IMAGES: return _images_hash('folder', image_moments(path, 25.))
-        return _file_hash(path)
-    except OSError as e: raise VideoError(f'{source}: cannot be read ({e.strerror or e}). Check the path.') from e
-
-# %% ../../nbs/data/09_store.ipynb #821dc300
-def _images_hash(kind: str, moments: Iterable[tuple[float, Path]]) -> str:
-    "Kind, times from the first image, and the bytes of each image."
-    moments = list(moments)
-    lines = [f'{t - moments[0][0]:.9f} {_file_hash(Path(image))}' for t, image in moments]
-    return hashlib.sha256('\n'.join([kind, *lines]).encode()).hexdigest()
-
-def _file_hash(path: Path) -> str:
-    stat = path.stat()
-    return _hash_of(str(path.absolute()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
-
-@lru_cache(maxsize=4096)
-def _hash_of(path: str, *version: int) -> str:
-    "SHA-256 of a file. `version` changes when the file does."
-    digest = hashlib.sha256()
-    with open(path, 'rb', buffering=0) as f:
-        while piece := f.read(1 << 20): digest.update(piece)
-    return digest.hexdigest()
-
-# %% ../../nbs/data/09_store.ipynb #c3317b74
-ENCODING_VERSION = 1  # goes up when the same video and settings give other embeddings
-
-def encoding_facts(
-    backbone: Backbone,
-    fps: float | None = FPS,  # frames a second
-    crop='auto',  # as in `encode_video`
-    start_s: float | None = None,  # seconds
-    stop_s: float | None = None,  # seconds
-) -> dict:  # plain values that JSON can hold
-    "All that shapes the embeddings of a video, beside the video."
-    box = (crop.x, crop.y, crop.width, crop.height) if isinstance(crop, FaceBox) else crop
-    visual = backbone.model.visual
-    layers = hashlib.sha256(' '.join(sorted({type(m).__name__ for m in visual.modules()})).encode()).hexdigest()[:8]
-    return dict(version=ENCODING_VERSION, backbone=backbone.name, weights=backbone.hash, layers=layers,
-                precision=_name(backbone.dtype),
-                image_size=backbone.image_size, preprocessing={k: _plain(v) for k, v in _preprocessing(visual).items()},
-                crop=box if isinstance(box, str) else np.asarray(box, float).tolist(),
-                fps=None if fps is None else float(fps),
-                start_s=float(start_s or 0), stop_s=None if stop_s is None else float(stop_s))
-
-# %% ../../nbs/data/09_store.ipynb #f68a3518
-def _preprocessing(visual) -> dict: return dict(getattr(visual, 'preprocess_cfg', {}))
-
-def _plain(x): return list(map(float, x)) if isinstance(x, (tuple, list)) else x
-
-def _name(dtype: torch.dtype) -> str: return str(dtype).removeprefix('torch.')
-
-def _digest(*parts) -> str:
-    "SHA-256 of plain values and arrays, in order."
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part if isinstance(part, memoryview) else json.dumps(part, sort_keys=True).encode() + b'\n')
-    return digest.hexdigest()
-
-# %% ../../nbs/data/09_store.ipynb #5d6b8b04
-_FORMAT = 'clip_autt features 1'
-
-def _checksum(facts: dict, tensors: dict[str, Tensor]) -> str:
-    "SHA-256 of the facts and of the names, types, shapes and bytes of the tensors."
-    parts = []
-    for name, t in sorted(tensors.items()):
-        parts += [[name, _name(t.dtype), *t.shape], t.flatten().view(torch.uint8).numpy().data]
-    return _digest(facts, *parts)
-
-# %% ../../nbs/data/09_store.ipynb #f28c0981
-def _write(path: Path, facts: dict, tensors: dict[str, Tensor]) -> None:
-    "Write an entry, or nothing."
-    text = {name: json.dumps(value) for name, value in facts.items()}
-    with atomic_path(path, StoreError) as tmp: save_file(tensors, tmp, {**text, 'checksum': _checksum(facts, tensors)})
-
-def _facts(path: Path) -> dict:
-    "The facts of an entry, unchecked, and the number of its frames as `n`."
-    with safe_open(path, 'pt') as f:
-        return {name: json.loads(text) for name, text in f.metadata().items()
-                if name != 'checksum'} | {'n': f.get_slice('frames').get_shape()[0]}
-
-# %% ../../nbs/data/09_store.ipynb #0ff98805
-def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
-    "Facts and tensors of an entry. Anything but the very content that was written is a `StoreError`."
-    try:
-        with safe_open(path, 'pt') as f:
-            text, tensors = dict(f.metadata() or {}), {name: f.get_tensor(name).clone() for name in f.keys()}
-        checksum = text.pop('checksum', '')
-        facts = {name: json.loads(value) for name, value in text.items()}
-    except (SafetensorError, ValueError) as e:
-        raise StoreError(f'not a file of features ({str(e).splitlines()[0][:80]})') from e
-    check(facts.get('format') == _FORMAT and tensors.keys() == {'frames', 'times', 'found'}, 'not a file of features',
-          StoreError)
-    check(checksum == _checksum(facts, tensors), 'its checksum is wrong', StoreError)
-    check(facts['key'] == path.stem, 'it is the entry of another video', StoreError)
-    return facts, tensors
-
-# %% ../../nbs/data/09_store.ipynb #646dbbe9
-class Claim:
-    "The right to make one entry, held until `release`."
-    def __init__(self, path: Path): self.path, self.lock = path, FileLock(path, thread_local=False)
-
-    def take(self, wait: bool) -> bool:
-        "Whether it is ours now. With `wait`, it is."
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.lock.acquire(timeout=-1 if wait else 0)
-        except Timeout: return False
-        except (OSError, NotImplementedError) as e:
-            raise StoreError(f'{self.path.parent.parent}: the store cannot be written '
-                             f'({getattr(e, "strerror", None) or e}). '
-                             'Free some space, or choose another folder.') from e
-        return True
-
-    def release(self) -> None:
-        with suppress(OSError): self.path.unlink()  # who waits for a removed file asks again for the name
-        self.lock.release()
-
-    def __enter__(self) -> Claim: return self
-    def __exit__(self, *_) -> None: self.release()
+__all__ = ['FeatureStore', 'StoreGroup', 'StoreInfo', 'Pruned']
 
 # %% ../../nbs/data/09_store.ipynb #39830005
 class FeatureStore:
@@ -178,7 +34,7 @@ class FeatureStore:
     def __init__(
         self,
         folder: str | Path,  # made when the first entry is written
-        dtype: str = 'float32',  # or 'float16', in half the space
+        dtype: Literal['float32', 'float16'] = 'float32',  # or 'float16', in half the space
     ):
         self.folder, self.dtype = Path(folder).expanduser(), str(dtype)
         check(self.dtype in ('float32', 'float16'), f"dtype must be 'float32' or 'float16', got {dtype!r}")
@@ -189,9 +45,9 @@ class FeatureStore:
 
     def path(self, key: str) -> Path: return self.folder/key[:2]/f'{key}.safetensors'
 
-    def key(self, backbone: Backbone, source: str | Path | bytes | FrameFiles, **settings) -> str:
+    def key(self, backbone: Backbone, video: str | Path | bytes | FrameFiles, **settings) -> str:
         "The name of an entry: 32 digits from the content of the video and all of `encoding_facts`."
-        return _digest(video_hash(source), encoding_facts(backbone, **settings), self.dtype)[:32]
+        return digest(video_hash(video), encoding_facts(backbone, **settings), self.dtype)[:32]
 
     def claim(
         self,
@@ -201,6 +57,21 @@ class FeatureStore:
         "The right to make an entry. Raises `StoreError` where nothing can be written."
         claim = Claim(self.folder/'locks'/f'{key}.lock')
         return claim if claim.take(wait) else None
+
+    def encode(
+        self,
+        backbone: Backbone,
+        video: str | Path | bytes | FrameFiles,  # a video file, its bytes, a folder of images, or listed image files
+        **settings,  # fps, crop, start_s, stop_s of `encode_video`
+    ) -> VideoFeatures:
+        "The features of a video: from the store, or computed and kept. Waits for another process that is at work on it."
+        key = self.key(backbone, video, **settings)
+        features = self.get(key)
+        if features is None:
+            with self.claim(key):
+                features = self.get(key) or self.put(key, encode_video(backbone, video, **settings),
+                                                     **encoding_facts(backbone, **settings))
+        return replace(features, frames=features.frames.to(backbone.device), id=clip_id(video))
 
 # %% ../../nbs/data/09_store.ipynb #f4b68b05
 @patch
@@ -212,7 +83,7 @@ def get(
 ) -> VideoFeatures | None:
     "The entry with this key; None if there is none. A damaged one is set aside with a `StoreWarning`."
     path = self.path(key)
-    try: facts, t = _read(path)
+    try: facts, t = read_entry(path)
     except FileNotFoundError: return None
     except OSError as e: raise StoreError(f'{path}: cannot be read ({e.strerror or e}). Check its permissions.') from e
     except StoreError as e:
@@ -234,28 +105,11 @@ def put(
     frames = v.frames.detach().to('cpu', getattr(torch, self.dtype)).contiguous()
     check(self.dtype == 'float32' or bool(frames.isfinite().all()),
           f"{v.id or 'video'}: too large for float16. Use dtype='float32'.", StoreError)
-    own = dict(format=_FORMAT, key=key, dtype=self.dtype, precision=_name(v.frames.dtype), weights=v.backbone,
+    own = dict(format=FORMAT, key=key, dtype=self.dtype, precision=dtype_name(v.frames.dtype), weights=v.backbone,
                warnings=list(v.warnings))
     tensors = dict(frames=frames, times=v.times.detach().cpu().contiguous(), found=v.found.detach().cpu().contiguous())
-    _write(self.path(key), json.loads(json.dumps({**facts, **own})), tensors)
+    write_entry(self.path(key), json.loads(json.dumps({**facts, **own})), tensors)
     return replace(v, frames=frames.to(v.frames))
-
-# %% ../../nbs/data/09_store.ipynb #eb2d181b
-@patch
-def encode(
-    self: FeatureStore,
-    backbone: Backbone,
-    source: str | Path | bytes | FrameFiles,  # a video file, its bytes, a folder of images, or listed image files
-    **settings,  # fps, crop, start_s, stop_s of `encode_video`
-) -> VideoFeatures:
-    "The features of a video: from the store, or computed and kept. If another process is at it, wait for its result."
-    key = self.key(backbone, source, **settings)
-    v = self.get(key)
-    if v is None:
-        with self.claim(key):
-            v = self.get(key) or self.put(key, encode_video(backbone, source, **settings),
-                                          **encoding_facts(backbone, **settings))
-    return replace(v, frames=v.frames.to(backbone.device), id=clip_id(source))
 
 # %% ../../nbs/data/09_store.ipynb #9a3d3a9f
 @patch
@@ -329,7 +183,7 @@ def info(self: FeatureStore) -> StoreInfo:
     "Count the entries of the store, by backbone and settings."
     counts, unreadable = {}, 0
     for path in self._entries():
-        try: facts, size = _facts(path), path.stat().st_size
+        try: facts, size = entry_facts(path), path.stat().st_size
         except (SafetensorError, OSError, ValueError, AttributeError): unreadable += 1
         else:
             crop = facts.get('crop', '')
@@ -348,7 +202,7 @@ def verify(
     "Read every entry and compare its checksum. Damaged ones are set aside."
     bad = []
     for path in tqdm(self._entries(), unit='video', disable=not progress):
-        try: _read(path)
+        try: read_entry(path)
         except FileNotFoundError: pass  # removed in the meantime
         except (StoreError, OSError) as e:
             self._set_aside(path, str(e))
@@ -387,7 +241,7 @@ def prune(
 # %% ../../nbs/data/09_store.ipynb #ff42153c
 def _is_of(path: Path, backbone: str) -> bool:
     "Whether an entry was made with this backbone. An unreadable one is not said to be."
-    try: facts = _facts(path)
+    try: facts = entry_facts(path)
     except (SafetensorError, OSError, ValueError, AttributeError): return False
     return backbone in (facts.get('backbone'), facts.get('weights'))
 

@@ -13,7 +13,8 @@ from math import gcd
 from pathlib import Path
 
 from .manifest import Item, read_table
-from .base import FACTS, DataSet, Findings, Listed, Place, build_data_set, choose_place, find_folder, find_tables
+from .base import DataSet, Findings, Listed, Place, build_data_set, choose_place, find_folder, find_tables
+from .facts import FACTS
 from .base import frame_item, given_or_found, names_in, read_frame_lists, with_folder
 from ..utils.errors import ManifestError, check
 

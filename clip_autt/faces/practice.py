@@ -17,7 +17,7 @@ from numpy.random import Generator, default_rng
 from PIL import Image
 from tqdm.auto import tqdm
 
-from ..data.base import FACTS, SPLITS
+from ..data.facts import FACTS, SPLITS
 from ..utils.errors import ManifestError, check, did_you_mean
 from ..utils.files import atomic_path
 from .people import Nuisance, Subject, render
