@@ -200,7 +200,7 @@ def test_clips_with_and_without_the_table(disk):
 def test_cut_out_faces_are_preferred_unless_a_layout_is_asked_for(disk):
     faces(disk, TARGET, "BL1-081", [2040])
     assert BioVid(disk).layout == "cropped" and BioVid(disk, layout="distributed").layout == "distributed"
-    with pytest.raises(ManifestError, match="layout must be one of clip-autt, distributed, got 'mp4'"):
+    with pytest.raises(ManifestError, match="layout must be one of cropped, distributed, got 'mp4'"):
         BioVid(disk, layout="mp4")
 
 

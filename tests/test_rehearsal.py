@@ -14,7 +14,7 @@ from clip_autt.data.bah import BAH
 from clip_autt.data.biovid import BioVid
 from clip_autt.data.facts import FACTS
 from clip_autt.utils.errors import ClipAUTTError, ManifestError
-from clip_autt.faces.practice import STRESSFUL, make_practice_dataset
+from clip_autt.faces.practice import STRESS_RATES, make_practice_dataset
 from clip_autt.data.stressid import StressID
 from clip_autt.video.io import read_video
 
@@ -63,7 +63,7 @@ def test_stressid_frames(trees):
     numbers = defaultdict(list)
     for f in files:
         who, task, n = re.fullmatch(r"sub_images/(\w{4})/\1_(\w+)/image_(0|[1-9]\d*)\.jpg", f).groups()
-        assert task in STRESSFUL
+        assert task in STRESS_RATES
         numbers[who].append(int(n))
     assert all(n % 62 == 0 for n in numbers["2hpu"]) and all(n % 5 == 0 for n in numbers["kycf"])
     listed = lines(root / "stress_source_sub_labels.txt") + lines(root / "target_files/kycf.txt")
@@ -78,12 +78,12 @@ def test_stress_depends_on_the_task_and_faces_get_lost():
     plans = {who: rehearsal._stressid(s, who) for who in FACTS["stressid"].splits}
     stressed, kept = defaultdict(list), {}
     for who, recordings in plans.items():
-        assert [r.name.split("_")[1] for r in recordings] == [*STRESSFUL]
+        assert [r.name.split("_")[1] for r in recordings] == [*STRESS_RATES]
         for r in recordings:
             stressed[r.name.split("_")[1]].append(r.stretches[0].label == "stress")
         kept[who] = sum(len(r.numbers) for r in recordings) / sum(r.stretches[0].pictures for r in recordings)
     for task, answers in stressed.items():
-        assert abs(np.mean(answers) - STRESSFUL[task][0]) < 0.25, task
+        assert abs(np.mean(answers) - STRESS_RATES[task][0]) < 0.25, task
     assert np.mean(stressed["Relax"]) < 0.4 < 0.6 < np.mean(stressed["Counting2"])
     assert kept["chdf"] < 0.4 < 0.9 < kept["9j3o"]
     assert min(len(r.numbers) for recordings in plans.values() for r in recordings) >= 2
@@ -133,7 +133,7 @@ def test_videos(trees):
     assert {*table} == {*videos} and len(table) == 6
     assert all((row["affect3-class"] == "2") == (row["binary-stress"] == "1") for row in table.values())
     name, path = next(iter(videos.items()))
-    seconds = round(4 * STRESSFUL[name.split("_")[1]][1])
+    seconds = round(4 * STRESS_RATES[name.split("_")[1]][1])
     assert len(read_video(path)) == 5 * seconds
 
     root = trees["bah", "distributed"]
@@ -201,7 +201,7 @@ def test_nothing_is_written_among_other_files(tmp_path):
     for other in (dict(seed=1), dict(frames=5), dict(layout="distributed")):
         with pytest.raises(ManifestError, match="other settings"):
             make("stressid", tmp_path / "empty", **other)
-    assert "do not exist" in (tmp_path / "empty/REHEARSAL.txt").read_text()
+    assert "do not exist" in (tmp_path / "empty/PRACTICE_DATA.txt").read_text()
 
 
 def test_bad_arguments(tmp_path):

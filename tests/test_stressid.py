@@ -21,7 +21,7 @@ official = pytest.mark.skipif(not OFFICIAL.exists(), reason="the published label
 @pytest.fixture(scope="module")
 def published():
     findings = Findings()
-    items = list(stressid_items(read_frame_lists([OFFICIAL], findings), OFFICIAL.parent / "sub_images", findings, look=False))
+    items = list(stressid_items(read_frame_lists([OFFICIAL], findings), OFFICIAL.parent / "sub_images", findings, check_disk=False))
     assert not findings.problems and not findings.skipped
     return items
 

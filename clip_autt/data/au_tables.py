@@ -18,7 +18,7 @@ from ..au import AUBank
 from ..utils.errors import InputError, check
 
 # %% auto #0
-__all__ = ['DIALECTS', 'BLENDSHAPES', 'OPENFACE', 'OPENFACE_3', 'Dialect', 'find_dialect', 'AUTable', 'read_au_table']
+__all__ = ['DIALECTS', 'BLENDSHAPES', 'OPENFACE_AUS', 'OPENFACE_3_AUS', 'Dialect', 'find_dialect', 'AUTable', 'read_au_table']
 
 # %% ../../nbs/data/11_au_tables.ipynb #f81ec49c
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ _KNOWN = ('Looked for AU01_r or AU01_c (OpenFace 1, 2), action_units (OpenFace 3
           'browInnerUp and jawOpen (MediaPipe). Give the table as the detector wrote it, with its header line.')
 
 # %% ../../nbs/data/11_au_tables.ipynb #c0403501
-OPENFACE = 1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 28, 45
-OPENFACE_3 = 1, 2, 4, 6, 9, 12, 25, 26  # in the order of its column action_units
+OPENFACE_AUS = 1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 28, 45
+OPENFACE_3_AUS = 1, 2, 4, 6, 9, 12, 25, 26  # in the order of its column action_units
 
 def find_dialect(
     names: Sequence[str],  # of the columns, without spaces around them
@@ -85,7 +85,7 @@ def find_dialect(
     found = next((d for d in DIALECTS if {*d.needs} <= {*names} and _has_aus(d, names)), None)
     check(found is not None, f'{where}: not a table of a known detector. Its columns are {_some(names)}. {_KNOWN}')
     foreign = [] if found.first == 0 else [c for c in {**_columns(found.intensity, names),
-                                                       **_columns(found.presence, names)} if c not in OPENFACE]
+                                                       **_columns(found.presence, names)} if c not in OPENFACE_AUS]
     check(not foreign, f'{where}: AU{foreign[0] if foreign else 0:02d} is not among the AUs of OpenFace 1 and 2. Some '
           'tools number the columns of OpenFace 3 '
           'from 1 on. Rename the columns by their FACS codes.')
@@ -192,11 +192,11 @@ def _unpack(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     cells = [re.findall(r'[^\s,\[\]]+', re.sub(r'^.*?\[|\][^\]]*$', '', cell)) if isinstance(cell, str) else None
              for cell in table['action_units']]
     for line, cell in zip(table.index, cells):
-        check(cell is None or len(cell) == len(OPENFACE_3),
+        check(cell is None or len(cell) == len(OPENFACE_3_AUS),
               f'{path}, line {line}: action_units holds {len(cell or ())} values, OpenFace 3 writes '
-              f'{len(OPENFACE_3)}. Was it written by another version? Remove the line.')
-    values = [cell or [None] * len(OPENFACE_3) for cell in cells]
-    return pd.DataFrame(values, index=table.index, columns=[f'action_units {code}' for code in OPENFACE_3],
+              f'{len(OPENFACE_3_AUS)}. Was it written by another version? Remove the line.')
+    values = [cell or [None] * len(OPENFACE_3_AUS) for cell in cells]
+    return pd.DataFrame(values, index=table.index, columns=[f'action_units {code}' for code in OPENFACE_3_AUS],
                         dtype=object)
 
 # %% ../../nbs/data/11_au_tables.ipynb #49e181fe

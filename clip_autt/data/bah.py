@@ -20,11 +20,11 @@ from .base import given_or_found, names_in
 from ..utils.errors import ManifestError, check
 
 # %% auto #0
-__all__ = ['RATE', 'COLUMNS', 'video_key', 'Segment', 'window_id', 'read_segments', 'windows', 'read_video_labels',
-           'videos_on_disk', 'frames_on_disk', 'frame_items', 'file_items', 'BAH']
+__all__ = ['video_key', 'Segment', 'window_id', 'read_segments', 'windows', 'read_video_labels', 'videos_on_disk',
+           'frames_on_disk', 'frame_items', 'file_items', 'BAH']
 
 # %% ../../nbs/data/05_bah.ipynb #f1b636cc
-RATE = 24.  # frames a second of the videos; the paper samples every second one
+_VIDEO_FPS = 24.  # frames a second of the videos; the paper samples every second one
 
 def video_key(
     path: str,  # Videos/82725/Visite_1/82725_Question_1_2024-11-19 15-12-23_Video.mp4
@@ -35,7 +35,7 @@ def video_key(
     return m[1], m[2].replace(' ', '_')
 
 # %% ../../nbs/data/05_bah.ipynb #1324a4ce
-COLUMNS = 'video', 'segment_id', 'label', 'start_frame', 'end_frame'
+_SEGMENT_COLUMNS = 'video', 'segment_id', 'label', 'start_frame', 'end_frame'
 
 class Segment(NamedTuple):
     "A part of a video with one label."
@@ -70,8 +70,9 @@ def read_segments(tables: Iterable[Path], findings: Findings) -> list[Segment]:
     "The segments of all tables, each once."
     segments = []
     for table in tables:
-        names, rows = read_table(table, COLUMNS)
-        check({*COLUMNS} <= {*names}, f'{table}: no columns {", ".join(COLUMNS)}; there are {", ".join(names)[:200]}. '
+        names, rows = read_table(table, _SEGMENT_COLUMNS)
+        check({*_SEGMENT_COLUMNS} <= {*names},
+              f'{table}: no columns {", ".join(_SEGMENT_COLUMNS)}; there are {", ".join(names)[:200]}. '
               'Use a table of segments.', ManifestError)
         for line, values in rows:
             try: segments.append(_segment(dict(zip(names, values))))
@@ -140,7 +141,7 @@ def frame_items(
         if not own: findings.skip(name, 'none of its frames exists')
         else:
             if lost: findings.note(f'{name}: {lost} of {last + 1 - first} frames do not exist')
-            files = FrameFiles(tuple(video/frames[i] for i in own), tuple(i / RATE for i in own), name)
+            files = FrameFiles(tuple(video/frames[i] for i in own), tuple(i / _VIDEO_FPS for i in own), name)
             yield Item(files, segment.subject, FACTS['bah'].classes[int(segment.label)], id=name)
 
 # %% ../../nbs/data/05_bah.ipynb #779e8ab7
@@ -165,7 +166,8 @@ def _segments(place: Place, root: Path, labels, findings: Findings) -> list[Segm
     tables = find_tables(folders, '.csv',
                          _HEADER) if labels is None else [path for path in lists if path.suffix.lower() != '.txt']
     segments = read_segments(tables, findings) if tables else read_video_labels(lists, findings)
-    check(len(segments) > 0, f'{root}: videos, but no label. Put tables with columns {", ".join(COLUMNS)} beside them, '
+    check(len(segments) > 0, f'{root}: videos, but no label. Put tables with columns {", ".join(_SEGMENT_COLUMNS)} '
+          'beside them, '
           'or give labels=FILES.', ManifestError)
     return segments
 

@@ -22,7 +22,7 @@ from ..utils.files import natural_key, natural_sorted, some_of
 from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['SHOWN', 'CheckReport', 'DataSet', 'Findings', 'count_clips', 'build_data_set', 'Place', 'names_in', 'find_folder',
+__all__ = ['CheckReport', 'DataSet', 'Findings', 'count_clips', 'build_data_set', 'Place', 'names_in', 'find_folder',
            'choose_place', 'find_tables', 'given_or_found', 'Listed', 'read_frame_lists', 'with_folder', 'frame_item']
 
 # %% ../../nbs/data/02_base.ipynb #d9938361
@@ -134,7 +134,7 @@ class Findings:
         self.note(f'{path}: {reason}')
 
 # %% ../../nbs/data/02_base.ipynb #3e839999
-SHOWN = 20  # problems in a report
+_PROBLEMS_SHOWN = 20  # problems in a report
 
 def count_clips(items: Iterable[Item], classes: Sequence[str]) -> dict[str, int]:
     "Numbers of people, videos, clips, and clips of each class."
@@ -170,7 +170,7 @@ def build_data_set(
     missing = {split: tuple(p for p in getattr(facts, split) if p not in seen) for split in SPLITS}
     report = CheckReport(facts.name, place.layout, place.base.name, found,
                          facts.expected if expected is None else expected, missing,
-                         tuple(findings.problems[:SHOWN]), len(findings.problems), dict(findings.left_out),
+                         tuple(findings.problems[:_PROBLEMS_SHOWN]), len(findings.problems), dict(findings.left_out),
                          findings.lost_frames)
     return DataSet(tuple(items), facts.classes, tuple(findings.skipped), (), facts.name, place.layout, facts.fps,
                    'none' if place.layout == 'cropped' else 'auto', report)

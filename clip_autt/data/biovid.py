@@ -16,10 +16,10 @@ from .base import given_or_found, names_in, read_frame_lists, with_folder
 from ..utils.errors import ManifestError, check
 
 # %% auto #0
-__all__ = ['LABELS', 'VIDEO', 'SPAN', 'biovid_seconds', 'biovid_class', 'BioVid']
+__all__ = ['biovid_seconds', 'biovid_class', 'BioVid']
 
 # %% ../../nbs/data/03_biovid.ipynb #82989c70
-LABELS = {'BL1': '0', 'PA4': '1'}  # the classes of the experiment
+_CLASS_LABELS = {'BL1': '0', 'PA4': '1'}  # the classes of the experiment
 
 def biovid_seconds(image: str) -> float | None:
     "The moment of a frame, from a name such as image2040.jpg; None for other names."
@@ -32,7 +32,7 @@ def biovid_class(video: str) -> str | None:
     return m[1] if m else None
 
 # %% ../../nbs/data/03_biovid.ipynb #2072c91b
-VIDEO = re.compile(r'.+\.(mp4|avi|mkv|mov|webm)', re.I)
+_VIDEO_NAME = re.compile(r'.+\.(mp4|avi|mkv|mov|webm)', re.I)
 
 def _entries(
     folder: Path,  # with one folder for each person
@@ -42,10 +42,10 @@ def _entries(
 ) -> Iterator[tuple[str, str, str]]:  # clip, name of the entry, label
     "The clips of a person that belong to the experiment."
     for name, is_dir in names_in(folder/subject).items():
-        if is_dir != folders or not (folders or VIDEO.fullmatch(name)): continue
+        if is_dir != folders or not (folders or _VIDEO_NAME.fullmatch(name)): continue
         clip = name if folders else Path(name).stem
         kind = biovid_class(clip)
-        if kind in LABELS: yield clip, name, LABELS[kind]
+        if kind in _CLASS_LABELS: yield clip, name, _CLASS_LABELS[kind]
         else: findings.left_out[kind or 'with another name'] += 1
 
 # %% ../../nbs/data/03_biovid.ipynb #a2ed3e9e
@@ -61,7 +61,7 @@ def _faces(place: Place, root: Path, labels, findings: Findings) -> Iterator[Ite
     listed = read_frame_lists(given_or_found(labels, (root, place.base), '.txt', _FIRST), findings)
     people = {v.subject for v in listed}
     for video in with_folder(listed, place.folder, findings):
-        if LABELS.get(biovid_class(video.video)) not in (None, video.label):
+        if _CLASS_LABELS.get(biovid_class(video.video)) not in (None, video.label):
             findings.note(f'{video.video}: listed with label {video.label}')
         there = names_in(place.folder/video.subject/video.video)
         yield frame_item(video, place.folder, biovid_seconds, FACTS['biovid'].classes, findings, there)
@@ -71,12 +71,13 @@ def _faces(place: Place, root: Path, labels, findings: Findings) -> Iterator[Ite
         yield frame_item(video, place.folder, biovid_seconds, FACTS['biovid'].classes, findings)
 
 # %% ../../nbs/data/03_biovid.ipynb #4e0cd7a6
-SPAN = 2.02, 5.02  # seconds of a clip that are used
+_SPAN_S = 2.02, 5.02  # seconds of a clip that are used
 
 def _clip(folder: Path, subject: str, name: str, label: str) -> Item:
     "A clip as an item."
-    return Item(folder/subject/name, subject, FACTS['biovid'].classes[int(label)], id=Path(name).stem, start_s=SPAN[0],
-                stop_s=SPAN[1])
+    return Item(folder/subject/name, subject, FACTS['biovid'].classes[int(label)], id=Path(name).stem,
+                start_s=_SPAN_S[0],
+                stop_s=_SPAN_S[1])
 
 def _samples(table: Path, findings: Findings) -> Iterator[tuple[str, str, str]]:
     "Person, clip and label of each row of samples.csv that belongs to the experiment."
@@ -87,7 +88,8 @@ def _samples(table: Path, findings: Findings) -> Iterator[tuple[str, str, str]]:
     for line, values in rows:
         row = dict(zip(names, values))
         kind = {'0': 'BL1', '1': 'PA1', '2': 'PA2', '3': 'PA3', '4': 'PA4'}.get(row.get('class_id', ''))
-        if kind in LABELS and row.get('sample_name'): yield row['subject_name'], row['sample_name'], LABELS[kind]
+        if kind in _CLASS_LABELS and row.get('sample_name'):
+            yield row['subject_name'], row['sample_name'], _CLASS_LABELS[kind]
         elif kind: findings.left_out[kind] += 1
         else: findings.note(f'{table.name}, line {line}: class_id {row.get("class_id")!r} is not 0 to 4')
 
@@ -100,7 +102,7 @@ def _named_clips(folder: Path, findings: Findings) -> Iterator[Item]:
 def _listed_clips(folder: Path, table: Path, findings: Findings) -> Iterator[Item]:
     "Items of the clips in samples.csv that exist."
     listed = with_folder([Listed(*row, ()) for row in _samples(table, findings)], folder, findings)
-    files = {s: {Path(n).stem: n for n in names_in(folder/s) if VIDEO.fullmatch(n)}
+    files = {s: {Path(n).stem: n for n in names_in(folder/s) if _VIDEO_NAME.fullmatch(n)}
              for s in {v.subject for v in listed}}
     for v in listed:
         name = files[v.subject].get(v.video)

@@ -24,7 +24,7 @@ from ..utils.errors import ClipAUTTError, VideoError, check
 from ..utils.files import atomic_path
 from ..video.clip import FrameFiles
 from ..video.face import FaceBox
-from ..video.images import IMAGES, image_moments
+from ..video.images import IMAGE_SUFFIXES, image_moments
 
 # %% auto #0
 __all__ = ['ENCODING_VERSION', 'FORMAT', 'StoreError', 'StoreWarning', 'video_hash', 'encoding_facts', 'dtype_name', 'digest',
@@ -46,7 +46,8 @@ def video_hash(
     try:
         if isinstance(source, FrameFiles): return _images_hash('listed', zip(source.times, source.files))
         path = Path(source).expanduser()
-        if path.is_dir() or path.suffix.lower() in IMAGES: return _images_hash('folder', image_moments(path, 25.))
+        if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+            return _images_hash('folder', image_moments(path, 25.))
         return _file_hash(path)
     except OSError as e: raise VideoError(f'{source}: cannot be read ({e.strerror or e}). Check the path.') from e
 

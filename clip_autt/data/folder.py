@@ -9,29 +9,30 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .manifest import REQUIRED, Item, Manifest, Skipped, check_header, duplicates, read_manifest, read_table
+from .manifest import REQUIRED_COLUMNS, Item, Manifest, Skipped, check_header, duplicates, read_manifest, read_table
 from .manifest import row_item, row_problems
 from .base import CheckReport, names_in
 from ..utils.errors import ManifestError, check
 from ..utils.files import atomic_path, natural_key, natural_sorted, some_of
-from ..video.images import IMAGES
+from ..video.images import IMAGE_SUFFIXES
 
 # %% auto #0
-__all__ = ['VIDEOS', 'from_manifest', 'from_folder', 'manifest_template', 'check_manifest']
+__all__ = ['VIDEO_SUFFIXES', 'from_manifest', 'from_folder', 'manifest_template', 'check_manifest']
 
 # %% ../../nbs/data/07_folder.ipynb #8a9cea02
-VIDEOS = frozenset('.mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .wmv .flv .ts .mts .ogv .3gp .gif'.split())
+VIDEO_SUFFIXES = frozenset('.mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .wmv .flv .ts .mts .ogv .3gp .gif'.split())
 
 def _suffix(name: str) -> str: return os.path.splitext(name)[1].lower()
 
 def _clips_in(folder: Path, skipped: list[Path]) -> Iterator[Path]:
     "The clips of the innermost folder; what is no clip is appended to `skipped`."
     names = names_in(folder)
-    videos = [name for name, is_dir in names.items() if not is_dir and _suffix(name) in VIDEOS]
-    images = [name for name, is_dir in names.items() if not is_dir and _suffix(name) in IMAGES]
+    videos = [name for name, is_dir in names.items() if not is_dir and _suffix(name) in VIDEO_SUFFIXES]
+    images = [name for name, is_dir in names.items() if not is_dir and _suffix(name) in IMAGE_SUFFIXES]
     if images and not videos: yield folder
     for name in sorted(set(names) - set(images), key=natural_key):
-        is_clip = name in videos or (names[name] and any(_suffix(inner) in IMAGES for inner in names_in(folder/name)))
+        is_clip = name in videos or (names[name] and any(_suffix(inner) in IMAGE_SUFFIXES
+                                                         for inner in names_in(folder/name)))
         if is_clip: yield folder/name
         else: skipped.append(folder/name)
 
@@ -42,7 +43,7 @@ def _innermost(folder: Path, depth: int, skipped: list[Path]) -> Iterator[Path]:
     else:
         for name, is_dir in sorted(names_in(folder).items(), key=lambda entry: natural_key(entry[0])):
             if is_dir: yield from _innermost(folder/name, depth - 1, skipped)
-            elif _suffix(name) in VIDEOS: skipped.append(folder/name)
+            elif _suffix(name) in VIDEO_SUFFIXES: skipped.append(folder/name)
 
 def _levels(layout: str) -> list[str]:
     "The meaning of each level of folders. `ManifestError` for a layout without subject or label."
@@ -133,7 +134,7 @@ def check_manifest(
     path = Path(path)
     root = path.parent if root is None else Path(root).expanduser()
     try:
-        names, rows = read_table(path, REQUIRED)
+        names, rows = read_table(path, REQUIRED_COLUMNS)
         check_header(path, names)
         check(len(rows) > 0, f'{path}: a header and no rows. Add one line for each clip.', ManifestError)
     except ManifestError as e: return CheckReport(path.name, message=str(e))

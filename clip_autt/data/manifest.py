@@ -21,8 +21,8 @@ from ..utils.patch import patch
 from ..video.io import iter_frames
 
 # %% auto #0
-__all__ = ['REQUIRED', 'OPTIONAL', 'Item', 'Skipped', 'Manifest', 'read_text', 'read_table', 'check_header', 'row_problems',
-           'row_item', 'duplicates', 'read_manifest', 'span_seconds']
+__all__ = ['REQUIRED_COLUMNS', 'OPTIONAL_COLUMNS', 'Item', 'Skipped', 'Manifest', 'read_text', 'read_table', 'check_header',
+           'row_problems', 'row_item', 'duplicates', 'read_manifest', 'span_seconds']
 
 # %% ../../nbs/data/00_manifest.ipynb #d9a1241a
 @dataclass(frozen=True)
@@ -140,17 +140,17 @@ def read_table(
         raise ManifestError(f'{path}: not a CSV file that can be read ({e}). A quote may be open.') from e
 
 # %% ../../nbs/data/00_manifest.ipynb #e95ed1e4
-REQUIRED = 'path', 'subject', 'label'
-OPTIONAL = 'start', 'end', 'split'
+REQUIRED_COLUMNS = 'path', 'subject', 'label'
+OPTIONAL_COLUMNS = 'start', 'end', 'split'
 
 def check_header(path: Path, names: Sequence[str]) -> None:
     "Refuse a header without the three columns, or with one of them twice."
-    missing = [name for name in REQUIRED if name not in names]
-    hint = ''.join(_nearest(name, [n for n in names if n not in REQUIRED]) for name in missing)
+    missing = [name for name in REQUIRED_COLUMNS if name not in names]
+    hint = ''.join(_nearest(name, [n for n in names if n not in REQUIRED_COLUMNS]) for name in missing)
     _must(not missing, f'{path}, line 1',
           f'no column {", ".join(missing)}; the columns are {", ".join(names)[:200]}.{hint} '
           'The first line should be: path,subject,label')
-    twice = [name for name, n in Counter(names).items() if n > 1 and name in (*REQUIRED, *OPTIONAL)]
+    twice = [name for name, n in Counter(names).items() if n > 1 and name in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)]
     _must(not twice, f'{path}, line 1', f'column {", ".join(twice)} twice. Keep one.')
 
 # %% ../../nbs/data/00_manifest.ipynb #4f96755c
@@ -172,7 +172,7 @@ def row_problems(
     classes: Sequence[str] | None = None,  # labels allowed; None allows all
 ) -> Iterator[str]:  # one sentence each, with the value and the way out
     "What is wrong with one row of a manifest, whether its clip exists or not."
-    for name in REQUIRED:
+    for name in REQUIRED_COLUMNS:
         if row[name] == '': yield f'{name} is empty. Fill it in or remove the line.'
     spans = {name: row.get(name, '') for name in ('start', 'end')}
     for name in (bad := [name for name in spans if not _is_frame(spans[name])]):
@@ -240,14 +240,14 @@ def read_manifest(
     "Read and check a manifest. Raises `ManifestError`, which names the file, the line, the value and the way out."
     path = Path(path)
     root = path.parent if root is None else Path(root).expanduser()
-    names, rows = read_table(path, REQUIRED)
+    names, rows = read_table(path, REQUIRED_COLUMNS)
     check_header(path, names)
     _must(len(rows) > 0, path, 'a header and no rows. Add one line for each clip.')
     allowed = None if classes is None else tuple(map(str, classes))
     items = _items(path, root, names, rows, allowed)
     skipped = _missing(path, items, strict)
     gone = {s.line for s in skipped}
-    ignored = tuple(name for name in names if name not in (*REQUIRED, *OPTIONAL))
+    ignored = tuple(name for name in names if name not in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS))
     return Manifest(tuple(item for line, item in items if line not in gone),
                     allowed or natural_sorted(item.label for _, item in items),
                     skipped, ignored, path.name)

@@ -42,7 +42,7 @@ def stressid_items(
     videos: Iterable[Listed],
     folder: Path,  # with one folder for each person
     findings: Findings,
-    look: bool = True,  # ask the disk which images exist
+    check_disk: bool = True,  # ask the disk which images exist
 ) -> Iterator[Item]:
     "Items of listed images, at one frame a second. The frame rate is that of the list, so that lost files do not change it."
     people = defaultdict(list)
@@ -52,7 +52,7 @@ def stressid_items(
         def clock(image: str, rate: int = rate) -> float | None:
             return None if (n := frame_number(image)) is None else n / rate
         for v in own:
-            there = names_in(folder/subject/v.video) if look else None
+            there = names_in(folder/subject/v.video) if check_disk else None
             item = frame_item(v, folder, clock, FACTS['stressid'].classes, findings, there)
             if item: yield item
 

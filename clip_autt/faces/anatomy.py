@@ -10,11 +10,11 @@ import numpy as np
 from ..au import AUBank
 
 # %% auto #0
-__all__ = ['SIDE', 'MID', 'NAMES', 'INDEX', 'BASE', 'GAZE', 'POSE', 'BANK', 'ROW', 'FIELD', 'MODES', 'DEPTH', 'displacement',
-           'move', 'shaped', 'turn']
+__all__ = ['MIDLINE', 'POINT_NAMES', 'POINT_INDEX', 'AVERAGE_FACE', 'HEAD_TURNS', 'BANK', 'AU_ROW', 'DISPLACEMENTS',
+           'SHAPE_MODES', 'displacement', 'move', 'shaped', 'turn']
 
 # %% ../../nbs/faces/00_anatomy.ipynb #8d70529f
-SIDE = dict(  # x away from the midline, y down
+_SIDE_POINTS = dict(  # x away from the midline, y down
     brow_in=(.20, -.33), brow_mid1=(.40, -.41), brow_mid2=(.64, -.40), brow_out=(.88, -.27),
     eye_in=(.275, .035), lid_up_in=(.40, -.075), lid_up_out=(.57, -.08), eye_out=(.71, .01), lid_low_out=(.58, .065),
         lid_low_in=(.40, .075),
@@ -29,13 +29,14 @@ SIDE = dict(  # x away from the midline, y down
     ear=(1.10, .12), ear_low=(1.07, .58), jaw1=(.98, 1.00), jaw2=(.80, 1.30), jaw3=(.52, 1.52), chin_side=(.22, 1.62),
     temple=(1.06, -.40), head_side=(.97, -.85), head_top=(.58, -1.20),
 )
-MID = dict(  # on the midline
+MIDLINE = dict(  # on the midline
     nose_root=(0, -.10), nose_tip=(0, .42), nose_base=(0, .56), lip_top=(0, .84), lip_bottom=(0, 1.19),
     in_top=(0, .97), in_bottom=(0, .975),
            chin_boss=(0, 1.42), chin=(0, 1.65), head_crown=(0, -1.30), glabella=(0, -.28), philtrum=(0, .72))
-NAMES = tuple(f'{s}_{name}' for s in 'lr' for name in SIDE) + tuple(MID)
-INDEX = {name: i for i, name in enumerate(NAMES)}
-BASE = np.array([*SIDE.values(), *((-x, y) for x, y in SIDE.values()), *MID.values()], float)  # [P, 2] the average face
+POINT_NAMES = tuple(f'{s}_{name}' for s in 'lr' for name in _SIDE_POINTS) + tuple(MIDLINE)
+POINT_INDEX = {name: i for i, name in enumerate(POINT_NAMES)}
+AVERAGE_FACE = np.array([*_SIDE_POINTS.values(), *((-x, y) for x, y in _SIDE_POINTS.values()), *MIDLINE.values()],
+                        float)  # [P, 2] the average face
 
 # %% ../../nbs/faces/00_anatomy.ipynb #1751a92a
 def _lids(upper: float = 0., lower: float = 0.) -> dict:
@@ -145,32 +146,32 @@ _JAW = {
 }
 
 # %% ../../nbs/faces/00_anatomy.ipynb #25d0f9c5
-GAZE = {'AU61': (.115, 0), 'AU62': (-.115, 0), 'AU63': (0, -.065), 'AU64': (0, .07)}  # x, y of the irises in the picture
+_GAZE = {'AU61': (.115, 0), 'AU62': (-.115, 0), 'AU63': (0, -.065), 'AU64': (0, .07)}  # x, y of the irises in the picture
 _GAZE_LIDS = {'AU63': _lids(-.02), 'AU64': _lids(.055, -.012)}  # the upper lid follows the eye
-POSE = {'AU51': ('yaw', 25.), 'AU52': ('yaw', -25.), 'AU53': ('pitch', 20.), 'AU54': ('pitch', -20.)}  # degrees
+HEAD_TURNS = {'AU51': ('yaw', 25.), 'AU52': ('yaw', -25.), 'AU53': ('pitch', 20.), 'AU54': ('pitch', -20.)}  # degrees
 
 # %% ../../nbs/faces/00_anatomy.ipynb #d1c03f02
 BANK = AUBank.default()
-ROW = {au.id: i for i, au in enumerate(BANK)}  # position of each action unit
+AU_ROW = {au.id: i for i, au in enumerate(BANK)}  # position of each action unit
 
 def displacement(
     moves: dict[str, tuple[float, float]],  # point -> (away from the midline, down)
     side: str,  # 'l' or 'r'
 ) -> np.ndarray:  # [P, 2]
     "Displacement of all points by the movement of one half of the face."
-    out, sign = np.zeros_like(BASE), 1 if side == 'l' else -1
+    out, sign = np.zeros_like(AVERAGE_FACE), 1 if side == 'l' else -1
     for name, (dx, dy) in moves.items():
-        if name in MID: out[INDEX[name], 1] += dy / 2
-        else: out[INDEX[f'{side}_{name}']] += (sign * dx, dy)
+        if name in MIDLINE: out[POINT_INDEX[name], 1] += dy / 2
+        else: out[POINT_INDEX[f'{side}_{name}']] += (sign * dx, dy)
     return out
 
 _MOVES = _UPPER_FACE | _LIPS | _JAW | _GAZE_LIDS
-FIELD = np.stack([[displacement(_MOVES.get(au.id, {}), s) for s in 'lr'] for au in BANK])  # [N, 2, P, 2] at full intensity
-for _au, _xy in GAZE.items():
-    for _half, _iris in enumerate(('l_iris', 'r_iris')): FIELD[BANK.index(_au), _half, INDEX[_iris]] = _xy
+DISPLACEMENTS = np.stack([[displacement(_MOVES.get(au.id, {}), s) for s in 'lr'] for au in BANK])  # [N, 2, P, 2] at full intensity
+for _au, _xy in _GAZE.items():
+    for _half, _iris in enumerate(('l_iris', 'r_iris')): DISPLACEMENTS[BANK.index(_au), _half, POINT_INDEX[_iris]] = _xy
 
 # %% ../../nbs/faces/00_anatomy.ipynb #f4033e4d
-def _indices(names: str) -> list[int]: return [INDEX[name] for name in names.split()]
+def _indices(names: str) -> list[int]: return [POINT_INDEX[name] for name in names.split()]
 _LID_UP, _LID_LOW = (_indices(' '.join(f'{s}_lid_{v}_{w}' for s in 'lr' for w in ('in', 'out'))) for v in ('up', 'low'))
 _INNER_UP, _INNER_LOW = _indices('in_top l_in_up r_in_up'), _indices('in_bottom l_in_low r_in_low')
 _OUTER_UP, _OUTER_LOW, _PEAKS = (_indices('lip_top l_lip_up r_lip_up'), _indices('lip_bottom l_lip_low r_lip_low'),
@@ -183,7 +184,8 @@ def move(
     right: np.ndarray,  # [T, N] of the right half
 ) -> np.ndarray:  # [T, P, 2]
     "The face under action units, moment by moment."
-    moved = points + np.einsum('tn,npd->tpd', left, FIELD[:, 0]) + np.einsum('tn,npd->tpd', right, FIELD[:, 1])
+    moved = points + np.einsum('tn,npd->tpd', left, DISPLACEMENTS[:, 0]) + np.einsum('tn,npd->tpd', right,
+        DISPLACEMENTS[:, 1])
     y = moved[..., 1]
     y[:, _LID_UP] = np.minimum(y[:, _LID_UP], y[:, _LID_LOW])
     middle = (y[:, _INNER_UP] + y[:, _INNER_LOW]) / 2
@@ -198,11 +200,11 @@ def _both(**moves: tuple[float, float]) -> np.ndarray: return displacement(moves
 
 def _stretched(names: str, about: tuple[float, float], kx: float = 0., ky: float = 0.) -> np.ndarray:
     "Points stretched away from a centre (mirrored for the right half) by the factors kx and ky."
-    out = np.zeros_like(BASE)
+    out = np.zeros_like(AVERAGE_FACE)
     for name in names.split():
-        for s, sign in (('l_', 1), ('r_', -1)) if name in SIDE else (('', 0),):
-            i = INDEX[s + name]
-            out[i] = (BASE[i] - (sign * about[0], about[1])) * (kx, ky)
+        for s, sign in (('l_', 1), ('r_', -1)) if name in _SIDE_POINTS else (('', 0),):
+            i = POINT_INDEX[s + name]
+            out[i] = (AVERAGE_FACE[i] - (sign * about[0], about[1])) * (kx, ky)
     return out
 
 _EYE = ('eye_in lid_up_in lid_up_out eye_out lid_low_out lid_low_in crease_in crease_mid1 crease_mid2 crease_out '
@@ -214,7 +216,7 @@ _JAWLINE = 'jaw1 jaw2 jaw3 chin_side chin'
 _OUTLINE = f'ear ear_low {_JAWLINE} temple head_side head_top head_crown'
 
 # %% ../../nbs/faces/00_anatomy.ipynb #1fd8c63a
-MODES = dict(
+SHAPE_MODES = dict(
     face_width=_stretched(_OUTLINE, (0, .3), kx=.06), jaw_width=_stretched(f'{_JAWLINE} chin_boss', (0, 1.), kx=.07),
     chin_length=_both(chin=(0, .06), chin_side=(0, .055), jaw3=(0, .04), chin_boss=(0, .03)),
     cheek=_both(ear_low=(.03, 0), jaw1=(.03, 0), cheek=(.01, 0)),
@@ -229,13 +231,13 @@ MODES = dict(
     lip_fullness=_both(peak=(0, -.022), lip_top=(0, -.022), lip_up=(0, -.012), lip_bottom=(0, .035), lip_low=(0, .022)),
     hairline=_both(head_top=(0, -.05), head_crown=(0, -.06), head_side=(0, -.02)),
 )
-_MODES = np.stack([*MODES.values()])
+_MODES = np.stack([*SHAPE_MODES.values()])
 
 def shaped(
     shape: np.ndarray,  # [M] one number per mode, in standard deviations
 ) -> np.ndarray:  # [P, 2]
     "The face of a person at rest."
-    return BASE + np.einsum('m,mpd->pd', shape, _MODES)
+    return AVERAGE_FACE + np.einsum('m,mpd->pd', shape, _MODES)
 
 # %% ../../nbs/faces/00_anatomy.ipynb #9e86eb93
 _RELIEF = dict(  # beyond the barrel, toward the viewer
@@ -249,9 +251,9 @@ _RELIEF = dict(  # beyond the barrel, toward the viewer
 def _depth(points: np.ndarray) -> np.ndarray:
     x, y = points.T
     barrel = .8 * np.sqrt(np.clip(1 - (x / 1.2) ** 2, 0, 1)) - .52 - .16 * ((y - .35) / 1.3) ** 2
-    return barrel + [_RELIEF.get(name.removeprefix('l_').removeprefix('r_'), 0.) for name in NAMES]
+    return barrel + [_RELIEF.get(name.removeprefix('l_').removeprefix('r_'), 0.) for name in POINT_NAMES]
 
-DEPTH = _depth(BASE)  # [P]
+_DEPTH = _depth(AVERAGE_FACE)  # [P]
 
 # %% ../../nbs/faces/00_anatomy.ipynb #9aad45d6
 _PIVOT = np.array([0., .55])
@@ -266,7 +268,7 @@ def turn(
 ) -> np.ndarray:  # [T, P, 2]
     "The head turned, nodded and tilted, seen from far away."
     (cy, cp, cr), (sy, sp, sr) = (f(np.deg2rad([yaw, pitch, roll]))[..., None] for f in (np.cos, np.sin))
-    (x, y), z = np.moveaxis(points - _PIVOT, -1, 0), DEPTH
+    (x, y), z = np.moveaxis(points - _PIVOT, -1, 0), _DEPTH
     x, z = x * cy + z * sy, z * cy - x * sy
     y = y * cp - z * sp
     x, y = x * cr - y * sr, x * sr + y * cr

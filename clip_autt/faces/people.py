@@ -13,12 +13,12 @@ import numpy as np
 from numpy.random import Generator, default_rng
 from PIL import Image, ImageFilter
 
-from .anatomy import BANK, MODES, POSE, move, shaped, turn
-from .drawing import BEARDS, GLASSES, HAIRSTYLES, Look, face_curves, paint
+from .anatomy import BANK, HEAD_TURNS, SHAPE_MODES, move, shaped, turn
+from .drawing import BEARDS, GLASSES, HAIRSTYLES, Appearance, face_curves, paint
 from ..utils.errors import check
 
 # %% auto #0
-__all__ = ['DomainShift', 'sample_look', 'Subject', 'Nuisance', 'camera', 'intensities', 'render']
+__all__ = ['DomainShift', 'sample_appearance', 'Subject', 'Nuisance', 'camera', 'intensities', 'render']
 
 # %% ../../nbs/faces/03_people.ipynb #5636be01
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ _IRIS = (70, 46, 28), (54, 36, 24), (104, 76, 40), (84, 110, 70), (86, 118, 150)
 
 def _rgb(colour: np.ndarray) -> tuple[int, int, int]: return tuple(int(x) for x in np.clip(colour, 0, 255))
 
-def sample_look(
+def sample_appearance(
     g: Generator,
     tone: float,  # of the skin, 0 lightest to 1 darkest
-) -> Look:
+) -> Appearance:
     "Colours, hair, glasses and age lines of a random person."
     skin = np.array([np.interp(tone, np.linspace(0, 1, len(_SKIN)), channel) for channel in _SKIN.T]) * (1
         + .03 * g.standard_normal(3))
@@ -57,7 +57,7 @@ def sample_look(
     iris = _IRIS[g.integers(0, 2) if g.random() < .3 + .6 * tone else g.integers(0, 6)]
     lips = .55 * skin * (.92, .74, .76) + .45 * np.array((168, 62, 72)) * (1.1 - .4 * tone)
     years = 2 * max(0., g.random() - .5)
-    return Look(
+    return Appearance(
         _rgb(skin), hair, _rgb(lips), iris, cloth=_rgb(g.integers(30, 220, 3)),
         background=_rgb(g.integers(90, 200) + g.integers(-30, 31, 3)),
         brow=_rgb(np.minimum(np.array(hair) * .75, skin * .5)), brow_width=float(g.uniform(.045, .095)),
@@ -92,7 +92,7 @@ class Subject:
     "A person: looks, proportions, resting face, expressivity and habits, all from a seed."
     seed: int
     tone: float  # of the skin, 0 lightest to 1 darkest
-    look: Look
+    appearance: Appearance
     shape: np.ndarray  # [M] proportions, in standard deviations
     rest: np.ndarray  # [N] added to every intensity when the face is drawn
     gain: np.ndarray  # [N] factors on intensities
@@ -103,7 +103,7 @@ class Subject:
     @property
     def id(self) -> str: return f's{self.seed}'
 
-    def __repr__(self) -> str: return f'Subject({self.id}, skin tone {self.tone:.2f}, {self.look.hairstyle} hair)'
+    def __repr__(self) -> str: return f'Subject({self.id}, skin tone {self.tone:.2f}, {self.appearance.hairstyle} hair)'
 
     @classmethod
     def sample(cls, seed: int, domain: DomainShift = DomainShift()) -> Subject:
@@ -111,9 +111,9 @@ class Subject:
         check(isinstance(seed, (int, np.integer)) and seed >= 0, f'a subject is a whole number from 0 up, got {seed!r}')
         streams = [default_rng([int(seed), k]) for k in range(6)]
         tone = float(streams[0].random())
-        shape = np.clip(streams[1].standard_normal(len(MODES)), -2.2, 2.2) * .8 * domain.identity
+        shape = np.clip(streams[1].standard_normal(len(SHAPE_MODES)), -2.2, 2.2) * .8 * domain.identity
         habit = streams[5].beta(1.5, 1.5, len(BANK))
-        return cls(int(seed), tone, sample_look(streams[0], tone), shape, _resting_face(streams[2], domain.rest),
+        return cls(int(seed), tone, sample_appearance(streams[0], tone), shape, _resting_face(streams[2], domain.rest),
                    _gains(streams[3], domain.expressivity), _sides(streams[4], domain.expressivity), habit, domain)
 
 # %% ../../nbs/faces/03_people.ipynb #f442a9be
@@ -201,7 +201,7 @@ def render(
     points = np.round((_placed(aus, halves, subject, nuisance, head) - (0, .37)) * unit + side / 2, 6)
     curves = np.round(face_curves(points), 6)
     hand = nuisance.hand and (np.array(nuisance.hand[:2]) * unit + side / 2, nuisance.hand[2])
-    frames = [np.asarray(paint(p, c, h, subject.look, side, unit, hand).reduce(zoom))
+    frames = [np.asarray(paint(p, c, h, subject.appearance, side, unit, hand).reduce(zoom))
               for p, c, h in zip(points, curves, halves, strict=True)]
     return camera(np.stack(frames), nuisance, g)
 
@@ -209,7 +209,7 @@ def _placed(aus: np.ndarray, halves: np.ndarray, subject: Subject, nuisance: Nui
             head: np.ndarray | None) -> np.ndarray:
     "The points of the face [T, P, 2], after action units, turn of the head and place in the picture."
     angles = dict(zip(('yaw', 'pitch', 'roll'), np.zeros((3, len(aus))) if head is None else np.array(head, float).T))
-    for au, (angle, degrees) in POSE.items(): angles[angle] = angles[angle] + degrees * aus[:, BANK.index(au)]
+    for au, (angle, degrees) in HEAD_TURNS.items(): angles[angle] = angles[angle] + degrees * aus[:, BANK.index(au)]
     scale, offset = np.full(len(aus), 1 + nuisance.scale), np.tile(nuisance.offset, (len(aus), 1))
     return turn(move(shaped(subject.shape), halves[:, 0], halves[:, 1]), angles['yaw'], angles['pitch'],
                 angles['roll'] + nuisance.roll, scale, offset)

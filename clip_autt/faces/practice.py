@@ -25,7 +25,7 @@ from .tasks import SOURCE_DOMAIN, TARGET_DOMAIN, Scene, course, find_task
 from ..video.io import write_video
 
 # %% auto #0
-__all__ = ['LAYOUTS', 'STRESSFUL', 'make_practice_dataset']
+__all__ = ['LAYOUTS', 'STRESS_RATES', 'make_practice_dataset']
 
 # %% ../../nbs/faces/07_practice.ipynb #80a96e4e
 LAYOUTS = 'cropped', 'distributed'
@@ -105,7 +105,7 @@ def _biovid(s: _Settings, subject: str) -> list[_Recording]:
     return [recording(level, k) for level, k in clips]
 
 # %% ../../nbs/faces/07_practice.ipynb #891f3af7
-STRESSFUL = {  # task: part of the people who called it stressful, and length in minutes
+STRESS_RATES = {  # task: part of the people who called it stressful, and length in minutes
     'Breathing': (.24, 3.), 'Video1': (.29, 2.9), 'Video2': (.32, 2.), 'Counting1': (.68, 1.), 'Counting2': (.75, 1.),
     'Counting3': (.68, 1.),
     'Stroop': (.72, 1.), 'Speaking': (.68, 1.), 'Math': (.66, 1.), 'Reading': (.52, 1.), 'Relax': (.14, 2.5)}
@@ -116,12 +116,12 @@ _LARGE_STEP, _SPARSE = ('2hpu', '4woj', 'g9j5', 'k2v7'), {'chdf': .2, 'r5s8': .4
 def _stressid(s: _Settings, subject: str) -> list[_Recording]:
     "Tasks with a label each, at least one of both."
     g, step, kept = s.chance(subject, 1), 62 if subject in _LARGE_STEP else 5, _SPARSE.get(subject, .97)
-    chosen = {*g.permutation([*STRESSFUL])[:s.clips].tolist()}
-    tasks = [task for task in STRESSFUL if task in chosen]
-    margin = np.array([STRESSFUL[task][0] for task in tasks]) - g.random(len(tasks))  # above 0 means stress
+    chosen = {*g.permutation([*STRESS_RATES])[:s.clips].tolist()}
+    tasks = [task for task in STRESS_RATES if task in chosen]
+    margin = np.array([STRESS_RATES[task][0] for task in tasks]) - g.random(len(tasks))  # above 0 means stress
     if len({*(margin > 0)}) == 1: margin[np.abs(margin).argmin()] *= -1
     def recording(task: str, label: str) -> _Recording:
-        n = max(2, round(s.frames * STRESSFUL[task][1]))
+        n = max(2, round(s.frames * STRESS_RATES[task][1]))
         seen = sorted({*np.flatnonzero(g.random(n) < kept).tolist(), *g.permutation(n)[:2].tolist()})  # the shortest real video has two
         shown = np.repeat(np.arange(n), 5).tolist() if s.is_video else seen
         return _Recording(f'{subject}_{task}', (_Stretch(label, n, len(shown)),), 1., shown, [step * i for i in seen],
@@ -280,13 +280,13 @@ def _lists(s: _Settings, people: Sequence[str]) -> dict[str, str]:
 _BAH_LISTS = {'source': 'source_sub_train', 'validation': 'source_sub_val', 'target': 'target_sub'}
 
 # %% ../../nbs/faces/07_practice.ipynb #85f8b13c
-_MARKER = 'REHEARSAL.txt'
+PRACTICE_MARKER = 'PRACTICE_DATA.txt'
 _NOTICE = ('A rehearsal: rendered faces of people who do not exist, in the layout of a real data set. Results on it '
            'say nothing about real people.')
 
 def _claim(root: Path, s: _Settings) -> None:
     "Mark the folder, or make sure that it is this very tree."
-    made_with, marker = json.dumps(asdict(s)), root/_MARKER
+    made_with, marker = json.dumps(asdict(s)), root/PRACTICE_MARKER
     if not marker.is_file():
         check(not root.exists() or (root.is_dir() and not any(root.iterdir())),
               f'{root}: there is something here already, and it is not a rehearsal. '

@@ -20,22 +20,22 @@ from numpy.random import Generator, default_rng
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from .anatomy import BANK, ROW
+from .anatomy import AU_ROW, BANK
 from ..au import TEMPLATES, mirror_order
 from ..backbone import CONFIGS, preprocess
 from ..utils.errors import check
 from ..utils.files import atomic_path
-from .people import Nuisance, DomainShift, Subject, render
+from .people import DomainShift, Nuisance, Subject, render
 from ..texttower import encode_short, text_tower
 
 # %% auto #0
-__all__ = ['RESERVED', 'SHOWN', 'ABSENT', 'OPEN', 'CALM', 'NAMES', 'check_seeds', 'sample_expression', 'visible', 'Faces',
-           'draw_face', 'draw_faces', 'captions', 'pair_loss', 'vocabulary', 'encode_captions', 'new_model', 'pixels',
-           'embed_pictures', 'augment', 'batches', 'Recipe', 'train_epoch', 'pretrain', 'auc_per_au', 'retrieval_auc',
-           'tone_gap', 'packed']
+__all__ = ['RESERVED_SUBJECTS', 'SHOWN', 'ABSENT', 'OPEN', 'CALM_FACE', 'FACS_NAMES', 'check_seeds', 'sample_expression',
+           'visible', 'Faces', 'draw_face', 'draw_faces', 'captions', 'pair_loss', 'vocabulary', 'encode_captions',
+           'new_model', 'pixels', 'embed_pictures', 'augment', 'batches', 'Recipe', 'train_epoch', 'train_tiny_clip',
+           'auc_per_au', 'retrieval_auc', 'tone_gap', 'packed']
 
 # %% ../../nbs/faces/08_pretrain.ipynb #48d3f0aa
-RESERVED = 1_000_000  # subjects from here on are for outside evaluation
+RESERVED_SUBJECTS = 1_000_000  # subjects from here on are for outside evaluation
 
 def check_seeds(
     first: int,  # first subject
@@ -44,8 +44,8 @@ def check_seeds(
     "Subjects that training may use; reserved ones are an `InputError`."
     check(first >= 0 and n >= 1, f'subjects are numbered from 0, and at least one is needed, got first={first} and '
           f'n={n}')
-    check(first + n <= RESERVED, f'subjects {first} to {first + n - 1} reach into those reserved for outside '
-          f'evaluation. Stay below {RESERVED:,}.')
+    check(first + n <= RESERVED_SUBJECTS, f'subjects {first} to {first + n - 1} reach into those reserved for outside '
+          f'evaluation. Stay below {RESERVED_SUBJECTS:,}.')
     return range(first, first + n)
 
 # %% ../../nbs/faces/08_pretrain.ipynb #af3798fb
@@ -63,9 +63,9 @@ def sample_expression(
     "A random combination of action units; one in twenty faces is calm."
     a, calm = np.zeros(len(BANK)), g.random() < .05
     for chance, members in _GROUPS:
-        au, shown, weak = ROW[str(g.choice(members))], g.random() < chance, g.random() < .15
+        au, shown, weak = AU_ROW[str(g.choice(members))], g.random() < chance, g.random() < .15
         if shown and not calm: a[au] = g.uniform(.05, .4) if weak else g.uniform(.4, 1)
-    for au in _ALL_OR_NOTHING: a[ROW[au]] = 1 - .12 * g.random() if a[ROW[au]] else 0.
+    for au in _ALL_OR_NOTHING: a[AU_ROW[au]] = 1 - .12 * g.random() if a[AU_ROW[au]] else 0.
     return a
 
 # %% ../../nbs/faces/08_pretrain.ipynb #b3a2f9bb
@@ -87,9 +87,9 @@ def visible(
     "What a single picture of these intensities tells. It cannot tell a blink (AU45) from closed eyes (AU43)."
     seen = np.where(a > 0, OPEN, ABSENT).astype(np.int8)
     for au, others in _LOOKS_LIKE.items():
-        if a[ROW[au]] > 0: seen[[ROW[other] for other in others]] = OPEN
+        if a[AU_ROW[au]] > 0: seen[[AU_ROW[other] for other in others]] = OPEN
     seen[a >= .4] = SHOWN
-    seen[ROW['AU45']] = seen[ROW['AU43']]
+    seen[AU_ROW['AU45']] = seen[AU_ROW['AU43']]
     return seen
 
 # %% ../../nbs/faces/08_pretrain.ipynb #c32a7eed
@@ -102,7 +102,7 @@ class Faces:
 
     def __len__(self) -> int: return len(self.pictures)
 
-_TURNS = [ROW[au] for au in ('AU51', 'AU52', 'AU53', 'AU54')]
+_TURNS = [AU_ROW[au] for au in ('AU51', 'AU52', 'AU53', 'AU54')]
 
 def draw_face(
     seed: int,  # of the person; expression and camera derive from it
@@ -127,8 +127,8 @@ def draw_faces(
     return Faces(*(np.stack(part) for part in zip(*drawn)))
 
 # %% ../../nbs/faces/08_pretrain.ipynb #9afed8fc
-CALM = 'calm face at rest'
-NAMES = tuple(au.name.lower() for au in BANK)
+CALM_FACE = 'calm face at rest'
+FACS_NAMES = tuple(au.name.lower() for au in BANK)
 _TEMPLATE_WEIGHTS = .4, .15, .15, .15, .15
 
 def captions(
@@ -139,8 +139,8 @@ def captions(
     "Captions for a batch of pictures, and which fit which."
     several = [row for row in (np.flatnonzero(r == SHOWN) for r in seen) if len(row) > 1]
     two = [g.choice(several[j], 2, replace=False) for j in g.integers(len(several), size=pairs)] if several else []
-    phrases = [(NAMES if g.random() < .25 else BANK.prompts)[i] for i in range(len(BANK))]
-    phrases += [f'{BANK.prompts[a]} and {BANK.prompts[b]}' for a, b in two] + [CALM]
+    phrases = [(FACS_NAMES if g.random() < .25 else BANK.prompts)[i] for i in range(len(BANK))]
+    phrases += [f'{BANK.prompts[a]} and {BANK.prompts[b]}' for a, b in two] + [CALM_FACE]
     fits = np.concatenate([seen, *(_both(seen[:, a], seen[:, b])[:, None] for a, b in two), _calm(seen)[:, None]], 1)
     return [TEMPLATES[g.choice(len(TEMPLATES), p=_TEMPLATE_WEIGHTS)].format(phrase) for phrase in phrases], fits
 
@@ -171,7 +171,8 @@ _TOKENIZER = open_clip.SimpleTokenizer()
 @lru_cache
 def vocabulary() -> Tensor:  # int32 [V] ascending
     "Ids of all tokens that captions can use."
-    texts = (template.format(phrase) for template in TEMPLATES for phrase in (*BANK.prompts, *NAMES, CALM, 'a and b'))
+    texts = (template.format(phrase) for template in TEMPLATES for phrase in (*BANK.prompts, *FACS_NAMES, CALM_FACE,
+        'a and b'))
     ids = {i for text in texts for i in _TOKENIZER.encode(text)} | {_TOKENIZER.sot_token_id, _TOKENIZER.eot_token_id}
     return torch.tensor(sorted(ids), dtype=torch.int32)
 
@@ -275,7 +276,7 @@ def train_epoch(model: nn.Module, faces: Faces, optimizer, schedule, batch: int,
     return torch.stack(losses).mean().item()
 
 # %% ../../nbs/faces/08_pretrain.ipynb #313585c6
-def pretrain(
+def train_tiny_clip(
     faces: Faces,
     recipe: Recipe = Recipe(),
     checkpoint: str | Path | None = None,  # where the state is kept after each epoch; an existing one is continued

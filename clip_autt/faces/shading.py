@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .anatomy import BANK, INDEX, MID
+from .anatomy import BANK, MIDLINE, POINT_INDEX
 
 # %% auto #0
 __all__ = ['MARKS', 'Mark', 'mark_strengths', 'tint', 'mix', 'shade']
@@ -182,7 +182,7 @@ def shade(
         for mark, strength in (*((mark, 1.) for mark in _resting(age)), *zip(MARKS, half)):
             if strength > .02:
                 masks.add(mark, strength,
-                          points[INDEX[mark.anchor if mark.anchor in MID else f'{side}_{mark.anchor}']], sign)
+                          points[POINT_INDEX[mark.anchor if mark.anchor in MIDLINE else f'{side}_{mark.anchor}']], sign)
     dark, light = tint(skin, .36), tint(mix(skin, (255, 246, 232), .30), 1.12)
     for mask, colour, blur in zip(masks.images, (dark, dark, light), masks.blurs, strict=True):
         if not mask.getbbox(): continue

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator, default_rng
 
-from .anatomy import BANK, ROW
+from .anatomy import AU_ROW, BANK
 from ..video.clip import Clip
 from ..utils.errors import check, did_you_mean
-from .people import Nuisance, DomainShift, Subject, render
+from .people import DomainShift, Nuisance, Subject, render
 
 # %% auto #0
 __all__ = ['TASKS', 'SOURCE_SUBJECTS', 'VALIDATION_SUBJECTS', 'SOURCE_DOMAIN', 'TARGET_DOMAIN', 'course', 'Scene', 'Task',
@@ -49,7 +49,7 @@ class Scene:
         for au in aus:
             peak = np.clip(strength * self.g.uniform(.75, 1.15), 0, 1)
             curve = peak * course(self.times, start_s + self.g.uniform(0, .12), onset_s, apex_s, offset_s)
-            self.aus[:, ROW[au]] = np.maximum(self.aus[:, ROW[au]], curve)
+            self.aus[:, AU_ROW[au]] = np.maximum(self.aus[:, AU_ROW[au]], curve)
 
     def moments(self, per_s: float) -> np.ndarray:
         "Random moments at a rate: a Poisson process."
@@ -97,7 +97,7 @@ def _pain(scene: Scene, person: Subject, label: str) -> None:
     _blinks(scene); _glances(scene); _sway(scene)
 
 def _habits(person: Subject, aus: Sequence[str]) -> dict[str, float]:
-    return {au: float(person.habit[ROW[au]]) for au in aus}
+    return {au: float(person.habit[AU_ROW[au]]) for au in aus}
 
 # %% ../../nbs/faces/04_tasks.ipynb #c988d84f
 _TENSE = 'AU1', 'AU2', 'AU5', 'AU15', 'AU17', 'AU20', 'AU23', 'AU24'

@@ -26,7 +26,7 @@ from ..backbone import Backbone
 from ..utils.errors import CheckpointError, check
 from ..features import LabeledVideo, VideoFeatures, encode_clip
 from ..utils.files import atomic_path, code_hash, content_hash
-from .people import Nuisance, DomainShift, Subject, render
+from .people import DomainShift, Nuisance, Subject, render
 from .tasks import SOURCE_DOMAIN, SOURCE_SUBJECTS, TARGET_DOMAIN, VALIDATION_SUBJECTS, draw_person, find_task
 from ..utils.weights import read_weights
 

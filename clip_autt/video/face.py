@@ -20,9 +20,8 @@ from ..utils.errors import check
 from .io import sample_indices
 
 # %% auto #0
-__all__ = ['VOTES', 'EXPAND', 'face_windows', 'overlap', 'merge_windows', 'detect_faces', 'FaceBox', 'center_box',
-           'enclosing_box', 'find_box', 'crop_frames', 'face_present', 'bridge_gaps', 'last_good', 'face_notes',
-           'crop_face', 'choose_box']
+__all__ = ['face_windows', 'overlap', 'merge_windows', 'detect_faces', 'FaceBox', 'center_box', 'enclosing_box', 'find_box',
+           'crop_frames', 'face_present', 'bridge_gaps', 'last_good', 'face_notes', 'crop_face', 'choose_box']
 
 # %% ../../nbs/video/03_face.ipynb #bee0b275
 @lru_cache(maxsize=1)
@@ -64,19 +63,19 @@ def merge_windows(
     return np.array(boxes).reshape(-1, 4), np.array(votes, int)
 
 # %% ../../nbs/video/03_face.ipynb #ab6c1090
-VOTES = 6  # windows that a candidate needs
+_MIN_WINDOWS = 6  # windows that a candidate needs
 
 def _candidates(
     image: np.ndarray,  # uint8 [H, W, 3]
     max_side: int,  # the image is reduced to this for the search
 ) -> tuple[np.ndarray, np.ndarray]:  # float [K, 4] boxes in pixels of the image, int [K] votes
-    "Boxes with at least `VOTES` windows."
+    "Boxes with at least `_MIN_WINDOWS` windows."
     check_frames(image[None])
     scale = max(1., max(image.shape[:2]) / max_side)
     small = Image.fromarray(image).resize([max(1, round(side / scale)) for side in image.shape[1::-1]],
                                           Image.Resampling.BILINEAR)
     boxes, votes = merge_windows(face_windows(np.asarray(small)))
-    return boxes[votes >= VOTES] * scale, votes[votes >= VOTES]
+    return boxes[votes >= _MIN_WINDOWS] * scale, votes[votes >= _MIN_WINDOWS]
 
 def detect_faces(
     image: np.ndarray,  # uint8 [H, W, 3]
@@ -135,15 +134,15 @@ def _persons(
     return persons
 
 # %% ../../nbs/video/03_face.ipynb #e2fea285
-EXPAND = 1.35  # side of the crop, times the face
+_CROP_SCALE = 1.35  # side of the crop, times the face
 
 def enclosing_box(
     boxes: np.ndarray,  # [F, 4] where one person's face was
 ) -> FaceBox:
-    "The median box, grown if needed so that the square `EXPAND` times as large holds every box."
+    "The median box, grown if needed so that the square `_CROP_SCALE` times as large holds every box."
     center, side = np.median(boxes[:, :2] + boxes[:, 2:] / 2, axis=0), float(np.median(boxes[:, 2:]))
     reach = float(np.maximum(center - boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - center).max())
-    side = max(side, 2 * reach / EXPAND)
+    side = max(side, 2 * reach / _CROP_SCALE)
     return FaceBox(*(center - side / 2).tolist(), side, side)
 
 # %% ../../nbs/video/03_face.ipynb #da8b0e5b

@@ -15,10 +15,10 @@ from ..utils.errors import VideoError, check
 from ..utils.files import natural_key
 
 # %% auto #0
-__all__ = ['IMAGES', 'image_moments', 'read_image', 'fit_within', 'like_first', 'add_note']
+__all__ = ['IMAGE_SUFFIXES', 'image_moments', 'read_image', 'fit_within', 'like_first', 'add_note']
 
 # %% ../../nbs/video/01_images.ipynb #52e2808d
-IMAGES = frozenset(('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff'))
+IMAGE_SUFFIXES = frozenset(('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff'))
 
 def image_moments(
     path: Path,  # a folder of images, or one image
@@ -26,8 +26,9 @@ def image_moments(
 ) -> Iterator[tuple[float, Path]]:
     "The image files of a folder in natural order, each with its nominal time; `VideoError` if there is none."
     files = sorted(path.iterdir(), key=lambda f: natural_key(f.name)) if path.is_dir() else [path]
-    images = [f for f in files if f.suffix.lower() in IMAGES and not f.name.startswith('.')]
-    check(len(images) > 0, f'{path}: no {", ".join(sorted(IMAGES))} in this folder. Give the folder of the frames.',
+    images = [f for f in files if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith('.')]
+    check(len(images) > 0, f'{path}: no {", ".join(sorted(IMAGE_SUFFIXES))} in this folder. Give the folder of the '
+          'frames.',
           VideoError)
     for i, image in enumerate(images): yield i / rate, image
 

@@ -19,15 +19,15 @@ from av.stream import Disposition
 from .clip import Clip, FrameFiles, check_frames
 from ..utils.errors import VideoError, check
 from ..utils.files import atomic_path, content_hash
-from .images import IMAGES, add_note, fit_within, image_moments, like_first, read_image
+from .images import IMAGE_SUFFIXES, add_note, fit_within, image_moments, like_first, read_image
 
 # %% auto #0
-__all__ = ['CONTAINERS', 'CROPPED', 'CODECS', 'CLOCK', 'steady', 'iter_frames', 'clip_id', 'read_video', 'is_cropped',
-           'write_video', 'sample_indices', 'sample_frames']
+__all__ = ['CODECS', 'steady', 'iter_frames', 'clip_id', 'read_video', 'is_cropped', 'write_video', 'sample_indices',
+           'sample_frames']
 
 # %% ../../nbs/video/02_io.ipynb #d17a6d35
-CONTAINERS = 'mov,mp4,m4a,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,gif,h264,hevc,ivf,mjpeg,mxf,wav,mp3,aac,flac'
-_OPENING = dict(options={'format_whitelist': CONTAINERS}, metadata_errors='replace')  # a title in an old encoding is no reason to refuse a video
+_CONTAINERS = 'mov,mp4,m4a,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,gif,h264,hevc,ivf,mjpeg,mxf,wav,mp3,aac,flac'
+_OPENING = dict(options={'format_whitelist': _CONTAINERS}, metadata_errors='replace')  # a title in an old encoding is no reason to refuse a video
 
 def _checked_source(
     source: str | Path | bytes | FrameFiles,  # a file, a folder of images, the content of a file, or listed image files
@@ -180,7 +180,7 @@ def _moments(
     "Every frame of a source with its seconds from the first one."
     if isinstance(source, FrameFiles):
         return ((t - source.times[0], f) for t, f in zip(source.times, source.files, strict=True))
-    still = isinstance(source, Path) and (source.is_dir() or source.suffix.lower() in IMAGES)
+    still = isinstance(source, Path) and (source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES)
     return image_moments(source, folder_fps) if still else _video_moments(source, notes)
 
 # %% ../../nbs/video/02_io.ipynb #23a25bcc
@@ -244,14 +244,14 @@ def read_video(
                 warnings=tuple(notes))
 
 # %% ../../nbs/video/02_io.ipynb #ea3ae5cc
-CROPPED = 'clip_autt: every frame is a face'
+_CROPPED = 'clip_autt: every frame is a face'
 
 def is_cropped(source: str | Path | bytes | FrameFiles) -> bool:
     "Whether a video file, or its content, says that its frames are faces already."
     if isinstance(source, FrameFiles): return False
     try:
         with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), **_OPENING) as container:
-            return CROPPED in container.metadata.values()
+            return _CROPPED in container.metadata.values()
     except (av.FFmpegError, OSError): return False
 
 # %% ../../nbs/video/02_io.ipynb #2e8965ab
@@ -259,7 +259,7 @@ CODECS = {  # without B-frames ('bf') the duration in an mp4 header is exact; a 
     '.mp4': ('libx264', {'preset': 'veryfast', 'bf': '0'}),
     '.webm': ('libvpx-vp9', {'deadline': 'realtime', 'cpu-used': '6', 'b': '0'}),
 }
-CLOCK = Fraction(1, 90000)  # seconds; holds 24, 25, 30 and 50 frames a second exactly
+_TIME_BASE = Fraction(1, 90000)  # seconds; holds 24, 25, 30 and 50 frames a second exactly
 
 def _timed(
     clip: Clip | np.ndarray | Iterable,  # what is written
@@ -285,12 +285,12 @@ def _encode(
         if stream is None:
             stream = container.add_stream(codec, rate=25, options=options)
             stream.height, stream.width, stream.pix_fmt, size = *image.shape[:2], 'yuv420p', image.shape
-            stream.codec_context.time_base = CLOCK
+            stream.codec_context.time_base = _TIME_BASE
         check(image.shape == size, f'all frames must have one size, got [H,W,3] = {list(image.shape)} after '
               f'{list(size)}.', VideoError)
         frame = av.VideoFrame.from_ndarray(image, format='rgb24')
-        tick = max(round(time / CLOCK), tick + 1)  # a file cannot hold two frames of one moment
-        frame.pts, frame.time_base = tick, CLOCK
+        tick = max(round(time / _TIME_BASE), tick + 1)  # a file cannot hold two frames of one moment
+        frame.pts, frame.time_base = tick, _TIME_BASE
         container.mux(stream.encode(frame))
     check(stream is not None, 'there is no frame to write. Give at least one.', VideoError)
     container.mux(stream.encode())
@@ -312,7 +312,7 @@ def write_video(
     try:
         with atomic_path(path, VideoError) as tmp, av.open(str(tmp), 'w', options=header) as container:
             if isinstance(clip, Clip) and clip.found is not None and clip.found.all():
-                container.metadata['comment'] = CROPPED
+                container.metadata['comment'] = _CROPPED
             _encode(container, codec, {**options, 'crf': str(crf)}, _timed(clip, fps))
     except (av.FFmpegError, UnknownCodecError) as e:
         raise VideoError(f'{path}: cannot be encoded ({e}). Try another format.') from e
