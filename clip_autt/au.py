@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
 from html import escape
 from numbers import Integral
+from typing import Literal
 
 import numpy as np
 
-from .utils.errors import BankError, InputError, check
+from .utils.errors import BankError, InputError, check, did_you_mean
 from .utils.files import content_hash
 
 # %% auto #0
@@ -24,10 +24,9 @@ __all__ = ['REGIONS', 'MIRROR', 'DEFAULT_TEMPLATE', 'TEMPLATES', 'INTENSITY', 'L
 REGIONS = ('brow', 'eyes', 'nose', 'cheeks', 'mouth', 'jaw', 'head', 'gaze', 'other')
 
 def _hint(value, known: Iterable) -> str:
-    "The way out of an unknown value: the nearest known word, or all that is known."
-    known = {str(k).lower(): k for k in known}
-    near = get_close_matches(value.lower(), known, 1) if isinstance(value, str) else []
-    return f'Did you mean {known[near[0]]!r}?' if near else f'Choose from: {", ".join(map(str, known.values()))}.'
+    "A suggestion for an unknown value: the nearest known word, or all that is known."
+    near = did_you_mean(value, known) if isinstance(value, str) else ''
+    return near.strip() or f'Choose from: {", ".join(map(str, dict.fromkeys(known)))}.'
 
 # %% ../nbs/core/00_au.ipynb #70dda936
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ def _table(bank: Iterable[AU]) -> str:
 # %% ../nbs/core/00_au.ipynb #e18bc76b
 @dataclass(frozen=True, repr=False)
 class AUBank(Sequence):
-    "An ordered list of AUs; plain strings become AUs without a code. An empty bank or a repeated prompt or id raises `BankError`."
+    "An ordered list of AUs; strings become AUs without a code. `BankError` if it is empty, or a prompt or id repeats."
     aus: tuple[AU, ...]  # AUs or plain prompts; their order is the order of a model's AU scores
 
     def __post_init__(self):
@@ -205,7 +204,7 @@ class AUBank(Sequence):
 
     def __iter__(self) -> Iterator[AU]: return iter(self.aus)
 
-    def __contains__(self, key) -> bool: return bool(self._positions(key))
+    def __contains__(self, key: object) -> bool: return bool(self._positions(key))
 
     def __getitem__(self, key: int | slice | str) -> AU | AUBank:
         "The AU at a position or with an id; the bank of a slice."
@@ -216,7 +215,7 @@ class AUBank(Sequence):
         return [i for i, au in enumerate(self) if key is not None and key in (au, au.id, au.code)]
 
     def index(self, key: AU | str | int) -> int:
-        "Position of an AU, given itself, its id or its FACS code. Raises `BankError` if there is none, or more than one."
+        "Position of an AU, given itself, its id or its FACS code. `BankError` if there is none, or more than one."
         found = self._positions(key)
         if not found:
             raise BankError(f'{key!r} is not in this bank. '
@@ -234,7 +233,7 @@ class AUBank(Sequence):
         codes: Iterable[int] | int | None = None,  # FACS codes; None for all
         regions: Iterable[str] | str | None = None,  # some of `REGIONS`; None for all
     ) -> AUBank:
-        "The AUs with one of `codes` and one of `regions`, in the order of this bank. Raises `BankError` on what the bank does not have."
+        "The AUs with one of `codes` and one of `regions`, in the order of this bank. `BankError` if it has no such AU."
         codes = _select(codes, self.codes, 'code')
         regions = _select(regions, [au.region for au in self], 'region')
         return AUBank(au for au in self if au.code in codes and au.region in regions)
@@ -274,21 +273,23 @@ MIRROR = {51: 52, 52: 51, 55: 56, 56: 55, 61: 62, 62: 61}
 def mirror_order(
     bank: AUBank,  # holds both or neither AU of each pair in `MIRROR`
 ) -> list[int]:  # for N AUs, N positions
-    "Order of a mirrored frame's AU scores, `scores[order]`: left and right change places. A missing partner raises `BankError`."
+    "Order of a mirrored frame's AU scores, `scores[order]`: left and right swap. `BankError` without the other side."
     return [bank.index(MIRROR[au.code]) if au.code in MIRROR else i for i, au in enumerate(bank)]
 
 # %% ../nbs/core/00_au.ipynb #966a80db
 _RELEASED_PROMPTS = """
     inner_eyebrows_raised outer_eyebrows_raised eyebrows_lowered_and_pulled_together upper_eyelids_lifted
-    cheeks_raised_and_eye_corners_tightened eyelids_tightened
-    nose_wrinkled upper_lip_lifted nasolabial_folds_deepened lip_corners_pulled_up_in_a_smile cheeks_puffed_upward
-    cheek_dimples_formed_lip_corners_tightened_laterally lip_corners_pulled_down lower_lip_pulled_down chin_pushed_up_lower_lip_bulged
-    lips_puckered_forward lips_stretched_horizontally lips_funneled_rounded_and_protruded lips_pressed_together_and_tightened
-    lips_strongly_pressed lips_slightly_parted jaw_lowered_mouth_opened mouth_widely_stretched_open lips_sucked_into_mouth
-    upper_eyelids_drooping eyes_slitted_narrow_eye_opening eyes_fully_closed squinting_lower_and_upper_lids_compressed
-    blink_rapid_eyelid_closure one_eye_closed_wink
-    head_turn_left head_turn_right head_tilt_up head_tilt_down eyes_turn_left eyes_turn_right eyes_look_up eyes_look_down
-    jaw_thrust_forward jaw_clenched lip_bite lip_wipe_with_tongue lick_lips cheek_blow nostrils_dilated nostrils_compressedtongue_show
+    cheeks_raised_and_eye_corners_tightened eyelids_tightened nose_wrinkled upper_lip_lifted
+    nasolabial_folds_deepened lip_corners_pulled_up_in_a_smile cheeks_puffed_upward
+    cheek_dimples_formed_lip_corners_tightened_laterally lip_corners_pulled_down lower_lip_pulled_down
+    chin_pushed_up_lower_lip_bulged lips_puckered_forward lips_stretched_horizontally
+    lips_funneled_rounded_and_protruded lips_pressed_together_and_tightened lips_strongly_pressed
+    lips_slightly_parted jaw_lowered_mouth_opened mouth_widely_stretched_open lips_sucked_into_mouth
+    upper_eyelids_drooping eyes_slitted_narrow_eye_opening eyes_fully_closed
+    squinting_lower_and_upper_lids_compressed blink_rapid_eyelid_closure one_eye_closed_wink head_turn_left
+    head_turn_right head_tilt_up head_tilt_down eyes_turn_left eyes_turn_right eyes_look_up eyes_look_down
+    jaw_thrust_forward jaw_clenched lip_bite lip_wipe_with_tongue lick_lips cheek_blow nostrils_dilated
+    nostrils_compressedtongue_show
 """.split()
 
 _RELEASED = tuple(replace(au, prompt=prompt) for au, prompt in zip(_DEFAULT, _RELEASED_PROMPTS, strict=False))
@@ -347,7 +348,7 @@ def multi_hot(
     bank: AUBank,  # N AUs
     codes: Iterable[int] | int,  # FACS codes, such as `prototype('pain')`
 ) -> list[int]:  # N zeros and ones
-    "1 for each AU of the bank whose code is among `codes`, else 0. Raises `BankError` on a code that the bank does not have."
+    "1 for each AU of the bank whose code is among `codes`, else 0. `BankError` for a code that the bank does not have."
     codes = _select(codes, bank.codes, 'code')
     return [int(au.code in codes) for au in bank]
 
@@ -364,9 +365,9 @@ def _levels(aus: Mapping, code: int, top: int) -> np.ndarray:
 
 def pspi(
     aus: Mapping,  # FACS code -> level 0 to 5 (AU43: 0 or 1), a number or an array over time; other codes are ignored
-    closed: int = 43,  # 45: if AU43 is missing, AU45 (0 or 1) stands in for it
+    closed: Literal[43, 45] = 43,  # 45: if AU43 is missing, AU45 (0 or 1) stands in for it
 ) -> float | np.ndarray:  # 0 to 16
-    "Pain intensity of Prkachin and Solomon, Pain 139(2):267-274, 2008. A missing AU counts 0; a bad level raises `InputError`."
+    "Pain intensity (Prkachin and Solomon, Pain 139(2):267-274, 2008). A missing AU counts 0. Bad level: `InputError`."
     check(isinstance(aus, Mapping), f'aus must map FACS codes to levels, as {{4: 3, 43: 1}} does; got '
           f'{type(aus).__name__}')
     for code in aus: check(isinstance(code, Integral), f'a FACS code is a number such as 4, got {code!r}')

@@ -107,7 +107,7 @@ class Layout:
     place: Tensor  # [B, L] positions in the sentence
     end: Tensor  # [B] column of EOT
     last: Tensor  # [B] which of the M is EOT
-    mask: Tensor  # [B, 1, L, P + L] who sees whom
+    mask: Tensor  # [B, 1, L, P + L] which token sees which
 
     @property
     def full(self) -> bool: return len(self.rows) == self.place.numel()
@@ -137,7 +137,7 @@ def _rectangle(attn: nn.Module, qkv: Tensor, at: Layout) -> Tensor:
     return qkv.view(n, size, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
 
 def _after(past: Tensor, own: Tensor) -> Tensor:
-    "Remembered keys or values of N sentences [N, heads, P, ...], then the tokens' own [times * N, heads, L, ...]."
+    "Cached keys or values of N sentences [N, heads, P, ...], then the tokens' own [times * N, heads, L, ...]."
     own = own.unflatten(0, (-1, len(past)))
     return torch.cat([past.expand(len(own), *past.shape), own], 3).flatten(0, 1)
 
@@ -186,7 +186,7 @@ def encode_short(
     lengths: Tensor,  # [N] tokens in use in x, EOT included
     prefix: Prefix | None = None,  # what comes before
 ) -> Tensor:  # [N, D]
-    "Text embeddings from the real tokens only; equal to `encode_full` to float rounding. Needs a causal tower read at EOT."
+    "Text embeddings from the real tokens only; equals `encode_full` to rounding. Needs a causal tower read at EOT."
     check(tower.exact_short, 'this text tower is not causal or not read at EOT; use encode_full', BackboneError)
     check(x.dim() == 3 and x.shape[-1] == tower.width,
           f'token embeddings must be [N, L, {tower.width}], got {list(x.shape)}', InputError)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import skimage.data
@@ -80,7 +81,7 @@ def _candidates(
 def detect_faces(
     image: np.ndarray,  # uint8 [H, W, 3]
     max_side: int = 320,  # the image is reduced to this for the search; faces under 24 pixels in it are missed
-) -> np.ndarray:  # int [K, 4]: x, y, width, height in pixels of the image; the surest first
+) -> np.ndarray:  # int [K, 4]: x, y, width, height in pixels of the image; the one with the most votes first
     "Upright faces that look into the camera, and now and then something that looks like one."
     return _candidates(image, max_side)[0].round().astype(int)
 
@@ -234,12 +235,12 @@ def face_notes(
 
 def crop_face(
     clip: Clip,
-    detector: str | FaceBox | Sequence[float] | np.ndarray = 'auto',  # 'auto'; 'none' if frames are faces; a box x, y, width, height; or boxes [T, 4]
+    detector: Literal['auto', 'none'] | FaceBox | Sequence[float] | np.ndarray = 'auto',  # or box x, y, w, h; or [T, 4]
     size: int = 224,  # side of the crops in pixels
     expand: float = 1.35,  # size of the square, times the face
     samples: int = 8,  # frames that vote
 ) -> Clip:  # crops of the face, with `found`
-    "Cut the face out of a clip; NaN in a table of boxes means no face. Without any face: the centre, `found` all False, and a warning."
+    "Cut the face out of a clip. 'none' takes frames as faces; NaN in [T, 4] is no face. Warns if there is no face."
     t, height, width = clip.frames.shape[:3]
     if not isinstance(detector, (str, FaceBox)) and np.ndim(detector) == 2:
         return _crop_by_table(clip, np.asarray(detector, float), size, expand)
@@ -253,7 +254,7 @@ def crop_face(
 
 # %% ../../nbs/video/03_face.ipynb #20247d2e
 def choose_box(
-    detector: str | FaceBox | Sequence[float],  # as in `crop_face`
+    detector: Literal['auto', 'none'] | FaceBox | Sequence[float],  # as in `crop_face`
     samples: np.ndarray,  # some frames, uint8 [S, H, W, 3]
 ) -> tuple[FaceBox | None, tuple[str, ...]]:
     "The box that `detector` stands for, and warnings."
