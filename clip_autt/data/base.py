@@ -81,32 +81,34 @@ def _notes(report: CheckReport) -> list[str]:
 
 def _title(report: CheckReport) -> str:
     state = 'cannot be used' if not report.ok else 'complete' if report.complete else 'can be used, not complete'
-    return f'{report.name}{f", layout {report.layout}" if report.layout else ""}{f", folder {report.root!r}" if report.root else ""}: {state}'
+    facts = ([report.name] + [f'layout {report.layout}'] * bool(report.layout)
+             + [f'folder {report.root!r}'] * bool(report.root))
+    return f'{", ".join(facts)}: {state}'
 
 # %% ../../nbs/data/02_base.ipynb #a6399a68
 @patch
-def __repr__(report: CheckReport) -> str:
+def __repr__(self: CheckReport) -> str:
     "A report as lines of text."
-    rows = _rows(report) if report.ok else []
+    rows = _rows(self) if self.ok else []
     widths = [max(map(len, column)) for column in zip(*rows)]
     table = ['  ' + '  '.join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))])
              for row in rows]
-    return '\n'.join([_title(report), *([report.message] if report.message else []), *table,
-                      *('  ' + line for line in _notes(report))])
+    return '\n'.join([_title(self), *([self.message] if self.message else []), *table,
+                      *('  ' + line for line in _notes(self))])
 
 @patch
-def _repr_html_(report: CheckReport) -> str:
+def _repr_html_(self: CheckReport) -> str:
     "A report for a notebook."
-    head, *rows = [[escape(cell) for cell in row] for row in _rows(report)]
+    head, *rows = [[escape(cell) for cell in row] for row in _rows(self)]
     table = ''.join(f'<tr><th>{row[0]}</th><td>{"</td><td>".join(row[1:])}</td></tr>' for row in rows)
-    notes = ''.join(f'<br>{escape(line)}' for line in ([report.message] if report.message else []) + _notes(report))
-    return f'<table><caption style="text-align:left">{escape(_title(report))}</caption><tr><th>{"</th><th>".join(head)}</th></tr>{table}</table><p>{notes}</p>'
+    notes = ''.join(f'<br>{escape(line)}' for line in ([self.message] if self.message else []) + _notes(self))
+    return f'<table><caption style="text-align:left">{escape(_title(self))}</caption><tr><th>{"</th><th>".join(head)}</th></tr>{table}</table><p>{notes}</p>'
 
 # %% ../../nbs/data/02_base.ipynb #98339388
 @dataclass(frozen=True, repr=False)
 class DataSet(Manifest):
     "A published data set as a manifest; the `split` of its items is 'source', 'validation' or 'target'."
-    layout: str = ''  # 'cropped': faces cut out, as the published code expects them; 'distributed': videos, as the owners hand them out
+    layout: str = ''  # 'cropped': faces, as the published code expects; 'distributed': videos, as the owners give them
     fps: float = 12.5  # frames a second to sample
     crop: str = 'auto'  # for `encode_video`: 'none' for cut-out faces
     report: CheckReport | None = field(default=None, compare=False)
@@ -121,7 +123,7 @@ class DataSet(Manifest):
 # %% ../../nbs/data/02_base.ipynb #e3ebfb09
 @dataclass
 class Findings:
-    "What a reader notes on its way through a folder."
+    "What is found while a folder is read."
     problems: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     left_out: Counter = field(default_factory=Counter)  # by reason
@@ -183,7 +185,7 @@ class Place(NamedTuple):
     folder: Path  # the folder with one folder for each person
 
 def names_in(folder: Path) -> dict[str, bool]:
-    "Names in a folder and whether each is a folder itself, with one look at the disk; hidden ones are left out. Nothing where there is no folder."
+    "Names in a folder and whether each is a folder, read at once, without hidden ones. Empty if there is no such folder."
     try:
         with os.scandir(folder) as entries: return {e.name: e.is_dir() for e in entries if not e.name.startswith('.')}
     except OSError: return {}
@@ -202,7 +204,7 @@ def find_folder(
 def choose_place(
     facts: Facts,
     root: str | Path,
-    finders: Mapping[str, tuple[str, Callable[[Path], tuple[Path, Path] | None]]],  # for each layout what it looks like, and how to find it
+    finders: Mapping[str, tuple[str, Callable[[Path], tuple[Path, Path] | None]]],  # by layout: example path, finder
     layout: str | None = None,  # only this one
 ) -> Place:
     "The first layout that is found. `ManifestError` if there is none."
@@ -214,7 +216,8 @@ def choose_place(
         if layout in (None, kind) and (found := find(root)): return Place(kind, *found)
     looks = ' or '.join(look for kind, (look, _) in finders.items() if layout in (None, kind))
     there = some_of(natural_sorted(names_in(root)), 6) or 'nothing'
-    check(False, f'{root}: no {facts.name} here. Looked for {looks}. There is {there}. Give the folder that holds it, '
+    raise ManifestError(f'{root}: no {facts.name} here. Looked for {looks}. There is {there}. Give the folder that '
+                        'holds it, '
           'or arrange it so.', ManifestError)
 
 # %% ../../nbs/data/02_base.ipynb #a03816c6
@@ -267,7 +270,7 @@ def read_frame_lists(paths: Iterable[Path], findings: Findings) -> list[Listed]:
 
 # %% ../../nbs/data/02_base.ipynb #7ac6c03e
 def with_folder(videos: Iterable[Listed], folder: Path, findings: Findings) -> list[Listed]:
-    "The videos of people who have a folder. The others are noted once a person."
+    "The videos of people who have a folder. The others are noted once per person."
     videos, people = list(videos), names_in(folder)
     gone = [v for v in videos if v.subject not in people]
     for subject, n in Counter(v.subject for v in gone).items():

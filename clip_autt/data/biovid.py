@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from .manifest import Item, read_table
-from .base import DataSet, Findings, Listed, Place, build_data_set, choose_place, find_folder, frame_item
+from .base import DataSet, Findings, Listed, Place, build_data_set, choose_place, find_folder
+from .base import frame_item, given_or_found, names_in, read_frame_lists, with_folder
 from .facts import FACTS
-from .base import given_or_found, names_in, read_frame_lists, with_folder
 from ..utils.errors import ManifestError, check
 
 # %% auto #0
@@ -126,8 +127,8 @@ _LAYOUTS = {
 
 def BioVid(
     root: str | Path,  # the folder of the data set, one above, or one inside
-    layout: str | None = None,  # 'cropped' or 'distributed'; the first that is found if None
-    labels: str | Path | Iterable[str | Path] | None = None,  # label files, or samples.csv; those beside the data if None
+    layout: Literal['cropped', 'distributed'] | None = None,  # the first that is found if None
+    labels: str | Path | Iterable[str | Path] | None = None,  # label files or samples.csv; None: those beside
 ) -> DataSet:
     "BioVid part A, no pain against the highest level. `ManifestError` if nothing of it is there."
     place, findings = choose_place(FACTS['biovid'], root, _LAYOUTS, layout), Findings()

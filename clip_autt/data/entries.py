@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import hashlib, json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -39,17 +40,17 @@ class StoreWarning(UserWarning):
 
 # %% ../../nbs/data/08a_entries.ipynb #2b5af8a1
 def video_hash(
-    source: str | Path | bytes | FrameFiles,  # a video file, its bytes, a folder of images, or listed image files
+    video: str | Path | bytes | FrameFiles,  # a video file, its bytes, a folder of images, or listed image files
 ) -> str:  # 64 hexadecimal digits
     "SHA-256 of what is in a video. Its name plays no role. Raises `VideoError` for a file that cannot be read."
-    if isinstance(source, (bytes, bytearray, memoryview)): return hashlib.sha256(source).hexdigest()
+    if isinstance(video, (bytes, bytearray, memoryview)): return hashlib.sha256(video).hexdigest()
     try:
-        if isinstance(source, FrameFiles): return _images_hash('listed', zip(source.times, source.files))
-        path = Path(source).expanduser()
+        if isinstance(video, FrameFiles): return _images_hash('listed', zip(video.times, video.files))
+        path = Path(video).expanduser()
         if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
             return _images_hash('folder', image_moments(path, 25.))
         return _file_hash(path)
-    except OSError as e: raise VideoError(f'{source}: cannot be read ({e.strerror or e}). Check the path.') from e
+    except OSError as e: raise VideoError(f'{video}: cannot be read ({e.strerror or e}). Check the path.') from e
 
 # %% ../../nbs/data/08a_entries.ipynb #821dc300
 def _images_hash(kind: str, moments: Iterable[tuple[float, Path]]) -> str:
@@ -76,7 +77,7 @@ ENCODING_VERSION = 1  # goes up when the same video and settings give other embe
 def encoding_facts(
     backbone: Backbone,
     fps: float | None = FPS,  # frames a second
-    crop='auto',  # as in `encode_video`
+    crop: Literal['auto', 'none'] | FaceBox | Sequence[float] = 'auto',  # as in `encode_video`
     start_s: float | None = None,  # seconds
     stop_s: float | None = None,  # seconds
 ) -> dict:  # plain values that JSON can hold

@@ -88,7 +88,7 @@ def held_out(
 
 # %% ../../nbs/data/01_facts.ipynb #d89ddbf0
 def _expected(classes: Sequence[str], *splits: tuple) -> dict[str, dict[str, int]]:
-    "Name the numbers of each split: subjects, videos, clips, then one for each class. Shorter rows leave the rest open."
+    "Name the numbers of each split: subjects, videos, clips, then each class. Shorter rows leave the rest open."
     names = 'subjects', 'videos', 'clips', *classes
     return {split: dict(zip(names, numbers)) for split, numbers in zip(SPLITS, splits)}
 
