@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clip_autt.faces import practice as rehearsal
+from clip_autt.faces import practice
 from clip_autt.data.bah import BAH
 from clip_autt.data.biovid import BioVid
 from clip_autt.data.facts import FACTS
@@ -39,7 +39,7 @@ def lines(path):
 def trees(tmp_path_factory):
     "A small tree of each data set in each layout."
     d = tmp_path_factory.mktemp("trees")
-    return {(name, layout): make(name, d / f"{name}-{layout}", layout) for name in PAIR for layout in rehearsal.LAYOUTS}
+    return {(name, layout): make(name, d / f"{name}-{layout}", layout) for name in PAIR for layout in practice.LAYOUTS}
 
 
 def test_biovid_frames(tmp_path):
@@ -74,8 +74,8 @@ def test_stressid_frames(trees):
 
 def test_stress_depends_on_the_task_and_faces_get_lost():
     "All of StressID, planned and not drawn."
-    s = rehearsal._settings("stressid", "cropped", None, None, 64, 0)
-    plans = {who: rehearsal._stressid(s, who) for who in FACTS["stressid"].splits}
+    s = practice._settings("stressid", "cropped", None, None, 64, 0)
+    plans = {who: practice._stressid(s, who) for who in FACTS["stressid"].splits}
     stressed, kept = defaultdict(list), {}
     for who, recordings in plans.items():
         assert [r.name.split("_")[1] for r in recordings] == [*STRESS_RATES]
@@ -144,7 +144,7 @@ def test_videos(trees):
             assert len(clip) == last + 1 and clip.fps == pytest.approx(24, rel=0.01)
 
 
-@pytest.mark.parametrize("layout", rehearsal.LAYOUTS)
+@pytest.mark.parametrize("layout", practice.LAYOUTS)
 @pytest.mark.parametrize("name", PAIR)
 def test_the_readers_find_everything(trees, name, layout):
     data = ADAPTERS[name](trees[name, layout])
@@ -155,7 +155,7 @@ def test_the_readers_find_everything(trees, name, layout):
 
 
 def test_the_same_arguments_give_the_same_bytes(trees, tmp_path):
-    for layout in rehearsal.LAYOUTS:
+    for layout in practice.LAYOUTS:
         again = make("biovid", tmp_path / layout, layout, n_jobs=1 + (layout == "cropped"))
         assert digest(again) == digest(trees["biovid", layout])
     other = digest(make("biovid", tmp_path / "seed", seed=1))
@@ -169,7 +169,7 @@ def test_a_person_alone_is_the_person_in_company(trees, tmp_path):
 
 
 def test_an_interrupted_tree_goes_on(trees, tmp_path, monkeypatch):
-    write, calls = rehearsal._write, []
+    write, calls = practice._write, []
 
     def stop(s, folder, recording, film):
         calls.append(recording.name)
@@ -177,14 +177,14 @@ def test_an_interrupted_tree_goes_on(trees, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         write(s, folder, recording, film)
 
-    monkeypatch.setattr(rehearsal, "_write", stop)
+    monkeypatch.setattr(practice, "_write", stop)
     root = tmp_path / "b"
     with pytest.raises(KeyboardInterrupt):
         make("biovid", root)
     home = root / "sub_red_classes_img"
     assert [f.name for f in home.iterdir()] == ["082208_w_45"], "no half person, under no name"
     (home / ".081014_w_27-0123abcd/half").mkdir(parents=True)  # as a killed process leaves it
-    monkeypatch.setattr(rehearsal, "_write", write)
+    monkeypatch.setattr(practice, "_write", write)
     before = {f: f.stat().st_mtime_ns for f in root.rglob("*.jpg")}
     make("biovid", root)
     assert {f: f.stat().st_mtime_ns for f in before} == before
@@ -194,7 +194,7 @@ def test_an_interrupted_tree_goes_on(trees, tmp_path, monkeypatch):
 def test_nothing_is_written_among_other_files(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     for root in (tmp_path, tmp_path / "mine.txt"):
-        with pytest.raises(ManifestError, match="not a rehearsal"):
+        with pytest.raises(ManifestError, match="not a practice data set"):
             make("biovid", root)
     assert [f.name for f in tmp_path.iterdir()] == ["mine.txt"]
     make("stressid", tmp_path / "empty")
@@ -233,5 +233,5 @@ def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
 
 
 def test_actors_are_used_nowhere_else():
-    numbers = [rehearsal._number(name, who, seed) for name, facts in FACTS.items() for who in facts.splits for seed in range(10)]
+    numbers = [practice._number(name, who, seed) for name, facts in FACTS.items() for who in facts.splits for seed in range(10)]
     assert len({*numbers}) == len(numbers) and 950_000 <= min(numbers) and max(numbers) < 970_000

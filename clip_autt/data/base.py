@@ -102,7 +102,8 @@ def _repr_html_(self: CheckReport) -> str:
     head, *rows = [[escape(cell) for cell in row] for row in _rows(self)]
     table = ''.join(f'<tr><th>{row[0]}</th><td>{"</td><td>".join(row[1:])}</td></tr>' for row in rows)
     notes = ''.join(f'<br>{escape(line)}' for line in ([self.message] if self.message else []) + _notes(self))
-    return f'<table><caption style="text-align:left">{escape(_title(self))}</caption><tr><th>{"</th><th>".join(head)}</th></tr>{table}</table><p>{notes}</p>'
+    caption = f'<caption style="text-align:left">{escape(_title(self))}</caption>'
+    return f'<table>{caption}<tr><th>{"</th><th>".join(head)}</th></tr>{table}</table><p>{notes}</p>'
 
 # %% ../../nbs/data/02_base.ipynb #98339388
 @dataclass(frozen=True, repr=False)
@@ -185,7 +186,7 @@ class Place(NamedTuple):
     folder: Path  # the folder with one folder for each person
 
 def names_in(folder: Path) -> dict[str, bool]:
-    "Names in a folder and whether each is a folder, read at once, without hidden ones. Empty if there is no such folder."
+    "Names in a folder, without hidden ones, and whether each is a folder. Empty if there is no such folder."
     try:
         with os.scandir(folder) as entries: return {e.name: e.is_dir() for e in entries if not e.name.startswith('.')}
     except OSError: return {}

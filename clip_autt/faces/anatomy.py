@@ -35,8 +35,9 @@ MIDLINE = dict(  # on the midline
            chin_boss=(0, 1.42), chin=(0, 1.65), head_crown=(0, -1.30), glabella=(0, -.28), philtrum=(0, .72))
 POINT_NAMES = tuple(f'{s}_{name}' for s in 'lr' for name in _SIDE_POINTS) + tuple(MIDLINE)
 POINT_INDEX = {name: i for i, name in enumerate(POINT_NAMES)}
+# [P, 2]
 AVERAGE_FACE = np.array([*_SIDE_POINTS.values(), *((-x, y) for x, y in _SIDE_POINTS.values()), *MIDLINE.values()],
-                        float)  # [P, 2] the average face
+                        float)
 
 # %% ../../nbs/faces/00_anatomy.ipynb #1751a92a
 def _lids(upper: float = 0., lower: float = 0.) -> dict:
@@ -146,7 +147,7 @@ _JAW = {
 }
 
 # %% ../../nbs/faces/00_anatomy.ipynb #25d0f9c5
-_GAZE = {'AU61': (.115, 0), 'AU62': (-.115, 0), 'AU63': (0, -.065), 'AU64': (0, .07)}  # x, y of the irises in the picture
+_GAZE = {'AU61': (.115, 0), 'AU62': (-.115, 0), 'AU63': (0, -.065), 'AU64': (0, .07)}  # x, y of irises in the picture
 _GAZE_LIDS = {'AU63': _lids(-.02), 'AU64': _lids(.055, -.012)}  # the upper lid follows the eye
 HEAD_TURNS = {'AU51': ('yaw', 25.), 'AU52': ('yaw', -25.), 'AU53': ('pitch', 20.), 'AU54': ('pitch', -20.)}  # degrees
 
@@ -166,7 +167,8 @@ def displacement(
     return out
 
 _MOVES = _UPPER_FACE | _LIPS | _JAW | _GAZE_LIDS
-DISPLACEMENTS = np.stack([[displacement(_MOVES.get(au.id, {}), s) for s in 'lr'] for au in BANK])  # [N, 2, P, 2] at full intensity
+# [N, 2, P, 2] at full intensity
+DISPLACEMENTS = np.stack([[displacement(_MOVES.get(au.id, {}), s) for s in 'lr'] for au in BANK])
 for _au, _xy in _GAZE.items():
     for _half, _iris in enumerate(('l_iris', 'r_iris')): DISPLACEMENTS[BANK.index(_au), _half, POINT_INDEX[_iris]] = _xy
 

@@ -71,7 +71,7 @@ _RGB = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Appearance:
-    "Colours (RGB, 0 to 255), hair, and what the years have drawn."
+    "Colours (RGB, 0 to 255), hair, beard, glasses and age lines."
     skin: _RGB = (214, 166, 136)
     hair: _RGB = (66, 44, 30)
     lips: _RGB = (186, 100, 96)

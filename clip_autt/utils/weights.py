@@ -25,7 +25,7 @@ def read_weights(
     path: str | Path,  # a `.safetensors`, `.pt`, `.pth` or `.bin` file
     error: type[ClipAUTTError] = CheckpointError,  # what to raise
 ) -> dict:  # tensors by name, possibly in nested dictionaries
-    "Tensors of a checkpoint on the CPU. Wrappers (`state_dict`, `module.`) are taken off; NaN or infinite values are an error."
+    "Tensors of a checkpoint on the CPU, without wrappers (`state_dict`, `module.`). NaN or infinity is an error."
     path = Path(path)
     check(path.is_file(), f'{path}: no such file. Give the path of a .safetensors, .pt, .pth or .bin file.', error)
     check(not _is_torchscript(path), f'{path}: a TorchScript archive, which holds code beside the weights. Save the '
@@ -57,7 +57,7 @@ def _is_torchscript(path: Path) -> bool:
     return zipfile.is_zipfile(path) and any(name.endswith('constants.pkl') for name in zipfile.ZipFile(path).namelist())
 
 def _why_unreadable(path: Path, e: Exception) -> str:
-    "The reason a file cannot be read as weights, and the way out."
+    "Why a file cannot be read as weights, and what to do."
     if path.stat().st_size == 0: return 'the file is empty.'
     if isinstance(e, pickle.UnpicklingError):
         return ('holds more than tensors and could run code when loaded, or is not a checkpoint at all. Only plain '
