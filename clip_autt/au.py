@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
 from html import escape
 from numbers import Integral
+from typing import Literal
 
 import numpy as np
 
-from .utils.errors import BankError, InputError, check
+from .utils.errors import BankError, InputError, check, did_you_mean
 from .utils.files import content_hash
 
 # %% auto #0
@@ -24,10 +24,9 @@ __all__ = ['REGIONS', 'MIRROR', 'DEFAULT_TEMPLATE', 'TEMPLATES', 'INTENSITY', 'L
 REGIONS = ('brow', 'eyes', 'nose', 'cheeks', 'mouth', 'jaw', 'head', 'gaze', 'other')
 
 def _hint(value, known: Iterable) -> str:
-    "The way out of an unknown value: the nearest known word, or all that is known."
-    known = {str(k).lower(): k for k in known}
-    near = get_close_matches(value.lower(), known, 1) if isinstance(value, str) else []
-    return f'Did you mean {known[near[0]]!r}?' if near else f'Choose from: {", ".join(map(str, known.values()))}.'
+    "A suggestion for an unknown value: the nearest known word, or all that is known."
+    near = did_you_mean(value, known) if isinstance(value, str) else ''
+    return near.strip() or f'Choose from: {", ".join(map(str, dict.fromkeys(known)))}.'
 
 # %% ../nbs/core/00_au.ipynb #70dda936
 @dataclass(frozen=True)
@@ -43,9 +42,11 @@ class AU:
 
     def __post_init__(self):
         texts = (self.name, self.prompt, self.region, self.muscles, self.note, self.id)
-        check(all(isinstance(t, str) for t in texts), f'name, prompt, region, muscles, note and id are text, got {texts}', BankError)
+        check(all(isinstance(t, str) for t in texts),
+              f'name, prompt, region, muscles, note and id are text, got {texts}', BankError)
         check(self.prompt.strip(), f'a prompt needs at least one word, got {self.prompt!r}', BankError)
-        check(self.code is None or isinstance(self.code, int), f'code must be a FACS number or None, got {self.code!r}', BankError)
+        check(self.code is None or isinstance(self.code, int),
+              f'code must be a FACS number or None, got {self.code!r}', BankError)
         check(self.region in REGIONS, f'unknown region {self.region!r}. {_hint(self.region, REGIONS)}', BankError)
         if not self.id: object.__setattr__(self, 'id', self.prompt if self.code is None else f'AU{self.code}')
 
@@ -53,41 +54,55 @@ class AU:
 _UPPER_FACE = (
     AU(1, 'Inner brow raiser', 'inner ends of the eyebrows raised', 'brow', 'frontalis, medial part'),
     AU(2, 'Outer brow raiser', 'outer ends of the eyebrows raised', 'brow', 'frontalis, lateral part'),
-    AU(4, 'Brow lowerer', 'eyebrows drawn down and together', 'brow', 'corrugator supercilii, depressor supercilii, procerus'),
+    AU(4, 'Brow lowerer', 'eyebrows drawn down and together', 'brow', 'corrugator supercilii, depressor supercilii, '
+       'procerus'),
     AU(5, 'Upper lid raiser', 'wide eyes with upper lids raised', 'eyes', 'levator palpebrae superioris'),
-    AU(6, 'Cheek raiser', "raised cheeks and crow's feet", 'cheeks', 'orbicularis oculi, orbital part', 'AU12 lifts the cheeks too.'),
-    AU(7, 'Lid tightener', 'tense lower eyelids', 'eyes', 'orbicularis oculi, palpebral part', 'A squint (AU44) is its stronger form.'),
+    AU(6, 'Cheek raiser', "raised cheeks and crow's feet", 'cheeks', 'orbicularis oculi, orbital part',
+       'AU12 lifts the cheeks too.'),
+    AU(7, 'Lid tightener', 'tense lower eyelids', 'eyes', 'orbicularis oculi, palpebral part',
+       'A squint (AU44) is its stronger form.'),
 )
 
 # %% ../nbs/core/00_au.ipynb #aee6acd5
 _LOWER_FACE = (
     AU(9, 'Nose wrinkler', 'wrinkled nose', 'nose', 'levator labii superioris alaeque nasi'),
     AU(10, 'Upper lip raiser', 'upper lip raised', 'mouth', 'levator labii superioris'),
-    AU(11, 'Nasolabial deepener', 'deep creases from nose to mouth', 'cheeks', 'zygomaticus minor', 'AU9, AU10, AU12 do so too.'),
+    AU(11, 'Nasolabial deepener', 'deep creases from nose to mouth', 'cheeks', 'zygomaticus minor',
+       'AU9, AU10, AU12 do so too.'),
     AU(12, 'Lip corner puller', 'smiling mouth with raised corners', 'mouth', 'zygomaticus major'),
-    AU(13, 'Sharp lip puller', 'mouth corners pulled sharply upward', 'mouth', 'levator anguli oris', 'Not AU34, air in the cheeks.'),
+    AU(13, 'Sharp lip puller', 'mouth corners pulled sharply upward', 'mouth', 'levator anguli oris',
+       'Not AU34, air in the cheeks.'),
     AU(14, 'Dimpler', 'dimples beside tightened mouth corners', 'mouth', 'buccinator', 'Often on one side only.'),
     AU(15, 'Lip corner depressor', 'mouth corners turned down', 'mouth', 'depressor anguli oris'),
     AU(16, 'Lower lip depressor', 'lower lip drawn downward', 'mouth', 'depressor labii inferioris'),
-    AU(17, 'Chin raiser', 'wrinkled chin, lower lip pushed up', 'mouth', 'mentalis', 'The chin skin moves; a lifted head is AU53.'),
+    AU(17, 'Chin raiser', 'wrinkled chin, lower lip pushed up', 'mouth', 'mentalis',
+       'The chin skin moves; a lifted head is AU53.'),
     AU(18, 'Lip pucker', 'lips puckered for a kiss', 'mouth', 'incisivii labii'),
     AU(20, 'Lip stretcher', 'mouth corners stretched sideways', 'mouth', 'risorius, platysma'),
     AU(22, 'Lip funneler', 'rounded lips flared outward', 'mouth', 'orbicularis oris'),
-    AU(23, 'Lip tightener', 'lips thin and tight', 'mouth', 'orbicularis oris', 'Tight without pressing; pressing is AU24.'),
-    AU(24, 'Lip pressor', 'lips pressed firmly together', 'mouth', 'orbicularis oris', 'The chin stays down; a raised one adds AU17.'),
-    AU(25, 'Lips part', 'narrow gap between the lips', 'mouth', 'depressor labii inferioris, or lips relax', 'The jaw need not move.'),
-    AU(26, 'Jaw drop', 'jaw dropped, mouth open', 'jaw', 'masseter and other jaw closers relax', 'The jaw falls; pulled down it is AU27.'),
+    AU(23, 'Lip tightener', 'lips thin and tight', 'mouth', 'orbicularis oris',
+       'Tight without pressing; pressing is AU24.'),
+    AU(24, 'Lip pressor', 'lips pressed firmly together', 'mouth', 'orbicularis oris',
+       'The chin stays down; a raised one adds AU17.'),
+    AU(25, 'Lips part', 'narrow gap between the lips', 'mouth', 'depressor labii inferioris, or lips relax',
+       'The jaw need not move.'),
+    AU(26, 'Jaw drop', 'jaw dropped, mouth open', 'jaw', 'masseter and other jaw closers relax',
+       'The jaw falls; pulled down it is AU27.'),
     AU(27, 'Mouth stretch', 'mouth gaping wide open', 'jaw', 'pterygoids, digastric'),
     AU(28, 'Lip suck', 'lips rolled in over the teeth', 'mouth', 'orbicularis oris'),
 )
 
 # %% ../nbs/core/00_au.ipynb #64098190
 _EYE_OPENING = (
-    AU(41, 'Lid droop', 'eyelids drooping half shut', 'eyes', 'levator palpebrae relaxes', 'Since 2002 a grade of AU43.'),
+    AU(41, 'Lid droop', 'eyelids drooping half shut', 'eyes', 'levator palpebrae relaxes',
+       'Since 2002 a grade of AU43.'),
     AU(42, 'Slit', 'eyes narrowed to thin slits', 'eyes', 'orbicularis oculi', 'Since 2002 a grade of AU43.'),
-    AU(43, 'Eyes closed', 'both eyes closed', 'eyes', 'levator palpebrae relaxes, orbicularis oculi', 'Lasts 0.5 s or more; else AU45.'),
-    AU(44, 'Squint', 'squinting eyes with wrinkled lids', 'eyes', 'orbicularis oculi, palpebral part', 'Since 2002 a grade of AU7.'),
-    AU(45, 'Blink', 'eyes caught in a blink', 'eyes', 'levator palpebrae relaxes, orbicularis oculi', 'Lasts under 0.5 s; else AU43.'),
+    AU(43, 'Eyes closed', 'both eyes closed', 'eyes', 'levator palpebrae relaxes, orbicularis oculi',
+       'Lasts 0.5 s or more; else AU45.'),
+    AU(44, 'Squint', 'squinting eyes with wrinkled lids', 'eyes', 'orbicularis oculi, palpebral part',
+       'Since 2002 a grade of AU7.'),
+    AU(45, 'Blink', 'eyes caught in a blink', 'eyes', 'levator palpebrae relaxes, orbicularis oculi',
+       'Lasts under 0.5 s; else AU43.'),
     AU(46, 'Wink', 'one eye shut in a wink', 'eyes', 'orbicularis oculi of one eye', 'FACS adds L or R for which eye.'),
 )
 
@@ -101,9 +116,11 @@ _HEAD_AND_GAZE = (
     AU(53, 'Head up', 'head tipped back, chin up', 'head', '', _PITCH),
     AU(54, 'Head down', 'head bowed, chin down', 'head', '', _PITCH),
     AU(61, 'Eyes turn left', 'eyes turned to their left', 'gaze', 'lateral and medial recti', _SIDE.format('left', 62)),
-    AU(62, 'Eyes turn right', 'eyes turned to their right', 'gaze', 'lateral and medial recti', _SIDE.format('right', 61)),
+    AU(62, 'Eyes turn right', 'eyes turned to their right', 'gaze', 'lateral and medial recti',
+       _SIDE.format('right', 61)),
     AU(63, 'Eyes up', 'eyes looking upward', 'gaze', 'superior rectus'),
-    AU(64, 'Eyes down', 'eyes looking downward', 'gaze', 'inferior rectus', 'The upper lid follows, and can pass for AU43.'),
+    AU(64, 'Eyes down', 'eyes looking downward', 'gaze', 'inferior rectus',
+       'The upper lid follows, and can pass for AU43.'),
 )
 
 # %% ../nbs/core/00_au.ipynb #77dd4fdb
@@ -111,11 +128,14 @@ _AD = 'Action descriptor: AD{} in FACS.'
 
 _OTHER_ACTIONS = (
     AU(29, 'Jaw thrust', 'lower jaw jutting forward', 'jaw', '', _AD.format(29)),
-    AU(31, 'Jaw clencher', 'clenched jaw with bulging muscles', 'jaw', 'masseter', 'No landmark moves; only the bulge shows.'),
+    AU(31, 'Jaw clencher', 'clenched jaw with bulging muscles', 'jaw', 'masseter',
+       'No landmark moves; only the bulge shows.'),
     AU(32, 'Lip bite', 'teeth biting the lip', 'mouth', '', _AD.format(32)),
-    AU(37, 'Lip wipe', 'tongue wiping across the lips', 'mouth', '', f'{_AD.format(37)} A frame looks like a lick.', 'AU37-wipe'),
+    AU(37, 'Lip wipe', 'tongue wiping across the lips', 'mouth', '', f'{_AD.format(37)} A frame looks like a lick.',
+       'AU37-wipe'),
     AU(37, 'Lip wipe (lick)', 'tongue licking the lips', 'mouth', '', f'{_AD.format(37)} Close to 19+37.', 'AU37-lick'),
-    AU(33, 'Cheek blow', 'puffed cheeks blowing out air', 'cheeks', '', f'{_AD.format(33)} With the lips shut it is a puff, AD34.'),
+    AU(33, 'Cheek blow', 'puffed cheeks blowing out air', 'cheeks', '',
+       f'{_AD.format(33)} With the lips shut it is a puff, AD34.'),
     AU(38, 'Nostril dilator', 'flared nostrils', 'nose', 'nasalis, alar part'),
     AU(39, 'Nostril compressor', 'narrowed nostrils', 'nose', 'nasalis, transverse part; depressor septi nasi'),
     AU(19, 'Tongue show', 'tongue sticking out', 'mouth', '', f'{_AD.format(19)} The lips must be open.'),
@@ -129,32 +149,36 @@ def _check_distinct(values: Iterable[str], what: str) -> None:
     seen = set()
     for value in values:
         key = ' '.join(value.lower().split())
-        check(key not in seen, f'{what} {value!r} stands in the bank more than once. Remove one, or make them differ.', BankError)
+        check(key not in seen, f'{what} {value!r} stands in the bank more than once. Remove one, or make them differ.',
+              BankError)
         seen.add(key)
 
 def _select(wanted, known: Sequence, what: str) -> Sequence:
     "`wanted` (one value or several) if all of it is known; everything if it is None. Raises `BankError`."
     if wanted is None: return known
     wanted = [wanted] if isinstance(wanted, (str, Integral)) else list(wanted)
-    for value in wanted: check(value in known, f'no AU of this bank has {what} {value!r}. {_hint(value, known)}', BankError)
+    for value in wanted:
+        check(value in known, f'no AU of this bank has {what} {value!r}. {_hint(value, known)}', BankError)
     return wanted
 
 # %% ../nbs/core/00_au.ipynb #5e025d82
-_COLOURS = dict(zip(REGIONS, '#e69f00 #56b4e9 #009e73 #cc79a7 #d55e00 #8c6bb1 #0072b2 #b8a800 #999999'.split(), strict=True))
+_COLOURS = dict(zip(REGIONS, '#e69f00 #56b4e9 #009e73 #cc79a7 #d55e00 #8c6bb1 #0072b2 #b8a800 #999999'.split(),
+                    strict=True))
 
 def _table(bank: Iterable[AU]) -> str:
     "AUs as an HTML table, each row with the colour of its region."
     def cells(tag, values): return ''.join(f'<{tag} style="text-align:left">{escape(str(v))}</{tag}>' for v in values)
     head = cells('th', ('#', 'id', 'prompt', 'region', 'name in FACS', 'muscles', 'note'))
     rows = (f'<tr style="border-left:.5em solid {_COLOURS[au.region]}">'
-            + cells('td', (i, au.id, au.prompt, au.region, au.name, au.muscles, au.note)) + '</tr>' for i, au in enumerate(bank))
+            + cells('td', (i, au.id, au.prompt, au.region, au.name, au.muscles, au.note)) + '</tr>'
+            for i, au in enumerate(bank))
     return ('<div style="max-height:36em;overflow:auto"><table style="border-collapse:collapse">'
             f'<thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>')
 
 # %% ../nbs/core/00_au.ipynb #e18bc76b
 @dataclass(frozen=True, repr=False)
 class AUBank(Sequence):
-    "An ordered list of AUs; plain strings become AUs without a code. An empty bank or a repeated prompt or id raises `BankError`."
+    "An ordered list of AUs; strings become AUs without a code. `BankError` if it is empty, or a prompt or id repeats."
     aus: tuple[AU, ...]  # AUs or plain prompts; their order is the order of a model's AU scores
 
     def __post_init__(self):
@@ -180,20 +204,24 @@ class AUBank(Sequence):
 
     def __iter__(self) -> Iterator[AU]: return iter(self.aus)
 
-    def __contains__(self, key) -> bool: return bool(self._positions(key))
+    def __contains__(self, key: object) -> bool: return bool(self._positions(key))
 
     def __getitem__(self, key: int | slice | str) -> AU | AUBank:
         "The AU at a position or with an id; the bank of a slice."
         if isinstance(key, slice): return AUBank(self.aus[key])
         return self.aus[self.index(key) if isinstance(key, str) else key]
 
-    def _positions(self, key) -> list[int]: return [i for i, au in enumerate(self) if key is not None and key in (au, au.id, au.code)]
+    def _positions(self, key) -> list[int]:
+        return [i for i, au in enumerate(self) if key is not None and key in (au, au.id, au.code)]
 
     def index(self, key: AU | str | int) -> int:
-        "Position of an AU, given itself, its id or its FACS code. Raises `BankError` if there is none, or more than one."
+        "Position of an AU, given itself, its id or its FACS code. `BankError` if there is none, or more than one."
         found = self._positions(key)
-        if not found: raise BankError(f'{key!r} is not in this bank. {_hint(key, self.codes if isinstance(key, Integral) else self.ids)}')
-        check(len(found) == 1, f'code {key} is shared by {", ".join(self.ids[i] for i in found)}. Ask for one by its id.', BankError)
+        if not found:
+            raise BankError(f'{key!r} is not in this bank. '
+                            f'{_hint(key, self.codes if isinstance(key, Integral) else self.ids)}')
+        check(len(found) == 1, f'code {key} is shared by {", ".join(self.ids[i] for i in found)}. Ask for one by its '
+              'id.', BankError)
         return found[0]
 
     def by_code(self, code: int) -> AU:
@@ -205,7 +233,7 @@ class AUBank(Sequence):
         codes: Iterable[int] | int | None = None,  # FACS codes; None for all
         regions: Iterable[str] | str | None = None,  # some of `REGIONS`; None for all
     ) -> AUBank:
-        "The AUs with one of `codes` and one of `regions`, in the order of this bank. Raises `BankError` on what the bank does not have."
+        "The AUs with one of `codes` and one of `regions`, in the order of this bank. `BankError` if it has no such AU."
         codes = _select(codes, self.codes, 'code')
         regions = _select(regions, [au.region for au in self], 'region')
         return AUBank(au for au in self if au.code in codes and au.region in regions)
@@ -232,7 +260,8 @@ class AUBank(Sequence):
     def from_dict(cls, data: Mapping) -> AUBank:
         "The bank that `to_dict` wrote. Raises `BankError` on anything else."
         try: return cls(AU(**au) for au in data['aus'])
-        except (KeyError, TypeError) as e: raise BankError(f'not a saved bank ({type(e).__name__}: {e}). Save one with `to_dict`.') from e
+        except (KeyError, TypeError) as e:
+            raise BankError(f'not a saved bank ({type(e).__name__}: {e}). Save one with `to_dict`.') from e
 
     def __repr__(self) -> str: return f'AUBank({len(self)} AUs: {self.ids[0]} ... {self.ids[-1]})'
 
@@ -244,25 +273,28 @@ MIRROR = {51: 52, 52: 51, 55: 56, 56: 55, 61: 62, 62: 61}
 def mirror_order(
     bank: AUBank,  # holds both or neither AU of each pair in `MIRROR`
 ) -> list[int]:  # for N AUs, N positions
-    "Order of a mirrored frame's AU scores, `scores[order]`: left and right change places. A missing partner raises `BankError`."
+    "Order of a mirrored frame's AU scores, `scores[order]`: left and right swap. `BankError` without the other side."
     return [bank.index(MIRROR[au.code]) if au.code in MIRROR else i for i, au in enumerate(bank)]
 
 # %% ../nbs/core/00_au.ipynb #966a80db
 _RELEASED_PROMPTS = """
     inner_eyebrows_raised outer_eyebrows_raised eyebrows_lowered_and_pulled_together upper_eyelids_lifted
-    cheeks_raised_and_eye_corners_tightened eyelids_tightened
-    nose_wrinkled upper_lip_lifted nasolabial_folds_deepened lip_corners_pulled_up_in_a_smile cheeks_puffed_upward
-    cheek_dimples_formed_lip_corners_tightened_laterally lip_corners_pulled_down lower_lip_pulled_down chin_pushed_up_lower_lip_bulged
-    lips_puckered_forward lips_stretched_horizontally lips_funneled_rounded_and_protruded lips_pressed_together_and_tightened
-    lips_strongly_pressed lips_slightly_parted jaw_lowered_mouth_opened mouth_widely_stretched_open lips_sucked_into_mouth
-    upper_eyelids_drooping eyes_slitted_narrow_eye_opening eyes_fully_closed squinting_lower_and_upper_lids_compressed
-    blink_rapid_eyelid_closure one_eye_closed_wink
-    head_turn_left head_turn_right head_tilt_up head_tilt_down eyes_turn_left eyes_turn_right eyes_look_up eyes_look_down
-    jaw_thrust_forward jaw_clenched lip_bite lip_wipe_with_tongue lick_lips cheek_blow nostrils_dilated nostrils_compressedtongue_show
+    cheeks_raised_and_eye_corners_tightened eyelids_tightened nose_wrinkled upper_lip_lifted
+    nasolabial_folds_deepened lip_corners_pulled_up_in_a_smile cheeks_puffed_upward
+    cheek_dimples_formed_lip_corners_tightened_laterally lip_corners_pulled_down lower_lip_pulled_down
+    chin_pushed_up_lower_lip_bulged lips_puckered_forward lips_stretched_horizontally
+    lips_funneled_rounded_and_protruded lips_pressed_together_and_tightened lips_strongly_pressed
+    lips_slightly_parted jaw_lowered_mouth_opened mouth_widely_stretched_open lips_sucked_into_mouth
+    upper_eyelids_drooping eyes_slitted_narrow_eye_opening eyes_fully_closed
+    squinting_lower_and_upper_lids_compressed blink_rapid_eyelid_closure one_eye_closed_wink head_turn_left
+    head_turn_right head_tilt_up head_tilt_down eyes_turn_left eyes_turn_right eyes_look_up eyes_look_down
+    jaw_thrust_forward jaw_clenched lip_bite lip_wipe_with_tongue lick_lips cheek_blow nostrils_dilated
+    nostrils_compressedtongue_show
 """.split()
 
 _RELEASED = tuple(replace(au, prompt=prompt) for au, prompt in zip(_DEFAULT, _RELEASED_PROMPTS, strict=False))
-_RELEASED = (*_RELEASED[:-1], replace(_RELEASED[-1], name='Nostril compressor + Tongue show', id='AU39+19', note='Two prompts in one.'))
+_RELEASED = (*_RELEASED[:-1], replace(_RELEASED[-1], name='Nostril compressor + Tongue show', id='AU39+19',
+                                      note='Two prompts in one.'))
 
 # %% ../nbs/core/00_au.ipynb #040b018d
 DEFAULT_TEMPLATE = 'a face that shows {}.'
@@ -286,7 +318,8 @@ def to_letter(
     intensity: float,  # 0, absent, to 1, maximum
 ) -> str:  # 'A' to 'E', or '' if nearer to absent than to a trace
     "The FACS letter nearest to an intensity. Raises `InputError` outside 0 to 1."
-    check(0 <= intensity <= 1, f'an intensity lies in 0 to 1, got {intensity}. Levels 1 to 5 are the letters A to E: see `LEVEL`.')
+    check(0 <= intensity <= 1, f'an intensity lies in 0 to 1, got {intensity}. Levels 1 to 5 are the letters A to E: '
+          'see `LEVEL`.')
     grades = {'': 0.0, **INTENSITY}
     return min(grades, key=lambda letter: abs(grades[letter] - intensity))
 
@@ -315,7 +348,7 @@ def multi_hot(
     bank: AUBank,  # N AUs
     codes: Iterable[int] | int,  # FACS codes, such as `prototype('pain')`
 ) -> list[int]:  # N zeros and ones
-    "1 for each AU of the bank whose code is among `codes`, else 0. Raises `BankError` on a code that the bank does not have."
+    "1 for each AU of the bank whose code is among `codes`, else 0. `BankError` for a code that the bank does not have."
     codes = _select(codes, bank.codes, 'code')
     return [int(au.code in codes) for au in bank]
 
@@ -323,7 +356,8 @@ def multi_hot(
 def _levels(aus: Mapping, code: int, top: int) -> np.ndarray:
     "Levels of one AU, 0 if missing, checked to lie in 0 to `top`; with `top` 1, to be 0 or 1."
     try: x = np.asarray(aus.get(code, 0), dtype=float)
-    except (TypeError, ValueError) as e: raise InputError(f'AU{code} must be a number or an array of numbers, got {aus[code]!r}') from e
+    except (TypeError, ValueError) as e:
+        raise InputError(f'AU{code} must be a number or an array of numbers, got {aus[code]!r}') from e
     bad = x[~(np.isin(x, (0, 1)) if top == 1 else (x >= 0) & (x <= top))]
     wanted = '0 or 1' if top == 1 else f'0 to {top}'
     if bad.size: raise InputError(f'AU{code} must be {wanted}, got {bad[0]:g}. Rescale or threshold it first.')
@@ -331,15 +365,17 @@ def _levels(aus: Mapping, code: int, top: int) -> np.ndarray:
 
 def pspi(
     aus: Mapping,  # FACS code -> level 0 to 5 (AU43: 0 or 1), a number or an array over time; other codes are ignored
-    closed: int = 43,  # 45: if AU43 is missing, AU45 (0 or 1) stands in for it
+    closed: Literal[43, 45] = 43,  # 45: if AU43 is missing, AU45 (0 or 1) stands in for it
 ) -> float | np.ndarray:  # 0 to 16
-    "Pain intensity of Prkachin and Solomon, Pain 139(2):267-274, 2008. A missing AU counts 0; a bad level raises `InputError`."
-    check(isinstance(aus, Mapping), f'aus must map FACS codes to levels, as {{4: 3, 43: 1}} does; got {type(aus).__name__}')
+    "Pain intensity (Prkachin and Solomon, Pain 139(2):267-274, 2008). A missing AU counts 0. Bad level: `InputError`."
+    check(isinstance(aus, Mapping), f'aus must map FACS codes to levels, as {{4: 3, 43: 1}} does; got '
+          f'{type(aus).__name__}')
     for code in aus: check(isinstance(code, Integral), f'a FACS code is a number such as 4, got {code!r}')
     check(closed in (43, 45), f'closed must be 43 or 45, got {closed!r}')
     shut = 43 if 43 in aus else closed
     levels = [_levels(aus, code, 5) for code in (4, 6, 7, 9, 10)] + [_levels(aus, shut, 1)]
     try: brow, cheek, lid, nose, lip, eyes = np.broadcast_arrays(*levels)
-    except ValueError as e: raise InputError(f'all AUs must cover the same frames, got shapes {[x.shape for x in levels]}') from e
+    except ValueError as e:
+        raise InputError(f'all AUs must cover the same frames, got shapes {[x.shape for x in levels]}') from e
     score = brow + np.maximum(cheek, lid) + np.maximum(nose, lip) + eyes
     return score if score.ndim else float(score)

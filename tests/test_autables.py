@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clip_autt import AUBank, ClipAUTTError
-from clip_autt.data.au_tables import BLENDSHAPES, DIALECTS, OPENFACE, OPENFACE_3, find_dialect, read_au_table
+from clip_autt.data.au_tables import BLENDSHAPES, DIALECTS, OPENFACE_AUS, OPENFACE_3_AUS, find_dialect, read_au_table
 from clip_autt.utils.errors import InputError
 
 REAL = Path(__file__).parents[2] / "shared/data/openface/OpenFace_Test.csv"
@@ -110,7 +110,7 @@ def test_pyfeat_takes_the_surest_face_of_a_frame_and_needs_a_rate_for_times(read
 
 def test_openface_3_has_eight_values_in_a_cell(read):
     t = read(OPENFACE3, "table.tsv")
-    assert t.codes == OPENFACE_3
+    assert t.codes == OPENFACE_3_AUS
     np.testing.assert_allclose(t.intensity, [np.arange(1, 9) / 10, [0, 0, 0, 0, 1, 0, 0, 1], [NAN] * 8])
     np.testing.assert_allclose(t.times, [0, 0.5, 1])
     with pytest.raises(InputError, match="line 2: action_units holds 3 values"):
@@ -214,12 +214,12 @@ def test_reader_needs_no_torch():
 @pytest.mark.skipif(not REAL.is_file(), reason="the OpenFace sample is not beside this repository (../shared/data/openface)")
 def test_a_real_table_of_openface():
     t = read_au_table(REAL)
-    assert t.dialect == "OpenFace 1" and t.codes == OPENFACE and len(t) == 100 and t.detected.all()
+    assert t.dialect == "OpenFace 1" and t.codes == OPENFACE_AUS and len(t) == 100 and t.detected.all()
     raw = np.genfromtxt(REAL, delimiter=",", names=True, autostrip=True)
-    for code in OPENFACE:
+    for code in OPENFACE_AUS:
         np.testing.assert_array_equal(column(t, code, presence=True), raw[f"AU{code:02d}_c"])
         if code != 28:
             np.testing.assert_allclose(column(t, code), raw[f"AU{code:02d}_r"] / 5)
     assert np.isnan(column(t, 28)).all() and np.isfinite(t.align(BANK)).all(0).sum() == 17
     np.testing.assert_allclose(t.times, raw["timestamp"])
-    assert find_dialect(["frame", "face_id", *(f"AU{c:02d}_r" for c in OPENFACE)]).name == "OpenFace 2"
+    assert find_dialect(["frame", "face_id", *(f"AU{c:02d}_r" for c in OPENFACE_AUS)]).name == "OpenFace 2"

@@ -86,7 +86,7 @@ def test_weights_of_another_architecture(tmp_path, tiny):
 
 
 def test_unknown_names_and_tags(monkeypatch):
-    with pytest.raises(BackboneError, match="Did you mean ViT-B-32"):
+    with pytest.raises(BackboneError, match="Did you mean 'ViT-B-32'"):
         load_backbone("ViT-B32")
     with pytest.raises(BackboneError, match=r"neither a file nor a tag.*openai"):
         load_backbone("ViT-B-32", "opnai")

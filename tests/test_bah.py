@@ -11,7 +11,8 @@ from PIL import Image
 
 from clip_autt.data.bah import BAH, frame_items, read_segments, read_video_labels, video_key, windows
 from clip_autt.video.clip import Clip
-from clip_autt.data.base import FACTS, Findings
+from clip_autt.data.base import Findings
+from clip_autt.data.facts import FACTS
 from clip_autt.data.manifest import span_seconds
 from clip_autt.data.encode import encode_manifest
 from clip_autt.utils.errors import ManifestError

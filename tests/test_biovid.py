@@ -11,7 +11,8 @@ from PIL import Image
 from clip_autt.data.biovid import BioVid, biovid_class, biovid_seconds
 from clip_autt.data.load import DATA_SETS, check_data_set, load_data_set
 from clip_autt.video.clip import Clip
-from clip_autt.data.base import FACTS, SPLITS, CheckReport, Findings, find_folder, frame_item, held_out, read_frame_lists
+from clip_autt.data.base import CheckReport, Findings, find_folder, frame_item, read_frame_lists
+from clip_autt.data.facts import FACTS, SPLITS, held_out
 from clip_autt.data.manifest import Manifest
 from clip_autt.data.encode import encode_manifest
 from clip_autt.utils.errors import InputError, ManifestError
@@ -199,7 +200,7 @@ def test_clips_with_and_without_the_table(disk):
 def test_cut_out_faces_are_preferred_unless_a_layout_is_asked_for(disk):
     faces(disk, TARGET, "BL1-081", [2040])
     assert BioVid(disk).layout == "cropped" and BioVid(disk, layout="distributed").layout == "distributed"
-    with pytest.raises(ManifestError, match="layout must be one of clip-autt, distributed, got 'mp4'"):
+    with pytest.raises(ManifestError, match="layout must be one of cropped, distributed, got 'mp4'"):
         BioVid(disk, layout="mp4")
 
 

@@ -16,7 +16,7 @@ from clip_autt.au import TEMPLATES, fill_template
 from clip_autt.backbone import UnseenTokenWarning, UntrainedWarning
 from clip_autt.utils.assets import asset, assets, file_hash
 from clip_autt.utils.errors import BackboneError, CheckpointError, InputError
-from clip_autt.faces.pretrain import OPEN, RESERVED, SHOWN, check_seeds, draw_faces
+from clip_autt.faces.pretrain import OPEN, RESERVED_SUBJECTS, SHOWN, check_seeds, draw_faces
 from clip_autt.faces.tasks import TARGET_DOMAIN, TASKS, make_clips, stride
 
 
@@ -135,9 +135,9 @@ def test_it_can_be_personalized():
 
 
 def test_reserved_people_are_refused():
-    assert check_seeds(RESERVED - 5, 5)[-1] == 999_999
+    assert check_seeds(RESERVED_SUBJECTS - 5, 5)[-1] == 999_999
     with pytest.raises(InputError, match="reserved for outside evaluation"):
-        draw_faces(RESERVED - 1, 2)
+        draw_faces(RESERVED_SUBJECTS - 1, 2)
 
 
 def test_the_build_script_uses_no_reserved_people(monkeypatch, tmp_path):
@@ -147,6 +147,6 @@ def test_the_build_script_uses_no_reserved_people(monkeypatch, tmp_path):
     used = [set(check_seeds(*span)) for span in (b.TRAIN, b.VALIDATION, b.TEST)]
     used += [set(people) for people in (b.SOURCE_SUBJECTS, b.VALIDATION_SUBJECTS, b.EMOTIONAL)]
     assert len(set().union(*used)) == sum(map(len, used)), "somebody is in two sets"
-    assert max(map(max, used)) < RESERVED
+    assert max(map(max, used)) < RESERVED_SUBJECTS
     with pytest.raises(InputError, match="reserved"):
-        b.faces(tmp_path, RESERVED - 1, 2, 1)
+        b.faces(tmp_path, RESERVED_SUBJECTS - 1, 2, 1)

@@ -20,7 +20,8 @@ from clip_autt.data.encode import encode_items, encode_manifest
 from clip_autt.utils.errors import ClipAUTTError, ManifestError, VideoError
 from clip_autt.features import VideoFeatures, encode_clip, encode_video
 from clip_autt.faces.portraits import moving_portrait
-from clip_autt.data.store import FeatureStore, StoreError
+from clip_autt.data.entries import StoreError
+from clip_autt.data.store import FeatureStore
 from clip_autt.video.io import read_video, write_video
 
 WHOLE = dict(fps=None, crop="none")

@@ -8,13 +8,13 @@ from numpy.random import default_rng
 from safetensors.torch import save_file
 
 from clip_autt import load_backbone
-from clip_autt.faces.anatomy import BANK, ROW
+from clip_autt.faces.anatomy import AU_ROW, BANK
 from clip_autt.au import TEMPLATES
 from clip_autt.utils.errors import InputError
 from clip_autt.faces.pretrain import (
     ABSENT,
-    CALM,
-    NAMES,
+    CALM_FACE,
+    FACS_NAMES,
     OPEN,
     SHOWN,
     Faces,
@@ -27,9 +27,9 @@ from clip_autt.faces.pretrain import (
     new_model,
     packed,
     pair_loss,
-    pretrain,
     sample_expression,
     tone_gap,
+    train_tiny_clip,
     visible,
 )
 
@@ -51,27 +51,27 @@ def test_what_excludes_each_other_is_not_drawn_together():
         a = sample_expression(g)
         assert ((a >= 0) & (a <= 1)).all()
         for x, y in (("AU43", "AU5"), ("AU51", "AU52"), ("AU61", "AU62"), ("AU38", "AU39"), ("AU12", "AU15")):
-            assert a[ROW[x]] == 0 or a[ROW[y]] == 0, (x, y)
+            assert a[AU_ROW[x]] == 0 or a[AU_ROW[y]] == 0, (x, y)
 
 
 def test_strong_is_shown_weak_is_open_and_none_is_absent():
     a = np.zeros(len(BANK))
-    a[[ROW["AU4"], ROW["AU12"]]] = 0.9, 0.2
+    a[[AU_ROW["AU4"], AU_ROW["AU12"]]] = 0.9, 0.2
     seen = visible(a)
-    assert (seen[ROW["AU4"]], seen[ROW["AU12"]], seen[ROW["AU6"]], seen[ROW["AU17"]]) == (SHOWN, OPEN, OPEN, ABSENT)
-    a[ROW["AU43"]] = 1
+    assert (seen[AU_ROW["AU4"]], seen[AU_ROW["AU12"]], seen[AU_ROW["AU6"]], seen[AU_ROW["AU17"]]) == (SHOWN, OPEN, OPEN, ABSENT)
+    a[AU_ROW["AU43"]] = 1
     seen = visible(a)
-    assert seen[ROW["AU45"]] == SHOWN and seen[ROW["AU61"]] == OPEN
+    assert seen[AU_ROW["AU45"]] == SHOWN and seen[AU_ROW["AU61"]] == OPEN
 
 
 def test_captions_fit_the_pictures_that_show_what_they_say(faces):
     texts, fits = captions(faces.seen, default_rng(3), pairs=8)
-    words = {p: i for i, p in enumerate(BANK.prompts)} | {n: i for i, n in enumerate(NAMES)}
+    words = {p: i for i, p in enumerate(BANK.prompts)} | {n: i for i, n in enumerate(FACS_NAMES)}
     assert fits.shape == (len(faces), len(BANK) + 8 + 1)
     for text, fit in zip(texts, fits.T):
         phrases = [i for p, i in sorted(words.items(), key=lambda x: -len(x[0])) if p in text]
         for picture in np.flatnonzero(fit == SHOWN):
-            if CALM in text:
+            if CALM_FACE in text:
                 assert (faces.seen[picture] == ABSENT).all()
             else:
                 assert any(faces.seen[picture, i] == SHOWN for i in phrases), text
@@ -79,7 +79,7 @@ def test_captions_fit_the_pictures_that_show_what_they_say(faces):
 
 
 def test_a_mirrored_face_swaps_left_and_right(faces):
-    left, right = ROW["AU51"], ROW["AU52"]
+    left, right = AU_ROW["AU51"], AU_ROW["AU52"]
     x, seen = augment(faces.pictures, faces.seen, default_rng(0))
     flipped = (seen != faces.seen).any(1)
     assert 0 < flipped.sum() < len(faces)
@@ -102,25 +102,25 @@ def test_the_loss_equals_its_formula():
 
 def test_a_run_that_was_killed_ends_with_the_same_weights(faces, tmp_path):
     recipe = Recipe(epochs=3, cycle=3, batch=32)
-    whole = pretrain(faces, recipe)
+    whole = train_tiny_clip(faces, recipe)
 
     def kill(epoch, loss, model):
         if epoch == 0:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pretrain(faces, recipe, tmp_path / "run.pt", report=kill)
-    resumed = pretrain(faces, recipe, tmp_path / "run.pt")
+        train_tiny_clip(faces, recipe, tmp_path / "run.pt", report=kill)
+    resumed = train_tiny_clip(faces, recipe, tmp_path / "run.pt")
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values()):
         assert torch.equal(a, b), name
 
 
 def test_another_recipe_does_not_continue_a_run(faces, tmp_path):
-    pretrain(faces, Recipe(epochs=1, cycle=4, batch=64), tmp_path / "run.pt")
+    train_tiny_clip(faces, Recipe(epochs=1, cycle=4, batch=64), tmp_path / "run.pt")
     with pytest.raises(InputError, match="Remove it to start anew"):
-        pretrain(faces, Recipe(epochs=2, cycle=4, batch=64), tmp_path / "run.pt")
+        train_tiny_clip(faces, Recipe(epochs=2, cycle=4, batch=64), tmp_path / "run.pt")
     with pytest.raises(InputError, match="fewer than one batch"):
-        pretrain(faces, Recipe(batch=128))
+        train_tiny_clip(faces, Recipe(batch=128))
 
 
 def test_what_is_packed_is_what_is_loaded(tmp_path):

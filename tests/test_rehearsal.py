@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clip_autt.faces import practice as rehearsal
+from clip_autt.faces import practice
 from clip_autt.data.bah import BAH
 from clip_autt.data.biovid import BioVid
-from clip_autt.data.base import FACTS
+from clip_autt.data.facts import FACTS
 from clip_autt.utils.errors import ClipAUTTError, ManifestError
-from clip_autt.faces.practice import STRESSFUL, make_practice_dataset
+from clip_autt.faces.practice import STRESS_RATES, make_practice_dataset
 from clip_autt.data.stressid import StressID
 from clip_autt.video.io import read_video
 
@@ -39,7 +39,7 @@ def lines(path):
 def trees(tmp_path_factory):
     "A small tree of each data set in each layout."
     d = tmp_path_factory.mktemp("trees")
-    return {(name, layout): make(name, d / f"{name}-{layout}", layout) for name in PAIR for layout in rehearsal.LAYOUTS}
+    return {(name, layout): make(name, d / f"{name}-{layout}", layout) for name in PAIR for layout in practice.LAYOUTS}
 
 
 def test_biovid_frames(tmp_path):
@@ -63,7 +63,7 @@ def test_stressid_frames(trees):
     numbers = defaultdict(list)
     for f in files:
         who, task, n = re.fullmatch(r"sub_images/(\w{4})/\1_(\w+)/image_(0|[1-9]\d*)\.jpg", f).groups()
-        assert task in STRESSFUL
+        assert task in STRESS_RATES
         numbers[who].append(int(n))
     assert all(n % 62 == 0 for n in numbers["2hpu"]) and all(n % 5 == 0 for n in numbers["kycf"])
     listed = lines(root / "stress_source_sub_labels.txt") + lines(root / "target_files/kycf.txt")
@@ -74,16 +74,16 @@ def test_stressid_frames(trees):
 
 def test_stress_depends_on_the_task_and_faces_get_lost():
     "All of StressID, planned and not drawn."
-    s = rehearsal._settings("stressid", "cropped", None, None, 64, 0)
-    plans = {who: rehearsal._stressid(s, who) for who in FACTS["stressid"].splits}
+    s = practice._settings("stressid", "cropped", None, None, 64, 0)
+    plans = {who: practice._stressid(s, who) for who in FACTS["stressid"].splits}
     stressed, kept = defaultdict(list), {}
     for who, recordings in plans.items():
-        assert [r.name.split("_")[1] for r in recordings] == [*STRESSFUL]
+        assert [r.name.split("_")[1] for r in recordings] == [*STRESS_RATES]
         for r in recordings:
             stressed[r.name.split("_")[1]].append(r.stretches[0].label == "stress")
         kept[who] = sum(len(r.numbers) for r in recordings) / sum(r.stretches[0].pictures for r in recordings)
     for task, answers in stressed.items():
-        assert abs(np.mean(answers) - STRESSFUL[task][0]) < 0.25, task
+        assert abs(np.mean(answers) - STRESS_RATES[task][0]) < 0.25, task
     assert np.mean(stressed["Relax"]) < 0.4 < 0.6 < np.mean(stressed["Counting2"])
     assert kept["chdf"] < 0.4 < 0.9 < kept["9j3o"]
     assert min(len(r.numbers) for recordings in plans.values() for r in recordings) >= 2
@@ -133,7 +133,7 @@ def test_videos(trees):
     assert {*table} == {*videos} and len(table) == 6
     assert all((row["affect3-class"] == "2") == (row["binary-stress"] == "1") for row in table.values())
     name, path = next(iter(videos.items()))
-    seconds = round(4 * STRESSFUL[name.split("_")[1]][1])
+    seconds = round(4 * STRESS_RATES[name.split("_")[1]][1])
     assert len(read_video(path)) == 5 * seconds
 
     root = trees["bah", "distributed"]
@@ -144,7 +144,7 @@ def test_videos(trees):
             assert len(clip) == last + 1 and clip.fps == pytest.approx(24, rel=0.01)
 
 
-@pytest.mark.parametrize("layout", rehearsal.LAYOUTS)
+@pytest.mark.parametrize("layout", practice.LAYOUTS)
 @pytest.mark.parametrize("name", PAIR)
 def test_the_readers_find_everything(trees, name, layout):
     data = ADAPTERS[name](trees[name, layout])
@@ -155,7 +155,7 @@ def test_the_readers_find_everything(trees, name, layout):
 
 
 def test_the_same_arguments_give_the_same_bytes(trees, tmp_path):
-    for layout in rehearsal.LAYOUTS:
+    for layout in practice.LAYOUTS:
         again = make("biovid", tmp_path / layout, layout, n_jobs=1 + (layout == "cropped"))
         assert digest(again) == digest(trees["biovid", layout])
     other = digest(make("biovid", tmp_path / "seed", seed=1))
@@ -169,7 +169,7 @@ def test_a_person_alone_is_the_person_in_company(trees, tmp_path):
 
 
 def test_an_interrupted_tree_goes_on(trees, tmp_path, monkeypatch):
-    write, calls = rehearsal._write, []
+    write, calls = practice._write, []
 
     def stop(s, folder, recording, film):
         calls.append(recording.name)
@@ -177,14 +177,14 @@ def test_an_interrupted_tree_goes_on(trees, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         write(s, folder, recording, film)
 
-    monkeypatch.setattr(rehearsal, "_write", stop)
+    monkeypatch.setattr(practice, "_write", stop)
     root = tmp_path / "b"
     with pytest.raises(KeyboardInterrupt):
         make("biovid", root)
     home = root / "sub_red_classes_img"
     assert [f.name for f in home.iterdir()] == ["082208_w_45"], "no half person, under no name"
     (home / ".081014_w_27-0123abcd/half").mkdir(parents=True)  # as a killed process leaves it
-    monkeypatch.setattr(rehearsal, "_write", write)
+    monkeypatch.setattr(practice, "_write", write)
     before = {f: f.stat().st_mtime_ns for f in root.rglob("*.jpg")}
     make("biovid", root)
     assert {f: f.stat().st_mtime_ns for f in before} == before
@@ -194,14 +194,14 @@ def test_an_interrupted_tree_goes_on(trees, tmp_path, monkeypatch):
 def test_nothing_is_written_among_other_files(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     for root in (tmp_path, tmp_path / "mine.txt"):
-        with pytest.raises(ManifestError, match="not a rehearsal"):
+        with pytest.raises(ManifestError, match="not a practice data set"):
             make("biovid", root)
     assert [f.name for f in tmp_path.iterdir()] == ["mine.txt"]
     make("stressid", tmp_path / "empty")
     for other in (dict(seed=1), dict(frames=5), dict(layout="distributed")):
         with pytest.raises(ManifestError, match="other settings"):
             make("stressid", tmp_path / "empty", **other)
-    assert "do not exist" in (tmp_path / "empty/REHEARSAL.txt").read_text()
+    assert "do not exist" in (tmp_path / "empty/PRACTICE_DATA.txt").read_text()
 
 
 def test_bad_arguments(tmp_path):
@@ -233,5 +233,5 @@ def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
 
 
 def test_actors_are_used_nowhere_else():
-    numbers = [rehearsal._number(name, who, seed) for name, facts in FACTS.items() for who in facts.splits for seed in range(10)]
+    numbers = [practice._number(name, who, seed) for name, facts in FACTS.items() for who in facts.splits for seed in range(10)]
     assert len({*numbers}) == len(numbers) and 950_000 <= min(numbers) and max(numbers) < 970_000

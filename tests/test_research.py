@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from clip_autt.data.load import load_data_set
 from clip_autt.cli.main import app
-from clip_autt.data.base import FACTS
+from clip_autt.data.facts import FACTS
 from clip_autt.faces.practice import make_practice_dataset
 
 PARTS = "source", "validation", "target"

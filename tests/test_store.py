@@ -21,7 +21,8 @@ from clip_autt.video.clip import FrameFiles
 from clip_autt.utils.errors import ClipAUTTError, VideoError
 from clip_autt.video.face import FaceBox
 from clip_autt.features import encode_video
-from clip_autt.data.store import FeatureStore, StoreError, StoreWarning, encoding_facts, video_hash
+from clip_autt.data.entries import StoreError, StoreWarning, encoding_facts, video_hash
+from clip_autt.data.store import FeatureStore
 
 KEY = "ab" + "0" * 30
 
@@ -95,7 +96,7 @@ def test_weights_activation_colours_and_precision_are_part_of_the_key(store, tin
     monkeypatch.setattr(tiny.model.visual, "preprocess_cfg", {**tiny.model.visual.preprocess_cfg, "mean": (0.5, 0.5, 0.5)})
     assert store.key(tiny, video) not in keys
     monkeypatch.undo()
-    monkeypatch.setattr("clip_autt.data.store.ENCODING_VERSION", 2)
+    monkeypatch.setattr("clip_autt.data.entries.ENCODING_VERSION", 2)
     assert store.key(tiny, video) not in keys
 
 
@@ -238,7 +239,8 @@ def test_a_read_only_store_is_read(store, tiny, video):
 FULL = """
 import resource, signal, sys, torch
 from clip_autt.features import VideoFeatures
-from clip_autt.data.store import FeatureStore, StoreError
+from clip_autt.data.entries import StoreError
+from clip_autt.data.store import FeatureStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 v = VideoFeatures(torch.zeros(100, 64), torch.arange(100.), torch.ones(100, dtype=torch.bool))

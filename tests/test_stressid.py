@@ -8,7 +8,8 @@ import pytest
 from conftest import SHARED
 from hypothesis import given, strategies as st
 
-from clip_autt.data.base import FACTS, Findings, read_frame_lists
+from clip_autt.data.base import Findings, read_frame_lists
+from clip_autt.data.facts import FACTS
 from clip_autt.data.manifest import Item
 from clip_autt.utils.errors import ManifestError
 from clip_autt.data.stressid import STRESSID_TASKS as TASKS, StressID, frame_number, item_task, native_rate, stressid_items, task_prior
@@ -20,7 +21,7 @@ official = pytest.mark.skipif(not OFFICIAL.exists(), reason="the published label
 @pytest.fixture(scope="module")
 def published():
     findings = Findings()
-    items = list(stressid_items(read_frame_lists([OFFICIAL], findings), OFFICIAL.parent / "sub_images", findings, look=False))
+    items = list(stressid_items(read_frame_lists([OFFICIAL], findings), OFFICIAL.parent / "sub_images", findings, check_disk=False))
     assert not findings.problems and not findings.skipped
     return items
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from clip_autt.faces.anatomy import BANK, INDEX, ROW, shaped
-from clip_autt.faces.drawing import Look
+from clip_autt.faces.anatomy import BANK, POINT_INDEX, AU_ROW, shaped
+from clip_autt.faces.drawing import Appearance
 from clip_autt.utils.errors import BankError, InputError
 from clip_autt.faces.people import Nuisance, DomainShift, Subject, render
 from clip_autt.faces.tasks import SOURCE_SUBJECTS, TARGET_DOMAIN, TASKS, VALIDATION_SUBJECTS, make_clip, make_clips, make_scene, stride, true_intensities
@@ -16,8 +16,8 @@ from clip_autt.video.io import read_video, write_video
 
 N, SIZE = len(BANK), 96
 SIDES = np.ones((2, N))
-SIDES[1, [ROW["AU46"], ROW["AU37-wipe"]]] = 0  # a wink and a wipe are of one side
-PLAIN = Subject(0, 0.4, Look(), np.zeros(16), np.zeros(N), np.ones(N), SIDES, np.ones(N))
+SIDES[1, [AU_ROW["AU46"], AU_ROW["AU37-wipe"]]] = 0  # a wink and a wipe are of one side
+PLAIN = Subject(0, 0.4, Appearance(), np.zeros(16), np.zeros(N), np.ones(N), SIDES, np.ones(N))
 # where an action unit shows: boxes x0, y0, x1, y1 in inter-ocular distances, on both sides of the midline
 BROW, EYE, NOSE, MOUTH, CHEEK = (0, -0.95, 1.1, -0.05), (0.1, -0.45, 1.05, 0.35), (0, -0.2, 0.6, 0.8), (0, 0.55, 0.75, 1.5), (0.25, 0.2, 1.15, 1.3)
 CHIN, JAW, ALL = (0, 0.8, 1.0, 1.95), (0.3, 0.5, 1.3, 1.9), (0, -3, 3, 3)
@@ -62,15 +62,15 @@ def test_a_stronger_action_unit_changes_more(au):
 def test_all_action_units_look_different():
     faces = render(np.eye(N), PLAIN).astype(float).reshape(N, -1)
     distance = np.abs(faces[:, None] - faces[None]).mean(-1) + 1e3 * np.eye(N)
-    distance[ROW["AU43"], ROW["AU45"]] = distance[ROW["AU45"], ROW["AU43"]] = 1e3  # a frame cannot tell a blink from closed eyes
+    distance[AU_ROW["AU43"], AU_ROW["AU45"]] = distance[AU_ROW["AU45"], AU_ROW["AU43"]] = 1e3  # a frame cannot tell a blink from closed eyes
     assert distance.min() > 0.1, [BANK.ids[i] for i in np.unravel_index(distance.argmin(), distance.shape)]
 
 
 @pytest.mark.parametrize("left, right", [("AU51", "AU52"), ("AU61", "AU62")])
 def test_left_is_the_subjects_left(left, right):
     "A face that looks to its own left looks to the right of the picture, and is the mirror image of one that looks to its right."
-    a, b = (render({au: 1}, replace(PLAIN, look=replace(PLAIN.look, hairstyle="bald")), size=SIZE)[0].astype(float) for au in (left, right))
-    plain = render({}, replace(PLAIN, look=replace(PLAIN.look, hairstyle="bald")), size=SIZE)[0].astype(float)
+    a, b = (render({au: 1}, replace(PLAIN, appearance=replace(PLAIN.appearance, hairstyle="bald")), size=SIZE)[0].astype(float) for au in (left, right))
+    plain = render({}, replace(PLAIN, appearance=replace(PLAIN.appearance, hairstyle="bald")), size=SIZE)[0].astype(float)
     assert np.abs(a - b[:, ::-1]).mean() < 0.4 * np.abs(a - b).mean()
     eyes = slice(int(SIZE * 0.3), int(SIZE * 0.42))
 
@@ -98,8 +98,8 @@ def test_a_clip_is_the_same_every_time(task):
 def test_the_geometry_is_the_same_everywhere():
     "Numbers that any platform must reproduce; pixels follow from them by integer arithmetic."
     person, clip = Subject.sample(123), make_clip("pain", 123, "pain", seed=1, size=16)
-    assert person.look.skin == (133, 92, 64) and person.look.hairstyle == "short", (person.look.skin, person.look.hairstyle)
-    np.testing.assert_allclose(shaped(person.shape)[INDEX["chin"]], [0, 1.64837], atol=1e-4)
+    assert person.appearance.skin == (133, 92, 64) and person.appearance.hairstyle == "short", (person.appearance.skin, person.appearance.hairstyle)
+    np.testing.assert_allclose(shaped(person.shape)[POINT_INDEX["chin"]], [0, 1.64837], atol=1e-4)
     assert crc32(np.round(clip.aus, 3).tobytes()) == crc32(np.round(make_clip("pain", 123, "pain", seed=1, size=32).aus, 3).tobytes()), "size changes no action"
 
 
@@ -115,7 +115,7 @@ def test_global_random_state_is_left_alone():
 def test_a_dial_turns_one_thing_about_a_person(dial):
     a, b = Subject.sample(9), Subject.sample(9, DomainShift(**{dial: 3}))
     parts = {"rest": "rest", "gain": "expressivity", "shape": "identity"}
-    assert a.look == b.look and (a.habit == b.habit).all()
+    assert a.appearance == b.appearance and (a.habit == b.habit).all()
     for part, of in parts.items():
         assert (getattr(a, part) == getattr(b, part)).all() == (of != dial), part
 
@@ -130,12 +130,12 @@ def test_a_dial_at_zero_is_off():
 def test_skin_tones_cover_the_whole_range_evenly():
     tones = np.array([Subject.sample(i).tone for i in range(600)])
     assert np.histogram(tones, 5, (0, 1))[0].min() > 80
-    lightness = np.array([sum(Subject.sample(i).look.skin) for i in range(600)])
+    lightness = np.array([sum(Subject.sample(i).appearance.skin) for i in range(600)])
     assert np.corrcoef(tones, lightness)[0, 1] < -0.97
 
 
 def test_pain_clips_show_more_pain_than_neutral_ones():
-    core = [ROW[f"AU{k}"] for k in (4, 6, 7, 9, 10, 43)]
+    core = [AU_ROW[f"AU{k}"] for k in (4, 6, 7, 9, 10, 43)]
 
     def score(label):
         return np.mean([make_clip("pain", s, label, i, size=16).aus[:, core].max(0).sum() for s in range(6) for i in range(3)])
@@ -144,7 +144,7 @@ def test_pain_clips_show_more_pain_than_neutral_ones():
 
 
 def test_one_frame_of_ambivalence_says_nothing_but_the_clip_does():
-    pleased, displeased = [ROW["AU12"]], [ROW[f"AU{k}"] for k in (4, 10, 15, 17, 24)]
+    pleased, displeased = [AU_ROW["AU12"]], [AU_ROW[f"AU{k}"] for k in (4, 10, 15, 17, 24)]
 
     def both(label):
         truths = [make_clip("ambivalence", s, label, s, 16).aus for s in range(8)]

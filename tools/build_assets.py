@@ -17,7 +17,7 @@ from clip_autt.utils.files import atomic_path
 from clip_autt.model import ClipAU
 from clip_autt.methods.source_statistics import attach_source
 from clip_autt.personal.training import prepare_personal
-from clip_autt.faces.pretrain import Faces, Recipe, check_seeds, draw_faces, packed, pretrain, retrieval_auc, tone_gap
+from clip_autt.faces.pretrain import Faces, Recipe, check_seeds, draw_faces, packed, retrieval_auc, tone_gap, train_tiny_clip
 from clip_autt.faces.tasks import SOURCE_SUBJECTS, TASKS, VALIDATION_SUBJECTS
 from clip_autt.train import fit
 from clip_autt.faces.videos import source_videos, zero_shot_emotions
@@ -55,7 +55,7 @@ def backbone(folder: Path, device: str, jobs: int, recipe: Recipe) -> dict:
         auc = retrieval_auc(model, new_people)
         print(f"epoch {epoch + 1} of {recipe.epochs}: loss {loss:.3f}, AUC mean {auc.mean():.4f}, worst {auc.min():.3f}", flush=True)
 
-    model = pretrain(faces(folder, *TRAIN, jobs), recipe, folder / "clip.pt", device, report).to("cpu")
+    model = train_tiny_clip(faces(folder, *TRAIN, jobs), recipe, folder / "clip.pt", device, report).to("cpu")
     target = assets() / "facs-tiny" / "clip.safetensors"
     with atomic_path(target) as tmp:
         save_file(packed(model), tmp)

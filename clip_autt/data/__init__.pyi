@@ -1,42 +1,42 @@
 "What people bring: manifests, folders, licensed data sets, action-unit tables, and embeddings on disk."
 
 from .au_tables import (
-    AUTable as AUTable, BLENDSHAPES as BLENDSHAPES, DIALECTS as DIALECTS, Dialect as Dialect, OPENFACE as OPENFACE,
-    OPENFACE_3 as OPENFACE_3, find_dialect as find_dialect, read_au_table as read_au_table,
+    AUTable as AUTable, BLENDSHAPES as BLENDSHAPES, DIALECTS as DIALECTS, Dialect as Dialect,
+    OPENFACE_3_AUS as OPENFACE_3_AUS, OPENFACE_AUS as OPENFACE_AUS, find_dialect as find_dialect,
+    read_au_table as read_au_table,
 )
 from .bah import (
-    BAH as BAH, COLUMNS as COLUMNS, RATE as RATE, Segment as Segment, file_items as file_items,
-    frame_items as frame_items, frames_on_disk as frames_on_disk, read_segments as read_segments,
-    read_video_labels as read_video_labels, video_key as video_key, videos_on_disk as videos_on_disk,
-    window_id as window_id, windows as windows,
+    BAH as BAH, Segment as Segment, file_items as file_items, frame_items as frame_items,
+    frames_on_disk as frames_on_disk, read_segments as read_segments, read_video_labels as read_video_labels,
+    video_key as video_key, videos_on_disk as videos_on_disk, window_id as window_id, windows as windows,
 )
 from .base import (
-    CheckReport as CheckReport, DataSet as DataSet, FACTS as FACTS, Facts as Facts, Findings as Findings,
-    Listed as Listed, Place as Place, SHOWN as SHOWN, SPLITS as SPLITS, build_data_set as build_data_set,
-    choose_place as choose_place, count_clips as count_clips, find_folder as find_folder, find_tables as find_tables,
-    frame_item as frame_item, given_or_found as given_or_found, held_out as held_out, names_in as names_in,
-    read_frame_lists as read_frame_lists, with_folder as with_folder,
+    CheckReport as CheckReport, DataSet as DataSet, Findings as Findings, Listed as Listed, Place as Place,
+    build_data_set as build_data_set, choose_place as choose_place, count_clips as count_clips,
+    find_folder as find_folder, find_tables as find_tables, frame_item as frame_item,
+    given_or_found as given_or_found, names_in as names_in, read_frame_lists as read_frame_lists,
+    with_folder as with_folder,
 )
-from .biovid import (
-    BioVid as BioVid, LABELS as LABELS, SPAN as SPAN, VIDEO as VIDEO, biovid_class as biovid_class,
-    biovid_seconds as biovid_seconds,
-)
+from .biovid import BioVid as BioVid, biovid_class as biovid_class, biovid_seconds as biovid_seconds
 from .encode import encode_items as encode_items, encode_manifest as encode_manifest
+from .entries import (
+    Claim as Claim, ENCODING_VERSION as ENCODING_VERSION, FORMAT as FORMAT, StoreError as StoreError,
+    StoreWarning as StoreWarning, digest as digest, dtype_name as dtype_name, encoding_facts as encoding_facts,
+    entry_facts as entry_facts, read_entry as read_entry, video_hash as video_hash, write_entry as write_entry,
+)
+from .facts import FACTS as FACTS, Facts as Facts, SPLITS as SPLITS, held_out as held_out
 from .folder import (
-    VIDEOS as VIDEOS, check_manifest as check_manifest, from_folder as from_folder, from_manifest as from_manifest,
-    manifest_template as manifest_template,
+    VIDEO_SUFFIXES as VIDEO_SUFFIXES, check_manifest as check_manifest, from_folder as from_folder,
+    from_manifest as from_manifest, manifest_template as manifest_template,
 )
 from .load import DATA_SETS as DATA_SETS, check_data_set as check_data_set, load_data_set as load_data_set
 from .manifest import (
-    Item as Item, Manifest as Manifest, OPTIONAL as OPTIONAL, REQUIRED as REQUIRED, Skipped as Skipped,
-    check_header as check_header, duplicates as duplicates, read_manifest as read_manifest, read_table as read_table,
-    read_text as read_text, row_item as row_item, row_problems as row_problems, span_seconds as span_seconds,
+    Item as Item, Manifest as Manifest, OPTIONAL_COLUMNS as OPTIONAL_COLUMNS, REQUIRED_COLUMNS as REQUIRED_COLUMNS,
+    Skipped as Skipped, check_header as check_header, duplicates as duplicates, read_manifest as read_manifest,
+    read_table as read_table, read_text as read_text, row_item as row_item, row_problems as row_problems,
+    span_seconds as span_seconds,
 )
-from .store import (
-    Claim as Claim, ENCODING_VERSION as ENCODING_VERSION, FeatureStore as FeatureStore, Pruned as Pruned,
-    StoreError as StoreError, StoreGroup as StoreGroup, StoreInfo as StoreInfo, StoreWarning as StoreWarning,
-    encoding_facts as encoding_facts, video_hash as video_hash,
-)
+from .store import FeatureStore as FeatureStore, Pruned as Pruned, StoreGroup as StoreGroup, StoreInfo as StoreInfo
 from .stressid import (
     STRESSID_TASKS as STRESSID_TASKS, StressID as StressID, frame_number as frame_number, item_task as item_task,
     native_rate as native_rate, read_answers as read_answers, stressid_items as stressid_items,

@@ -5,12 +5,14 @@
 # %% ../../nbs/data/06_load.ipynb #72768c43
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal
 
 from .bah import BAH
 from .biovid import BioVid
-from .base import FACTS, CheckReport, DataSet
+from .base import CheckReport, DataSet
+from .facts import FACTS
 from ..utils.errors import ClipAUTTError, check, did_you_mean
 from .stressid import StressID
 
@@ -21,10 +23,10 @@ __all__ = ['DATA_SETS', 'load_data_set', 'check_data_set']
 DATA_SETS: dict[str, Callable[..., DataSet]] = {'biovid': BioVid, 'stressid': StressID, 'bah': BAH}
 
 def load_data_set(
-    name: str,  # 'biovid', 'stressid' or 'bah'
+    name: Literal['biovid', 'stressid', 'bah'],
     root: str | Path,  # the folder it lies in
-    layout: str | None = None,  # 'cropped' or 'distributed'; the first that is found if None
-    labels=None,  # label files; those beside the data if None
+    layout: Literal['cropped', 'distributed'] | None = None,  # the first that is found if None
+    labels: str | Path | Iterable[str | Path] | None = None,  # label files; those beside the data if None
 ) -> DataSet:
     "A published data set by name. `InputError` for an unknown name, `ManifestError` if it is not there."
     key = str(name).lower()
@@ -34,12 +36,12 @@ def load_data_set(
 
 # %% ../../nbs/data/06_load.ipynb #5597d696
 def check_data_set(
-    name: str,  # 'biovid', 'stressid' or 'bah'
+    name: Literal['biovid', 'stressid', 'bah'],
     root: str | Path,
-    layout: str | None = None,  # 'cropped' or 'distributed'; the first that is found if None
-    labels=None,  # label files; those beside the data if None
+    layout: Literal['cropped', 'distributed'] | None = None,  # the first that is found if None
+    labels: str | Path | Iterable[str | Path] | None = None,  # label files; those beside the data if None
 ) -> CheckReport:
-    "What was found in a folder beside what is expected. A folder that cannot be used gives a report with `ok` False and the reason."
+    "What was found in a folder beside what is expected. For an unusable folder `ok` is False and `message` says why."
     try: return load_data_set(name, root, layout, labels).report
     except (ClipAUTTError, OSError) as e:
         facts = FACTS.get(str(name).lower())

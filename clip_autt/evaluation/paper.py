@@ -26,7 +26,7 @@ from .metrics import macro_f1, uar, war
 from ..model import ClipAU
 from ..methods.source_statistics import attach_source
 from ..personal.training import prepare_personal
-from ..faces.practice import _MARKER as MARK
+from ..faces.practice import PRACTICE_MARKER
 from .results import Results
 from ..data.store import FeatureStore
 from .stream import Stream
@@ -252,7 +252,7 @@ def is_rehearsal(data: Manifest) -> bool:
     "Whether the clips lie in a practice tree of rendered faces, see `rehearsal`."
     first = data[0].path
     file = first.files[0] if isinstance(first, FrameFiles) else Path(first)
-    return any((folder/MARK).is_file() for folder in file.parents)
+    return any((folder/PRACTICE_MARKER).is_file() for folder in file.parents)
 
 # %% ../../nbs/evaluation/07_paper.ipynb #82def208
 def protocol_text(

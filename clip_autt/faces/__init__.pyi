@@ -1,36 +1,38 @@
 "People who are drawn, their tasks, and how the bundled model was made."
 
 from .anatomy import (
-    BANK as BANK, BASE as BASE, DEPTH as DEPTH, FIELD as FIELD, GAZE as GAZE, INDEX as INDEX, MID as MID,
-    MODES as MODES, NAMES as NAMES, POSE as POSE, ROW as ROW, SIDE as SIDE, displacement as displacement,
-    move as move, shaped as shaped, turn as turn,
+    AU_ROW as AU_ROW, AVERAGE_FACE as AVERAGE_FACE, BANK as BANK, DISPLACEMENTS as DISPLACEMENTS,
+    HEAD_TURNS as HEAD_TURNS, MIDLINE as MIDLINE, POINT_INDEX as POINT_INDEX, POINT_NAMES as POINT_NAMES,
+    SHAPE_MODES as SHAPE_MODES, displacement as displacement, move as move, shaped as shaped, turn as turn,
 )
 from .drawing import (
-    BEARDS as BEARDS, GLASSES as GLASSES, HAIRSTYLES as HAIRSTYLES, Look as Look, face_curves as face_curves,
-    paint as paint, spline as spline,
+    Appearance as Appearance, BEARDS as BEARDS, GLASSES as GLASSES, HAIRSTYLES as HAIRSTYLES,
+    face_curves as face_curves, paint as paint, spline as spline,
 )
 from .people import (
     DomainShift as DomainShift, Nuisance as Nuisance, Subject as Subject, camera as camera,
-    intensities as intensities, render as render, sample_look as sample_look,
+    intensities as intensities, render as render, sample_appearance as sample_appearance,
 )
 from .portraits import moving_portrait as moving_portrait, portrait as portrait, pulse as pulse
-from .practice import LAYOUTS as LAYOUTS, STRESSFUL as STRESSFUL, make_practice_dataset as make_practice_dataset
+from .practice import LAYOUTS as LAYOUTS, STRESS_RATES as STRESS_RATES, make_practice_dataset as make_practice_dataset
 from .pretrain import (
-    ABSENT as ABSENT, CALM as CALM, Faces as Faces, OPEN as OPEN, RESERVED as RESERVED, Recipe as Recipe,
-    SHOWN as SHOWN, auc_per_au as auc_per_au, augment as augment, batches as batches, captions as captions,
-    check_seeds as check_seeds, draw_face as draw_face, draw_faces as draw_faces, embed_pictures as embed_pictures,
-    encode_captions as encode_captions, new_model as new_model, packed as packed, pair_loss as pair_loss,
-    pixels as pixels, pretrain as pretrain, retrieval_auc as retrieval_auc, sample_expression as sample_expression,
-    tone_gap as tone_gap, train_epoch as train_epoch, visible as visible, vocabulary as vocabulary,
+    ABSENT as ABSENT, CALM_FACE as CALM_FACE, FACS_NAMES as FACS_NAMES, Faces as Faces, OPEN as OPEN,
+    RESERVED_SUBJECTS as RESERVED_SUBJECTS, Recipe as Recipe, SHOWN as SHOWN, auc_per_au as auc_per_au,
+    augment as augment, batches as batches, captions as captions, check_seeds as check_seeds, draw_face as draw_face,
+    draw_faces as draw_faces, embed_pictures as embed_pictures, encode_captions as encode_captions,
+    new_model as new_model, packed as packed, pair_loss as pair_loss, pixels as pixels,
+    retrieval_auc as retrieval_auc, sample_expression as sample_expression, tone_gap as tone_gap,
+    train_epoch as train_epoch, train_tiny_clip as train_tiny_clip, visible as visible, vocabulary as vocabulary,
 )
 from .shading import (
     MARKS as MARKS, Mark as Mark, mark_strengths as mark_strengths, mix as mix, shade as shade, tint as tint,
 )
 from .tasks import (
     SOURCE_DOMAIN as SOURCE_DOMAIN, SOURCE_SUBJECTS as SOURCE_SUBJECTS, Scene as Scene,
-    TARGET_DOMAIN as TARGET_DOMAIN, TASKS as TASKS, Task as Task, VALIDATION_SUBJECTS as VALIDATION_SUBJECTS,
-    course as course, draw_person as draw_person, find_task as find_task, make_clip as make_clip,
-    make_clips as make_clips, make_scene as make_scene, stride as stride, true_intensities as true_intensities,
+    TARGET_DOMAIN as TARGET_DOMAIN, TASKS as TASKS, Task as Task, TaskName as TaskName,
+    VALIDATION_SUBJECTS as VALIDATION_SUBJECTS, course as course, draw_person as draw_person, find_task as find_task,
+    make_clip as make_clip, make_clips as make_clips, make_scene as make_scene, stride as stride,
+    true_intensities as true_intensities,
 )
 from .videos import (
     N_TARGETS as N_TARGETS, cache_folder as cache_folder, kept_target_videos as kept_target_videos,

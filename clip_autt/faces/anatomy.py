@@ -10,47 +10,56 @@ import numpy as np
 from ..au import AUBank
 
 # %% auto #0
-__all__ = ['SIDE', 'MID', 'NAMES', 'INDEX', 'BASE', 'GAZE', 'POSE', 'BANK', 'ROW', 'FIELD', 'MODES', 'DEPTH', 'displacement',
-           'move', 'shaped', 'turn']
+__all__ = ['MIDLINE', 'POINT_NAMES', 'POINT_INDEX', 'AVERAGE_FACE', 'HEAD_TURNS', 'BANK', 'AU_ROW', 'DISPLACEMENTS',
+           'SHAPE_MODES', 'displacement', 'move', 'shaped', 'turn']
 
 # %% ../../nbs/faces/00_anatomy.ipynb #8d70529f
-SIDE = dict(  # x away from the midline, y down
+_SIDE_POINTS = dict(  # x away from the midline, y down
     brow_in=(.20, -.33), brow_mid1=(.40, -.41), brow_mid2=(.64, -.40), brow_out=(.88, -.27),
     eye_in=(.275, .035), lid_up_in=(.40, -.075), lid_up_out=(.57, -.08), eye_out=(.71, .01), lid_low_out=(.58, .065),
         lid_low_in=(.40, .075),
     iris=(.49, -.005), crease_in=(.30, -.06), crease_mid1=(.41, -.155), crease_mid2=(.58, -.16), crease_out=(.75, -.04),
     bag_in=(.29, .12), bag_mid1=(.41, .195), bag_mid2=(.58, .185), bag_out=(.73, .10),
-    bridge=(.105, .06), flank=(.135, .30), ala_top=(.185, .43), ala=(.235, .54), ala_low=(.175, .60), nostril=(.095, .565),
-    corner=(.40, .99), lip_up=(.24, .875), peak=(.09, .815), lip_low=(.23, 1.125), in_corner=(.375, .988), in_up=(.18, .967),
+    bridge=(.105, .06), flank=(.135, .30), ala_top=(.185, .43), ala=(.235, .54), ala_low=(.175, .60),
+    nostril=(.095, .565),
+    corner=(.40, .99), lip_up=(.24, .875), peak=(.09, .815), lip_low=(.23, 1.125), in_corner=(.375, .988),
+    in_up=(.18, .967),
         in_low=(.18, .973),
     cheek=(.62, .52), puff=(.80, .86), fold0=(.27, .50), fold1=(.42, .70), fold2=(.55, .98),
     ear=(1.10, .12), ear_low=(1.07, .58), jaw1=(.98, 1.00), jaw2=(.80, 1.30), jaw3=(.52, 1.52), chin_side=(.22, 1.62),
     temple=(1.06, -.40), head_side=(.97, -.85), head_top=(.58, -1.20),
 )
-MID = dict(  # on the midline
-    nose_root=(0, -.10), nose_tip=(0, .42), nose_base=(0, .56), lip_top=(0, .84), lip_bottom=(0, 1.19), in_top=(0, .97), in_bottom=(0, .975),
+MIDLINE = dict(  # on the midline
+    nose_root=(0, -.10), nose_tip=(0, .42), nose_base=(0, .56), lip_top=(0, .84), lip_bottom=(0, 1.19),
+    in_top=(0, .97), in_bottom=(0, .975),
            chin_boss=(0, 1.42), chin=(0, 1.65), head_crown=(0, -1.30), glabella=(0, -.28), philtrum=(0, .72))
-NAMES = tuple(f'{s}_{name}' for s in 'lr' for name in SIDE) + tuple(MID)
-INDEX = {name: i for i, name in enumerate(NAMES)}
-BASE = np.array([*SIDE.values(), *((-x, y) for x, y in SIDE.values()), *MID.values()], float)  # [P, 2] the average face
+POINT_NAMES = tuple(f'{s}_{name}' for s in 'lr' for name in _SIDE_POINTS) + tuple(MIDLINE)
+POINT_INDEX = {name: i for i, name in enumerate(POINT_NAMES)}
+# [P, 2]
+AVERAGE_FACE = np.array([*_SIDE_POINTS.values(), *((-x, y) for x, y in _SIDE_POINTS.values()), *MIDLINE.values()],
+                        float)
 
 # %% ../../nbs/faces/00_anatomy.ipynb #1751a92a
 def _lids(upper: float = 0., lower: float = 0.) -> dict:
     "The upper lids go down by `upper`, the lower ones up by `lower`; the skin around follows part of the way."
     ends = dict(upper=upper, crease=upper * .35, lower=-lower, bag=-lower * .5)
-    points = dict(upper=('lid_up_in', 'lid_up_out'), crease=('crease_mid1', 'crease_mid2'), lower=('lid_low_in', 'lid_low_out'), bag=('bag_mid1', 'bag_mid2'))
+    points = dict(upper=('lid_up_in', 'lid_up_out'), crease=('crease_mid1', 'crease_mid2'),
+                  lower=('lid_low_in', 'lid_low_out'), bag=('bag_mid1', 'bag_mid2'))
     return {name: (0, ends[part]) for part, names in points.items() for name in names}
 
-_CLOSED = dict(lid_up_in=(0, .14), lid_up_out=(0, .137), crease_mid1=(0, .03), crease_mid2=(0, .03), lid_low_in=(0, -.008),
+_CLOSED = dict(lid_up_in=(0, .14), lid_up_out=(0, .137), crease_mid1=(0, .03), crease_mid2=(0, .03),
+               lid_low_in=(0, -.008),
         lid_low_out=(0, -.008), eye_out=(0, .012))
 _UPPER_FACE = {
     'AU1': dict(brow_in=(0, -.15), brow_mid1=(0, -.08), brow_mid2=(0, -.01)),
     'AU2': dict(brow_out=(0, -.13), brow_mid2=(0, -.16), brow_mid1=(0, -.08), brow_in=(0, -.01), crease_mid2=(0, -.02),
         crease_out=(0, -.03)),
-    'AU4': dict(brow_in=(-.06, .11), brow_mid1=(-.04, .10), brow_mid2=(-.02, .07), brow_out=(0, .03), lid_up_in=(0, .015),
+    'AU4': dict(brow_in=(-.06, .11), brow_mid1=(-.04, .10), brow_mid2=(-.02, .07), brow_out=(0, .03),
+                lid_up_in=(0, .015),
         lid_up_out=(0, .01), crease_in=(-.01, .02), crease_mid1=(0, .03), crease_mid2=(0, .02), glabella=(0, .05)),
     'AU5': dict(lid_up_in=(0, -.062), lid_up_out=(0, -.062), crease_mid1=(0, -.03), crease_mid2=(0, -.03)),
-    'AU6': dict(lid_low_in=(0, -.015), lid_low_out=(0, -.025), eye_out=(-.012, .012), brow_out=(0, .025), brow_mid2=(0, .01),
+    'AU6': dict(lid_low_in=(0, -.015), lid_low_out=(0, -.025), eye_out=(-.012, .012), brow_out=(0, .025),
+                brow_mid2=(0, .01),
         cheek=(0, -.08), bag_mid1=(0, -.035), bag_mid2=(0, -.045), bag_out=(0, -.03), fold1=(.02, -.03)),
     'AU7': _lids(.02, .04),
     'AU41': _lids(.062, 0.),
@@ -61,34 +70,48 @@ _UPPER_FACE = {
 
 # %% ../../nbs/faces/00_anatomy.ipynb #5fe1a6d8
 _LIPS = {
-    'AU9': dict(ala=(.02, -.075), ala_top=(.01, -.07), ala_low=(.01, -.06), nostril=(0, -.05), peak=(0, -.06), lip_up=(0, -.03),
-        brow_in=(-.015, .05), brow_mid1=(0, .03), lid_low_in=(0, -.02), fold0=(.02, -.06), nose_tip=(0, -.03), nose_base=(0, -.04),
+    'AU9': dict(ala=(.02, -.075), ala_top=(.01, -.07), ala_low=(.01, -.06), nostril=(0, -.05), peak=(0, -.06),
+                lip_up=(0, -.03),
+        brow_in=(-.015, .05), brow_mid1=(0, .03), lid_low_in=(0, -.02), fold0=(.02, -.06), nose_tip=(0, -.03),
+        nose_base=(0, -.04),
         lip_top=(0, -.05)),
-    'AU10': dict(peak=(.01, -.10), lip_up=(.02, -.08), lip_top=(0, -.085), in_up=(.01, -.055), in_top=(0, -.05), ala=(.025, -.035),
+    'AU10': dict(peak=(.01, -.10), lip_up=(.02, -.08), lip_top=(0, -.085), in_up=(.01, -.055), in_top=(0, -.05),
+                 ala=(.025, -.035),
         ala_low=(.02, -.03), fold0=(.02, -.05), fold1=(.03, -.05), corner=(0, -.015), in_corner=(0, -.015)),
     'AU11': dict(lip_up=(.015, -.02), fold1=(.01, -.02)),
-    'AU12': dict(corner=(.12, -.13), in_corner=(.12, -.125), lip_up=(.07, -.055), lip_low=(.08, -.055), in_up=(.05, -.02),
+    'AU12': dict(corner=(.12, -.13), in_corner=(.12, -.125), lip_up=(.07, -.055), lip_low=(.08, -.055),
+                 in_up=(.05, -.02),
         in_low=(.05, -.02), lip_bottom=(0, -.02), lip_top=(0, .01), peak=(.02, .01), cheek=(0, -.05), fold1=(.06, -.04),
         fold2=(.10, -.08), bag_mid2=(0, -.01)),
-    'AU13': dict(corner=(0, -.125), in_corner=(0, -.125), lip_up=(0, -.035), lip_low=(-.01, -.035), in_up=(0, -.01), puff=(.0, -.08)),
-    'AU14': dict(corner=(.07, .0), in_corner=(.07, .0), lip_up=(.03, .02), lip_low=(.03, -.02), peak=(.005, .012), lip_bottom=(0, -.015)),
-    'AU15': dict(corner=(.03, .125), in_corner=(.03, .12), lip_up=(.01, .045), lip_low=(.02, .05), in_up=(0, .012), in_low=(0, .02),
+    'AU13': dict(corner=(0, -.125), in_corner=(0, -.125), lip_up=(0, -.035), lip_low=(-.01, -.035), in_up=(0, -.01),
+                 puff=(.0, -.08)),
+    'AU14': dict(corner=(.07, .0), in_corner=(.07, .0), lip_up=(.03, .02), lip_low=(.03, -.02), peak=(.005, .012),
+                 lip_bottom=(0, -.015)),
+    'AU15': dict(corner=(.03, .125), in_corner=(.03, .12), lip_up=(.01, .045), lip_low=(.02, .05), in_up=(0, .012),
+                 in_low=(0, .02),
         fold2=(.02, .06)),
     'AU16': dict(lip_bottom=(0, .095), lip_low=(.02, .075), in_low=(.02, .085), in_bottom=(0, .09), chin_boss=(0, .03)),
-    'AU17': dict(lip_bottom=(0, -.085), lip_low=(0, -.06), in_bottom=(0, -.045), in_low=(0, -.035), in_top=(0, -.045), in_up=(0, -.03),
+    'AU17': dict(lip_bottom=(0, -.085), lip_low=(0, -.06), in_bottom=(0, -.045), in_low=(0, -.035), in_top=(0, -.045),
+                 in_up=(0, -.03),
         lip_top=(0, -.035), peak=(0, -.03), corner=(0, .03), in_corner=(0, .03), chin=(0, -.06), chin_boss=(0, -.07),
         chin_side=(0, -.05)),
-    'AU18': dict(corner=(-.19, 0), in_corner=(-.19, 0), lip_up=(-.10, -.02), lip_low=(-.10, .03), peak=(-.02, -.03), lip_top=(0, -.035),
+    'AU18': dict(corner=(-.19, 0), in_corner=(-.19, 0), lip_up=(-.10, -.02), lip_low=(-.10, .03), peak=(-.02, -.03),
+                 lip_top=(0, -.035),
         lip_bottom=(0, .04), in_up=(-.09, -.005), in_low=(-.09, .005)),
-    'AU20': dict(corner=(.15, .02), in_corner=(.15, .02), lip_up=(.07, .03), lip_low=(.08, -.025), peak=(.02, .02), lip_bottom=(0, -.03),
+    'AU20': dict(corner=(.15, .02), in_corner=(.15, .02), lip_up=(.07, .03), lip_low=(.08, -.025), peak=(.02, .02),
+                 lip_bottom=(0, -.03),
         in_up=(.05, 0), in_low=(.05, 0), lip_top=(0, .015)),
-    'AU22': dict(corner=(-.12, 0), in_corner=(-.13, 0), lip_up=(-.04, -.055), lip_low=(-.04, .075), peak=(0, -.06), lip_top=(0, -.06),
+    'AU22': dict(corner=(-.12, 0), in_corner=(-.13, 0), lip_up=(-.04, -.055), lip_low=(-.04, .075), peak=(0, -.06),
+                 lip_top=(0, -.06),
         lip_bottom=(0, .085), in_up=(-.05, -.05), in_low=(-.05, .055), in_top=(0, -.055), in_bottom=(0, .06)),
-    'AU23': dict(lip_top=(0, .075), peak=(0, .085), lip_up=(-.02, .05), lip_bottom=(0, -.105), lip_low=(-.02, -.07), corner=(-.035, 0),
+    'AU23': dict(lip_top=(0, .075), peak=(0, .085), lip_up=(-.02, .05), lip_bottom=(0, -.105), lip_low=(-.02, -.07),
+                 corner=(-.035, 0),
         in_corner=(-.035, 0)),
-    'AU24': dict(lip_top=(0, .04), peak=(0, .045), lip_up=(0, .03), lip_bottom=(0, -.06), lip_low=(0, -.04), corner=(-.02, .005),
+    'AU24': dict(lip_top=(0, .04), peak=(0, .045), lip_up=(0, .03), lip_bottom=(0, -.06), lip_low=(0, -.04),
+                 corner=(-.02, .005),
         in_corner=(-.02, .005)),
-    'AU28': dict(lip_top=(0, .125), peak=(0, .145), lip_up=(-.01, .085), lip_bottom=(0, -.195), lip_low=(-.01, -.135), corner=(-.02, .0),
+    'AU28': dict(lip_top=(0, .125), peak=(0, .145), lip_up=(-.01, .085), lip_bottom=(0, -.195), lip_low=(-.01, -.135),
+                 corner=(-.02, .0),
         in_corner=(-.02, .0)),
     'AU38': dict(ala=(.055, -.01), ala_low=(.045, 0), ala_top=(.02, 0), nostril=(.02, 0)),
     'AU39': dict(ala=(-.05, .01), ala_low=(-.04, .01), ala_top=(-.02, 0), nostril=(-.02, .01)),
@@ -96,56 +119,65 @@ _LIPS = {
 
 # %% ../../nbs/faces/00_anatomy.ipynb #8d9605f6
 _JAW = {
-    'AU25': dict(in_up=(0, -.025), in_top=(0, -.03), in_low=(0, .05), in_bottom=(0, .06), lip_bottom=(0, .035), lip_low=(0, .025),
+    'AU25': dict(in_up=(0, -.025), in_top=(0, -.03), in_low=(0, .05), in_bottom=(0, .06), lip_bottom=(0, .035),
+                 lip_low=(0, .025),
         lip_top=(0, -.01)),
     'AU26': dict(in_bottom=(0, .20), in_low=(0, .185), lip_bottom=(0, .21), lip_low=(-.01, .17), corner=(-.02, .06),
-        in_corner=(-.02, .06), chin=(0, .20), chin_side=(0, .19), chin_boss=(0, .20), jaw3=(0, .16), jaw2=(0, .10), in_top=(0, -.015),
+        in_corner=(-.02, .06), chin=(0, .20), chin_side=(0, .19), chin_boss=(0, .20), jaw3=(0, .16), jaw2=(0, .10),
+        in_top=(0, -.015),
         in_up=(0, -.015), fold2=(0, .03)),
     'AU27': dict(in_bottom=(0, .43), in_low=(0, .40), lip_bottom=(0, .44), lip_low=(-.01, .36), corner=(-.04, .15),
-        in_corner=(-.04, .15), chin=(0, .40), chin_side=(0, .38), chin_boss=(0, .40), jaw3=(0, .32), jaw2=(-.01, .2), in_top=(0, -.04),
+        in_corner=(-.04, .15), chin=(0, .40), chin_side=(0, .38), chin_boss=(0, .40), jaw3=(0, .32), jaw2=(-.01, .2),
+        in_top=(0, -.04),
         in_up=(.01, -.035), lip_up=(.01, .02), fold2=(0, .08)),
-    'AU29': dict(lip_bottom=(0, .06), lip_low=(.05, .02), in_bottom=(0, -.01), chin=(0, .09), chin_side=(.08, .08), chin_boss=(0, .05),
+    'AU29': dict(lip_bottom=(0, .06), lip_low=(.05, .02), in_bottom=(0, -.01), chin=(0, .09), chin_side=(.08, .08),
+                 chin_boss=(0, .05),
         jaw3=(.06, .05), corner=(.01, .01), in_corner=(.01, .01)),
     'AU31': dict(jaw1=(.06, 0), jaw2=(.05, .0)),
-    'AU32': dict(lip_bottom=(0, -.075), lip_low=(-.01, -.055), in_bottom=(0, .02), in_low=(0, .015), in_top=(0, -.02), in_up=(0, -.012)),
+    'AU32': dict(lip_bottom=(0, -.075), lip_low=(-.01, -.055), in_bottom=(0, .02), in_low=(0, .015), in_top=(0, -.02),
+                 in_up=(0, -.012)),
     'AU33': dict(puff=(.03, 0), jaw1=(.10, .0), ear_low=(.04, 0), jaw2=(.05, 0), corner=(-.08, 0), in_corner=(-.10, 0),
-        in_top=(0, -.012), in_bottom=(0, .02), in_up=(-.08, -.006), in_low=(-.08, .008), lip_up=(-.04, -.01), lip_low=(-.04, .01)),
+        in_top=(0, -.012), in_bottom=(0, .02), in_up=(-.08, -.006), in_low=(-.08, .008), lip_up=(-.04, -.01),
+        lip_low=(-.04, .01)),
     'AU37-wipe': dict(in_top=(0, -.015), in_bottom=(0, .04), in_low=(0, .035)),
     'AU37-lick': dict(in_top=(0, -.02), in_up=(0, -.015), in_bottom=(0, .05), in_low=(0, .04), lip_bottom=(0, .02)),
-    'AU19': dict(in_bottom=(0, .11), in_low=(0, .09), lip_bottom=(0, .11), lip_low=(0, .08), chin=(0, .09), chin_boss=(0, .09),
+    'AU19': dict(in_bottom=(0, .11), in_low=(0, .09), lip_bottom=(0, .11), lip_low=(0, .08), chin=(0, .09),
+                 chin_boss=(0, .09),
         chin_side=(0, .08), in_top=(0, -.02), in_up=(0, -.015)),
 }
 
 # %% ../../nbs/faces/00_anatomy.ipynb #25d0f9c5
-GAZE = {'AU61': (.115, 0), 'AU62': (-.115, 0), 'AU63': (0, -.065), 'AU64': (0, .07)}  # x, y of the irises in the picture
+_GAZE = {'AU61': (.115, 0), 'AU62': (-.115, 0), 'AU63': (0, -.065), 'AU64': (0, .07)}  # x, y of irises in the picture
 _GAZE_LIDS = {'AU63': _lids(-.02), 'AU64': _lids(.055, -.012)}  # the upper lid follows the eye
-POSE = {'AU51': ('yaw', 25.), 'AU52': ('yaw', -25.), 'AU53': ('pitch', 20.), 'AU54': ('pitch', -20.)}  # degrees
+HEAD_TURNS = {'AU51': ('yaw', 25.), 'AU52': ('yaw', -25.), 'AU53': ('pitch', 20.), 'AU54': ('pitch', -20.)}  # degrees
 
 # %% ../../nbs/faces/00_anatomy.ipynb #d1c03f02
 BANK = AUBank.default()
-ROW = {au.id: i for i, au in enumerate(BANK)}  # position of each action unit
+AU_ROW = {au.id: i for i, au in enumerate(BANK)}  # position of each action unit
 
 def displacement(
     moves: dict[str, tuple[float, float]],  # point -> (away from the midline, down)
     side: str,  # 'l' or 'r'
 ) -> np.ndarray:  # [P, 2]
     "Displacement of all points by the movement of one half of the face."
-    out, sign = np.zeros_like(BASE), 1 if side == 'l' else -1
+    out, sign = np.zeros_like(AVERAGE_FACE), 1 if side == 'l' else -1
     for name, (dx, dy) in moves.items():
-        if name in MID: out[INDEX[name], 1] += dy / 2
-        else: out[INDEX[f'{side}_{name}']] += (sign * dx, dy)
+        if name in MIDLINE: out[POINT_INDEX[name], 1] += dy / 2
+        else: out[POINT_INDEX[f'{side}_{name}']] += (sign * dx, dy)
     return out
 
 _MOVES = _UPPER_FACE | _LIPS | _JAW | _GAZE_LIDS
-FIELD = np.stack([[displacement(_MOVES.get(au.id, {}), s) for s in 'lr'] for au in BANK])  # [N, 2, P, 2] at full intensity
-for _au, _xy in GAZE.items():
-    for _half, _iris in enumerate(('l_iris', 'r_iris')): FIELD[BANK.index(_au), _half, INDEX[_iris]] = _xy
+# [N, 2, P, 2] at full intensity
+DISPLACEMENTS = np.stack([[displacement(_MOVES.get(au.id, {}), s) for s in 'lr'] for au in BANK])
+for _au, _xy in _GAZE.items():
+    for _half, _iris in enumerate(('l_iris', 'r_iris')): DISPLACEMENTS[BANK.index(_au), _half, POINT_INDEX[_iris]] = _xy
 
 # %% ../../nbs/faces/00_anatomy.ipynb #f4033e4d
-def _indices(names: str) -> list[int]: return [INDEX[name] for name in names.split()]
+def _indices(names: str) -> list[int]: return [POINT_INDEX[name] for name in names.split()]
 _LID_UP, _LID_LOW = (_indices(' '.join(f'{s}_lid_{v}_{w}' for s in 'lr' for w in ('in', 'out'))) for v in ('up', 'low'))
 _INNER_UP, _INNER_LOW = _indices('in_top l_in_up r_in_up'), _indices('in_bottom l_in_low r_in_low')
-_OUTER_UP, _OUTER_LOW, _PEAKS = _indices('lip_top l_lip_up r_lip_up'), _indices('lip_bottom l_lip_low r_lip_low'), _indices('l_peak r_peak')
+_OUTER_UP, _OUTER_LOW, _PEAKS = (_indices('lip_top l_lip_up r_lip_up'), _indices('lip_bottom l_lip_low r_lip_low'),
+                                 _indices('l_peak r_peak'))
 _LIP = .008  # the least height of red
 
 def move(
@@ -154,7 +186,8 @@ def move(
     right: np.ndarray,  # [T, N] of the right half
 ) -> np.ndarray:  # [T, P, 2]
     "The face under action units, moment by moment."
-    moved = points + np.einsum('tn,npd->tpd', left, FIELD[:, 0]) + np.einsum('tn,npd->tpd', right, FIELD[:, 1])
+    moved = points + np.einsum('tn,npd->tpd', left, DISPLACEMENTS[:, 0]) + np.einsum('tn,npd->tpd', right,
+        DISPLACEMENTS[:, 1])
     y = moved[..., 1]
     y[:, _LID_UP] = np.minimum(y[:, _LID_UP], y[:, _LID_LOW])
     middle = (y[:, _INNER_UP] + y[:, _INNER_LOW]) / 2
@@ -169,14 +202,15 @@ def _both(**moves: tuple[float, float]) -> np.ndarray: return displacement(moves
 
 def _stretched(names: str, about: tuple[float, float], kx: float = 0., ky: float = 0.) -> np.ndarray:
     "Points stretched away from a centre (mirrored for the right half) by the factors kx and ky."
-    out = np.zeros_like(BASE)
+    out = np.zeros_like(AVERAGE_FACE)
     for name in names.split():
-        for s, sign in (('l_', 1), ('r_', -1)) if name in SIDE else (('', 0),):
-            i = INDEX[s + name]
-            out[i] = (BASE[i] - (sign * about[0], about[1])) * (kx, ky)
+        for s, sign in (('l_', 1), ('r_', -1)) if name in _SIDE_POINTS else (('', 0),):
+            i = POINT_INDEX[s + name]
+            out[i] = (AVERAGE_FACE[i] - (sign * about[0], about[1])) * (kx, ky)
     return out
 
-_EYE = 'eye_in lid_up_in lid_up_out eye_out lid_low_out lid_low_in crease_in crease_mid1 crease_mid2 crease_out bag_in bag_mid1 bag_mid2 bag_out'
+_EYE = ('eye_in lid_up_in lid_up_out eye_out lid_low_out lid_low_in crease_in crease_mid1 crease_mid2 crease_out '
+        'bag_in bag_mid1 bag_mid2 bag_out')
 _BROW = 'brow_in brow_mid1 brow_mid2 brow_out'
 _NOSE = 'bridge flank ala_top ala ala_low nostril nose_tip nose_base'
 _MOUTH = 'corner lip_up peak lip_low in_corner in_up in_low lip_top lip_bottom in_top in_bottom'
@@ -184,38 +218,44 @@ _JAWLINE = 'jaw1 jaw2 jaw3 chin_side chin'
 _OUTLINE = f'ear ear_low {_JAWLINE} temple head_side head_top head_crown'
 
 # %% ../../nbs/faces/00_anatomy.ipynb #1fd8c63a
-MODES = dict(
+SHAPE_MODES = dict(
     face_width=_stretched(_OUTLINE, (0, .3), kx=.06), jaw_width=_stretched(f'{_JAWLINE} chin_boss', (0, 1.), kx=.07),
-    chin_length=_both(chin=(0, .06), chin_side=(0, .055), jaw3=(0, .04), chin_boss=(0, .03)), cheek=_both(ear_low=(.03, 0), jaw1=(.03, 0), cheek=(.01, 0)),
+    chin_length=_both(chin=(0, .06), chin_side=(0, .055), jaw3=(0, .04), chin_boss=(0, .03)),
+    cheek=_both(ear_low=(.03, 0), jaw1=(.03, 0), cheek=(.01, 0)),
     eye_height=_stretched(_EYE, (.49, 0.), ky=.14), eye_width=_stretched(_EYE, (.49, 0.), kx=.06),
     eye_tilt=_both(eye_out=(0, -.02), lid_up_out=(0, -.008), lid_low_out=(0, -.008), crease_out=(0, -.02)),
-    brow_height=_both(**{name: (0, -.035) for name in _BROW.split()}), brow_tilt=_both(brow_in=(0, .02), brow_out=(0, -.025)),
-    brow_gap=_both(brow_in=(.02, 0), brow_mid1=(.01, 0)), nose_width=_stretched(_NOSE, (0, .5), kx=.10), nose_length=_stretched(_NOSE, (0, 0.), ky=.05),
-    mouth_width=_stretched(_MOUTH, (0, .97), kx=.07), mouth_height=_both(**{name: (0, .025) for name in _MOUTH.split()}),
+    brow_height=_both(**{name: (0, -.035) for name in _BROW.split()}),
+    brow_tilt=_both(brow_in=(0, .02), brow_out=(0, -.025)),
+    brow_gap=_both(brow_in=(.02, 0), brow_mid1=(.01, 0)), nose_width=_stretched(_NOSE, (0, .5), kx=.10),
+    nose_length=_stretched(_NOSE, (0, 0.), ky=.05),
+    mouth_width=_stretched(_MOUTH, (0, .97), kx=.07),
+    mouth_height=_both(**{name: (0, .025) for name in _MOUTH.split()}),
     lip_fullness=_both(peak=(0, -.022), lip_top=(0, -.022), lip_up=(0, -.012), lip_bottom=(0, .035), lip_low=(0, .022)),
     hairline=_both(head_top=(0, -.05), head_crown=(0, -.06), head_side=(0, -.02)),
 )
-_MODES = np.stack([*MODES.values()])
+_MODES = np.stack([*SHAPE_MODES.values()])
 
 def shaped(
     shape: np.ndarray,  # [M] one number per mode, in standard deviations
 ) -> np.ndarray:  # [P, 2]
     "The face of a person at rest."
-    return BASE + np.einsum('m,mpd->pd', shape, _MODES)
+    return AVERAGE_FACE + np.einsum('m,mpd->pd', shape, _MODES)
 
 # %% ../../nbs/faces/00_anatomy.ipynb #9e86eb93
 _RELIEF = dict(  # beyond the barrel, toward the viewer
-    nose_tip=.30, nose_base=.20, nose_root=.06, chin=.06, chin_boss=.10, lip_top=.10, lip_bottom=.10, in_top=.09, in_bottom=.09, philtrum=.10,
-    ala=.10, ala_top=.12, ala_low=.10, nostril=.15, bridge=.06, flank=.15, peak=.09, lip_up=.06, lip_low=.06, in_up=.07, in_low=.07,
+    nose_tip=.30, nose_base=.20, nose_root=.06, chin=.06, chin_boss=.10, lip_top=.10, lip_bottom=.10, in_top=.09,
+    in_bottom=.09, philtrum=.10,
+    ala=.10, ala_top=.12, ala_low=.10, nostril=.15, bridge=.06, flank=.15, peak=.09, lip_up=.06, lip_low=.06,
+    in_up=.07, in_low=.07,
     ear=-.15, temple=-.12, head_side=-.15, ear_low=-.12,
 )
 
 def _depth(points: np.ndarray) -> np.ndarray:
     x, y = points.T
     barrel = .8 * np.sqrt(np.clip(1 - (x / 1.2) ** 2, 0, 1)) - .52 - .16 * ((y - .35) / 1.3) ** 2
-    return barrel + [_RELIEF.get(name.removeprefix('l_').removeprefix('r_'), 0.) for name in NAMES]
+    return barrel + [_RELIEF.get(name.removeprefix('l_').removeprefix('r_'), 0.) for name in POINT_NAMES]
 
-DEPTH = _depth(BASE)  # [P]
+_DEPTH = _depth(AVERAGE_FACE)  # [P]
 
 # %% ../../nbs/faces/00_anatomy.ipynb #9aad45d6
 _PIVOT = np.array([0., .55])
@@ -230,7 +270,7 @@ def turn(
 ) -> np.ndarray:  # [T, P, 2]
     "The head turned, nodded and tilted, seen from far away."
     (cy, cp, cr), (sy, sp, sr) = (f(np.deg2rad([yaw, pitch, roll]))[..., None] for f in (np.cos, np.sin))
-    (x, y), z = np.moveaxis(points - _PIVOT, -1, 0), DEPTH
+    (x, y), z = np.moveaxis(points - _PIVOT, -1, 0), _DEPTH
     x, z = x * cy + z * sy, z * cy - x * sy
     y = y * cp - z * sp
     x, y = x * cr - y * sr, x * sr + y * cr

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .anatomy import INDEX, MID, NAMES, ROW
+from .anatomy import AU_ROW, MIDLINE, POINT_INDEX, POINT_NAMES
 from .shading import mark_strengths, mix, shade, tint
 
 # %% auto #0
-__all__ = ['HAIRSTYLES', 'BEARDS', 'GLASSES', 'spline', 'face_curves', 'Look', 'paint']
+__all__ = ['HAIRSTYLES', 'BEARDS', 'GLASSES', 'spline', 'face_curves', 'Appearance', 'paint']
 
 # %% ../../nbs/faces/02_drawing.ipynb #676457e8
 def spline(
@@ -30,19 +30,23 @@ def spline(
     return np.concatenate(pieces + ([] if closed else [np.eye(n)[-1:]]))
 
 # %% ../../nbs/faces/02_drawing.ipynb #62287b7b
-def _on(side: str, *names: str) -> list[str]: return [name if name in MID else f'{side}_{name}' for name in names]
+def _on(side: str, *names: str) -> list[str]: return [name if name in MIDLINE else f'{side}_{name}' for name in names]
 
-def _across(*names: str) -> list[str]: return _on('l', *names) + [name for name in _on('r', *names)[::-1] if name not in MID]
+def _across(*names: str) -> list[str]:
+    return _on('l', *names) + [name for name in _on('r', *names)[::-1] if name not in MIDLINE]
 
 _CURVES = dict(  # name -> (points, closed, steps)
     head=(_across(*'head_crown head_top head_side temple ear ear_low jaw1 jaw2 jaw3 chin_side chin'.split()), True, 4),
-    lip_upper=(_across('corner', 'lip_up', 'peak', 'lip_top'), False, 5), lip_lower=(_across('corner', 'lip_low', 'lip_bottom'), False, 6),
-    in_upper=(_across('in_corner', 'in_up', 'in_top'), False, 6), in_lower=(_across('in_corner', 'in_low', 'in_bottom'), False, 6),
+    lip_upper=(_across('corner', 'lip_up', 'peak', 'lip_top'), False, 5),
+    lip_lower=(_across('corner', 'lip_low', 'lip_bottom'), False, 6),
+    in_upper=(_across('in_corner', 'in_up', 'in_top'), False, 6),
+    in_lower=(_across('in_corner', 'in_low', 'in_bottom'), False, 6),
     nose_low=(_across('ala', 'ala_low', 'nose_base'), False, 5),
 )
 for _s in 'lr':
     _CURVES |= {f'{_s}_{name}': (_on(_s, *points.split()), False, 5) for name, points in dict(
-        lid_up='eye_in lid_up_in lid_up_out eye_out', lid_low='eye_in lid_low_in lid_low_out eye_out', brow='brow_in brow_mid1 brow_mid2 brow_out',
+        lid_up='eye_in lid_up_in lid_up_out eye_out', lid_low='eye_in lid_low_in lid_low_out eye_out',
+        brow='brow_in brow_mid1 brow_mid2 brow_out',
         crease='crease_in crease_mid1 crease_mid2 crease_out', ala='ala_top ala ala_low').items()}
 
 # %% ../../nbs/faces/02_drawing.ipynb #97e1208b
@@ -50,7 +54,7 @@ def _all_curves() -> tuple[np.ndarray, dict[str, slice]]:
     "One matrix for all curves, and which rows are whose."
     rows, slices, start = [], {}, 0
     for name, (points, closed, steps) in _CURVES.items():
-        rows.append(spline(len(points), closed, steps) @ np.eye(len(NAMES))[[INDEX[p] for p in points]])
+        rows.append(spline(len(points), closed, steps) @ np.eye(len(POINT_NAMES))[[POINT_INDEX[p] for p in points]])
         slices[name] = slice(start, start := start + len(rows[-1]))
     return np.concatenate(rows), slices
 
@@ -66,8 +70,8 @@ def face_curves(
 _RGB = tuple[int, int, int]
 
 @dataclass(frozen=True)
-class Look:
-    "Colours (RGB, 0 to 255), hair, and what the years have drawn."
+class Appearance:
+    "Colours (RGB, 0 to 255), hair, beard, glasses and age lines."
     skin: _RGB = (214, 166, 136)
     hair: _RGB = (66, 44, 30)
     lips: _RGB = (186, 100, 96)
@@ -81,21 +85,24 @@ class Look:
     glasses: str = 'none'  # one of GLASSES
     age: tuple[float, float, float] = (0., 0., 0.)  # lines on the forehead, from nose to mouth, under the eyes
 
-HAIRSTYLES, BEARDS, GLASSES = ('bald', 'short', 'fringe', 'long', 'receding'), ('none', 'stubble', 'moustache', 'full'), ('none', 'round', 'square')
+HAIRSTYLES, BEARDS, GLASSES = ('bald', 'short', 'fringe', 'long', 'receding'), ('none', 'stubble', 'moustache',
+    'full'), ('none', 'round', 'square')
 
 # %% ../../nbs/faces/02_drawing.ipynb #fabea337
 class _Canvas:
     "A large picture in the making, and the face that goes on it."
-    def __init__(self, side: int, unit: float, look: Look, points: np.ndarray, curves: np.ndarray, aus: np.ndarray):
-        self.side, self.unit, self.look, self.points, self.curves, self.aus = side, unit, look, points, curves, aus
-        self.image = Image.new('RGB', (side, side), look.background)
+    def __init__(self, side: int, unit: float, appearance: Appearance, points: np.ndarray, curves: np.ndarray,
+                 aus: np.ndarray):
+        self.side, self.unit, self.appearance, self.points, self.curves, self.aus = (side, unit, appearance, points,
+            curves, aus)
+        self.image = Image.new('RGB', (side, side), appearance.background)
         self.draw = ImageDraw.Draw(self.image)
 
-    def at(self, name: str) -> np.ndarray: return self.points[INDEX[name]]
+    def at(self, name: str) -> np.ndarray: return self.points[POINT_INDEX[name]]
 
     def curve(self, name: str) -> np.ndarray: return self.curves[_SLICES[name]]
 
-    def shown(self, au: str) -> float: return max(self.aus[:, ROW[au]].tolist())
+    def shown(self, au: str) -> float: return max(self.aus[:, AU_ROW[au]].tolist())
 
     def polygon(self, xy: np.ndarray, fill: _RGB) -> None: self.draw.polygon(_flat(xy), fill=fill)
 
@@ -114,28 +121,33 @@ def _down(length: float | np.ndarray) -> np.ndarray: return np.multiply.outer(le
 
 # %% ../../nbs/faces/02_drawing.ipynb #5fc0e266
 def _head(c: _Canvas) -> None:
-    look, unit, head, chin = c.look, c.unit, c.curve('head'), c.at('chin')
-    centre, behind = head.mean(0), tint(look.hair, .8)
-    if look.hairstyle in ('fringe', 'long'):
-        c.polygon((head - centre) * (1.14, 1.12) + centre + _down((.10 if look.hairstyle == 'long' else -.06) * unit), behind)
-    if look.hairstyle == 'long':
+    appearance, unit, head, chin = c.appearance, c.unit, c.curve('head'), c.at('chin')
+    centre, behind = head.mean(0), tint(appearance.hair, .8)
+    if appearance.hairstyle in ('fringe', 'long'):
+        c.polygon((head - centre) * (1.14, 1.12) + centre + _down((.10 if appearance.hairstyle == 'long'
+            else -.06) * unit),
+                  behind)
+    if appearance.hairstyle == 'long':
         (right, top), left = c.at('r_ear'), c.at('l_ear')[0]
         c.draw.rectangle((int(right - .16 * unit), int(top), int(left + .16 * unit), c.side), fill=behind)
-    neck = np.array([(-.62, -.6), (.62, -.6), (.66, .55), (-.66, .55)]) * unit + (chin[0] * .35 + centre[0] * .65, chin[1])
-    c.polygon(neck, tint(look.skin, .78))
-    c.disc(np.array([centre[0], chin[1] + 1.15 * unit]), 1.5, .62, look.cloth)
-    for s in 'lr': c.disc((c.at(f'{s}_ear') + c.at(f'{s}_ear_low')) / 2, .13, .27, tint(look.skin, .86))
-    c.polygon(head, look.skin)
+    neck = np.array([(-.62, -.6), (.62, -.6), (.66, .55), (-.66, .55)]) * unit + (chin[0] * .35 + centre[0] * .65,
+        chin[1])
+    c.polygon(neck, tint(appearance.skin, .78))
+    c.disc(np.array([centre[0], chin[1] + 1.15 * unit]), 1.5, .62, appearance.cloth)
+    for s in 'lr': c.disc((c.at(f'{s}_ear') + c.at(f'{s}_ear_low')) / 2, .13, .27, tint(appearance.skin, .86))
+    c.polygon(head, appearance.skin)
 
 # %% ../../nbs/faces/02_drawing.ipynb #0806272b
 _LASH = 40, 28, 24
 
 def _eye(c: _Canvas, s: str) -> None:
-    up, low, crease, iris, skin, unit = c.curve(f'{s}_lid_up'), c.curve(f'{s}_lid_low'), c.curve(f'{s}_crease'), c.at(f'{s}_iris'), c.look.skin, c.unit
+    up, low, crease, iris, skin, unit = (c.curve(f'{s}_lid_up'), c.curve(f'{s}_lid_low'), c.curve(f'{s}_crease'),
+                                         c.at(f'{s}_iris'), c.appearance.skin, c.unit)
     opening = max(0., float((low - up)[:, 1].max())) / unit
     c.band(up, low, (236, 234, 230))
     if opening > .012:
-        for radius, colour in ((.098, tint(c.look.iris, .75)), (.08, c.look.iris), (.042, (12, 10, 10))): c.disc(iris, radius, radius, colour)
+        for radius, colour in ((.098, tint(c.appearance.iris, .75)), (.08, c.appearance.iris), (.042, (12, 10, 10))):
+            c.disc(iris, radius, radius, colour)
         c.disc(iris - np.array([.03, .035]) * unit, .018, .018, (250, 250, 250))
     fold = np.stack([up[:, 0], np.minimum(crease[:, 1], up[:, 1] - .045 * unit)], 1)
     c.band(up, fold - _down(.09 * unit), tint(skin, .93))
@@ -154,26 +166,31 @@ def _lashes(c: _Canvas, lid: np.ndarray, sign: int) -> None:
 # %% ../../nbs/faces/02_drawing.ipynb #46bbc77a
 def _nose(c: _Canvas) -> None:
     for half, s in enumerate('lr'):
-        wide, narrow = (float(c.aus[half, ROW[au]]) for au in ('AU38', 'AU39'))
-        c.stroke(c.curve(f'{s}_ala'), .026, tint(c.look.skin, .66))
-        c.disc(c.at(f'{s}_nostril'), .055 * (1 + .7 * wide - .55 * narrow), .034 * (1 + .6 * wide - .2 * narrow), tint(c.look.skin, .32))
-    c.stroke(c.curve('nose_low')[5:-5], .016, tint(c.look.skin, .72))
+        wide, narrow = (float(c.aus[half, AU_ROW[au]]) for au in ('AU38', 'AU39'))
+        c.stroke(c.curve(f'{s}_ala'), .026, tint(c.appearance.skin, .66))
+        c.disc(c.at(f'{s}_nostril'), .055 * (1 + .7 * wide - .55 * narrow), .034 * (1 + .6 * wide - .2 * narrow),
+               tint(c.appearance.skin, .32))
+    c.stroke(c.curve('nose_low')[5:-5], .016, tint(c.appearance.skin, .72))
 
 def _brows(c: _Canvas) -> None:
     for s in 'lr':
         brow = c.curve(f'{s}_brow')
-        half = _down(c.look.brow_width * c.unit * (.62 - .45 * np.linspace(0, 1, len(brow))))
-        c.band(brow - half, brow + half, c.look.brow)
+        half = _down(c.appearance.brow_width * c.unit * (.62 - .45 * np.linspace(0, 1, len(brow))))
+        c.band(brow - half, brow + half, c.appearance.brow)
 
 # %% ../../nbs/faces/02_drawing.ipynb #78ac0b26
 def _mouth(c: _Canvas) -> None:
     outer_up, outer_low, up, low = (c.curve(name) for name in ('lip_upper', 'lip_lower', 'in_upper', 'in_lower'))
     low = np.stack([low[:, 0], np.maximum(low[:, 1], up[:, 1])], 1)
-    lips, opening = mix(c.look.lips, c.look.skin, .75 * min(1., c.shown('AU28'))), (low - up)[:, 1].max() / c.unit
+    lips, opening = mix(c.appearance.lips, c.appearance.skin,
+                        .75 * min(1., c.shown('AU28'))), (low - up)[:, 1].max() / c.unit
     c.band(outer_low, low, tint(lips, 1.06)); c.band(outer_up, up, tint(lips, .88))
-    if max(c.shown('AU22'), c.shown('AU18')) > .15: c.stroke(np.concatenate([outer_up, outer_low[::-1]]), .022, tint(lips, .72))
+    if max(c.shown('AU22'), c.shown('AU18')) > .15:
+        c.stroke(np.concatenate([outer_up, outer_low[::-1]]), .022, tint(lips, .72))
     if opening > .012: _cavity(c, up, low, opening)
-    else: c.stroke((up + low)[1:-1] / 2, .024 + .028 * c.shown('AU24') + .012 * c.shown('AU28'), tint(c.look.lips, .42))
+    else:
+        c.stroke((up + low)[1:-1] / 2, .024 + .028 * c.shown('AU24') + .012 * c.shown('AU28'),
+                 tint(c.appearance.lips, .42))
     if c.shown('AU29') > .1 and opening <= .03: _underbite(c, outer_low, (up + low) / 2, tint(lips, 1.16))
     if c.shown('AU32') > .08: _bite(c, up)
     _tongue(c)
@@ -183,15 +200,18 @@ def _cavity(c: _Canvas, up: np.ndarray, low: np.ndarray, opening: float) -> None
     "What an open mouth shows."
     c.band(up, low, (44, 14, 16))
     gap, bared = (low - up)[:, 1], max(c.shown('AU16'), c.shown('AU29'), .6 * c.shown('AU27'))
-    if c.shown('AU33') < .3: c.band(up[2:-2], (up + _down(np.minimum(min(.10, .62 * opening) * c.unit, gap * .7)))[2:-2], (238, 234, 224))
+    if c.shown('AU33') < .3:
+        c.band(up[2:-2], (up + _down(np.minimum(min(.10, .62 * opening) * c.unit, gap * .7)))[2:-2], (238, 234, 224))
     if bared > .1:
         c.band((low - _down(np.minimum(.085 * bared * c.unit, gap * .5)))[3:-3], low[3:-3], (228, 222, 208))
         _gaps(c, low, np.linspace(.25, .75, 5), -.07 * bared, 0, (150, 140, 130))
-    if c.shown('AU27') > .2 and c.shown('AU19') < .2: c.disc(low[len(low) // 2] - _down(.05 * c.unit), .17, .075, (170, 70, 74))
+    if c.shown('AU27') > .2 and c.shown('AU19') < .2:
+        c.disc(low[len(low) // 2] - _down(.05 * c.unit), .17, .075, (170, 70, 74))
 
 def _gaps(c: _Canvas, line: np.ndarray, parts: np.ndarray, length: float, width: float, fill: _RGB) -> None:
     "Lines between teeth."
-    for root in line[(parts * (len(line) - 1)).astype(int)]: c.stroke(np.stack([root, root + _down(length * c.unit)]), width, fill)
+    for root in line[(parts * (len(line) - 1)).astype(int)]:
+        c.stroke(np.stack([root, root + _down(length * c.unit)]), width, fill)
 
 def _underbite(c: _Canvas, outer_low: np.ndarray, middle: np.ndarray, lips: _RGB) -> None:
     "The lower teeth in front of the upper lip (AU29)."
@@ -218,7 +238,7 @@ def _tongue(c: _Canvas) -> None:
     if (lick := c.shown('AU37-lick')) > .08:
         top = c.at('lip_top') - _down((.01 + .03 * lick) * unit)
         body((top + bottom) / 2, .14, (bottom - top)[1] / 2 / unit + .01)
-    left, right = c.aus[:, ROW['AU37-wipe']]
+    left, right = c.aus[:, AU_ROW['AU37-wipe']]
     if (wipe := max(left, right)) > .08:
         corner = c.at('l_corner' if left >= right else 'r_corner')
         body(centre + (corner - centre) * (.45 + .25 * wipe), .19, .075)
@@ -228,70 +248,74 @@ _JAWLINE = 'ear_low', 'jaw1', 'jaw2', 'jaw3', 'chin_side'
 
 def _beard(c: _Canvas) -> None:
     "Tint the jaw with the colour of the hair."
-    if c.look.beard not in ('stubble', 'full'): return
+    if c.appearance.beard not in ('stubble', 'full'): return
     edge = [*(c.at(f'l_{name}') for name in _JAWLINE), c.at('chin'), *(c.at(f'r_{name}') for name in _JAWLINE[::-1])]
-    edge += [c.at(f'{s}_corner') + np.array([dx, dy]) * c.unit for s, dx, dy in (('r', -.30, -.05), ('r', -.02, .14), ('l', .02, .14), ('l', .30, -.05))]
+    edge += [c.at(f'{s}_corner') + np.array([dx, dy]) * c.unit for s, dx, dy in (('r', -.30, -.05), ('r', -.02, .14),
+        ('l', .02, .14), ('l', .30, -.05))]
     mask = Image.new('L', (c.side // 2, c.side // 2), 0)
-    ImageDraw.Draw(mask).polygon(_flat(np.stack(edge) / 2), fill=242 if c.look.beard == 'full' else 76)
-    c.image.paste(c.look.hair, mask=mask.filter(ImageFilter.BoxBlur(.015 * c.unit)).resize(c.image.size))
+    ImageDraw.Draw(mask).polygon(_flat(np.stack(edge) / 2), fill=242 if c.appearance.beard == 'full' else 76)
+    c.image.paste(c.appearance.hair, mask=mask.filter(ImageFilter.BoxBlur(.015 * c.unit)).resize(c.image.size))
 
 def _moustache(c: _Canvas) -> None:
-    if c.look.beard not in ('moustache', 'full'): return
+    if c.appearance.beard not in ('moustache', 'full'): return
     lip = c.curve('lip_upper')
-    c.band(lip, lip - _down(.10 * c.unit), mix(c.look.hair, c.look.skin, .25))
+    c.band(lip, lip - _down(.10 * c.unit), mix(c.appearance.hair, c.appearance.skin, .25))
 
 # %% ../../nbs/faces/02_drawing.ipynb #e153636f
 _FRINGE = dict(short=.30, fringe=.62, long=.36, receding=.10)  # how far the hair falls over the forehead
 
 def _hair(c: _Canvas) -> None:
-    look, unit, head = c.look, c.unit, c.curve('head')
-    if look.hairstyle == 'bald': return
+    appearance, unit, head = c.appearance, c.unit, c.curve('head')
+    if appearance.hairstyle == 'bald': return
     top, middle = np.concatenate([head[-10:], head[:11]]), (c.at('head_crown') + c.at('glabella')) / 2
-    inner = top + _down(_FRINGE[look.hairstyle] * unit)
-    inner[:, 0] = (inner[:, 0] - middle[0]) * (.95 if look.hairstyle == 'fringe' else .86) + middle[0]
-    if look.hairstyle == 'long': inner -= _down(np.abs(np.linspace(-1, 1, len(inner))) * .05 * unit)
-    c.band((top - middle) * (1.10, 1.14) + middle, inner, look.hair)
+    inner = top + _down(_FRINGE[appearance.hairstyle] * unit)
+    inner[:, 0] = (inner[:, 0] - middle[0]) * (.95 if appearance.hairstyle == 'fringe' else .86) + middle[0]
+    if appearance.hairstyle == 'long': inner -= _down(np.abs(np.linspace(-1, 1, len(inner))) * .05 * unit)
+    c.band((top - middle) * (1.10, 1.14) + middle, inner, appearance.hair)
     for s, sign in (('l', 1), ('r', -1)):  # sideburns
         temple, ear = c.at(f'{s}_temple'), c.at(f'{s}_ear')
         x = np.array([.06, .03, -.07, -.07]) * sign
-        c.polygon(np.stack([temple, ear, ear, temple]) + np.stack([x, [-.25, 0, 0, -.35]], 1) * unit, look.hair)
+        c.polygon(np.stack([temple, ear, ear, temple]) + np.stack([x, [-.25, 0, 0, -.35]], 1) * unit, appearance.hair)
 
 # %% ../../nbs/faces/02_drawing.ipynb #c1c91f7e
 def _glasses(c: _Canvas) -> None:
-    if c.look.glasses == 'none': return
-    frame, centre = (34, 32, 36), {s: (c.at(f'{s}_eye_in') + c.at(f'{s}_eye_out')) / 2 + _down(.03 * c.unit) for s in 'lr'}
+    if c.appearance.glasses == 'none': return
+    frame, centre = (34, 32, 36), {s: (c.at(f'{s}_eye_in') + c.at(f'{s}_eye_out')) / 2 + _down(.03 * c.unit)
+                                   for s in 'lr'}
     rim, thick = np.array([.30, .25]) * c.unit, max(1, int(.028 * c.unit))
     for s, sign in (('l', 1), ('r', -1)):
-        draw = c.draw.ellipse if c.look.glasses == 'round' else c.draw.rectangle
+        draw = c.draw.ellipse if c.appearance.glasses == 'round' else c.draw.rectangle
         draw(_flat(np.stack([centre[s] - rim, centre[s] + rim])), outline=frame, width=thick)
         hinge = centre[s] + np.array([.30 * sign, -.04]) * c.unit
         c.stroke(np.stack([hinge, c.at(f'{s}_ear') - _down(.1 * c.unit)]), .028, frame)
-    c.stroke(np.stack([centre[s] + np.array([.30 * sign, -.04]) * c.unit for s, sign in (('r', 1), ('l', -1))]), .028, frame)
+    c.stroke(np.stack([centre[s] + np.array([.30 * sign, -.04]) * c.unit for s, sign in (('r', 1), ('l', -1))]), .028,
+             frame)
 
 def _hand(c: _Canvas, at: np.ndarray, angle: float) -> None:
     "A hand with four fingers; `at` in pixels, `angle` in radians."
     cos, sin = np.cos(angle), np.sin(angle)
-    fingers = [[(x - .065, abs(x) / 2 - .62), (x + .065, abs(x) / 2 - .62), (x + .075, .1), (x - .075, .1)] for x in (-.24, -.08, .08, .24)]
+    fingers = [[(x - .065, abs(x) / 2 - .62), (x + .065, abs(x) / 2 - .62), (x + .075, .1), (x - .075, .1)]
+               for x in (-.24, -.08, .08, .24)]
     for part, shade_ in (([(-.30, 0), (.30, 0), (.26, .8), (-.26, .8)], .84), *((finger, .90) for finger in fingers)):
         xy = np.array(part) @ [[cos, sin], [-sin, cos]] * c.unit + at
-        c.draw.polygon(_flat(xy), fill=tint(c.look.skin, shade_), outline=tint(c.look.skin, .62))
+        c.draw.polygon(_flat(xy), fill=tint(c.appearance.skin, shade_), outline=tint(c.appearance.skin, .62))
 
 # %% ../../nbs/faces/02_drawing.ipynb #664a69a2
 def paint(
     points: np.ndarray,  # [P, 2] in pixels of the large canvas
     curves: np.ndarray,  # [Q, 2] the same
     aus: np.ndarray,  # [2, N] intensities of the left and the right half
-    look: Look,
+    appearance: Appearance,
     side: int,  # of the canvas, in pixels
     unit: float,  # pixels per inter-ocular distance
     hand: tuple[np.ndarray, float] | None = None,  # where a hand is, in pixels, and how it is turned, in radians
 ) -> Image.Image:  # the canvas
     "Draw one face."
-    c = _Canvas(side, unit, look, points, curves, aus)
+    c = _Canvas(side, unit, appearance, points, curves, aus)
     _head(c)
     for s in 'lr': _eye(c, s)
     _beard(c)
-    shade(c.image, points, mark_strengths(aus), look.skin, unit, look.age)
+    shade(c.image, points, mark_strengths(aus), appearance.skin, unit, appearance.age)
     for part in (_nose, _brows, _mouth, _moustache, _hair, _glasses): part(c)
     if hand is not None: _hand(c, *hand)
     return c.image

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .anatomy import BANK, INDEX, MID
+from .anatomy import BANK, MIDLINE, POINT_INDEX
 
 # %% auto #0
 __all__ = ['MARKS', 'Mark', 'mark_strengths', 'tint', 'mix', 'shade']
@@ -39,7 +39,8 @@ _UPPER_FACE = [
     _fold('glabella', [(.065, -.14), (.05, .02), (.075, .16)], .035, -1., AU4=1.),
     _fold('nose_root', [(0, 0), (.09, -.01)], .03, -.7, AU4=.8, AU9=.9),
     _spot('brow_in', (.10, .12), (.17, .05), -.55, AU4=.9),
-    *(_fold('eye_out', [(.06, dy * .35), (dx, dy)], .028, -.9, AU6=1., AU44=.45) for dx, dy in ((.22, -.14), (.25, .02), (.22, .17))),
+    *(_fold('eye_out', [(.06, dy * .35), (dx, dy)], .028, -.9, AU6=1., AU44=.45)
+      for dx, dy in ((.22, -.14), (.25, .02), (.22, .17))),
     _fold('bag_in', [(.02, .05), (.16, .16), (.36, .14), (.47, .02)], .032, -.8, AU6=1.),
     _spot('cheek', (.02, .03), (.22, .12), .6, AU6=.8, AU12=.7),
     _fold('cheek', [(-.18, .16), (.02, .2), (.20, .12)], .035, -.4, AU6=.5, AU12=.5),
@@ -146,7 +147,9 @@ class _Masks:
         if spot:
             r = (np.array(mark.width) + .02) * self.unit
             draw.ellipse((*(xy[0] - r).astype(int).tolist(), *(xy[0] + r).astype(int).tolist()), fill=level)
-        else: draw.line(xy.astype(int).ravel().tolist(), fill=level, width=max(1, int(mark.width * self.unit + .5)), joint='curve')
+        else:
+            draw.line(xy.astype(int).ravel().tolist(), fill=level, width=max(1, int(mark.width * self.unit + .5)),
+                      joint='curve')
 
 # %% ../../nbs/faces/01_shading.ipynb #9eb80571
 def tint(
@@ -177,7 +180,9 @@ def shade(
     masks = _Masks(image.width, unit)
     for (side, sign), half in zip((('l', 1), ('r', -1)), strengths, strict=True):
         for mark, strength in (*((mark, 1.) for mark in _resting(age)), *zip(MARKS, half)):
-            if strength > .02: masks.add(mark, strength, points[INDEX[mark.anchor if mark.anchor in MID else f'{side}_{mark.anchor}']], sign)
+            if strength > .02:
+                masks.add(mark, strength,
+                          points[POINT_INDEX[mark.anchor if mark.anchor in MIDLINE else f'{side}_{mark.anchor}']], sign)
     dark, light = tint(skin, .36), tint(mix(skin, (255, 246, 232), .30), 1.12)
     for mask, colour, blur in zip(masks.images, (dark, dark, light), masks.blurs, strict=True):
         if not mask.getbbox(): continue

@@ -25,7 +25,8 @@ def file_hash(path: str | Path) -> str:
 
 def write_hashes(folder: Path) -> None:
     "List the hashes of all files in a folder in its `hashes.json`."
-    listed = {p.relative_to(folder).as_posix(): file_hash(p) for p in sorted(folder.rglob('*')) if p.is_file() and p.name != 'hashes.json'}
+    listed = {p.relative_to(folder).as_posix(): file_hash(p) for p in sorted(folder.rglob('*')) if p.is_file()
+              and p.name != 'hashes.json'}
     (folder/'hashes.json').write_text(json.dumps(listed, indent=1) + '\n', encoding='utf-8')
 
 # %% ../../nbs/utils/03_assets.ipynb #3c2887b1
@@ -35,12 +36,14 @@ def asset(
 ) -> Path:
     "A file of the package, compared with its hash. A missing or damaged one is a `BackboneError`."
     folder = assets() if folder is None else folder
-    path, way_out = folder/name, 'Install the package again: pip install --force-reinstall clip_autt.'
-    check(path.is_file() and (folder/'hashes.json').is_file(), f'{name} is missing from the package. {way_out}', BackboneError)
+    path, remedy = folder/name, 'Install the package again: pip install --force-reinstall clip_autt.'
+    check(path.is_file() and (folder/'hashes.json').is_file(), f'{name} is missing from the package. {remedy}',
+          BackboneError)
     known = _listed(folder)
-    check(name in known, f'{name} is not a file of the package. {way_out}', BackboneError)
+    check(name in known, f'{name} is not a file of the package. {remedy}', BackboneError)
     found = file_hash(path)
-    check(found == known[name], f'{name} is damaged: its SHA-256 begins with {found[:8]}, not {known[name][:8]}. {way_out}', BackboneError)
+    check(found == known[name], f'{name} is damaged: its SHA-256 begins with {found[:8]}, not {known[name][:8]}. '
+          f'{remedy}', BackboneError)
     return path
 
 def asset_folder(

@@ -25,19 +25,23 @@ def read_weights(
     path: str | Path,  # a `.safetensors`, `.pt`, `.pth` or `.bin` file
     error: type[ClipAUTTError] = CheckpointError,  # what to raise
 ) -> dict:  # tensors by name, possibly in nested dictionaries
-    "Tensors of a checkpoint on the CPU. Wrappers (`state_dict`, `module.`) are taken off; NaN or infinite values are an error."
+    "Tensors of a checkpoint on the CPU, without wrappers (`state_dict`, `module.`). NaN or infinity is an error."
     path = Path(path)
     check(path.is_file(), f'{path}: no such file. Give the path of a .safetensors, .pt, .pth or .bin file.', error)
-    check(not _is_torchscript(path), f'{path}: a TorchScript archive, which holds code beside the weights. Save the weights alone once, if you trust it: '
+    check(not _is_torchscript(path), f'{path}: a TorchScript archive, which holds code beside the weights. Save the '
+          'weights alone once, if you trust it: '
           'torch.save(torch.jit.load(PATH, map_location="cpu").state_dict(), "weights.pt").', error)
     try:
-        state = load_file(path) if path.suffix == '.safetensors' else torch.load(path, map_location='cpu', weights_only=True)
+        state = load_file(path) if path.suffix == '.safetensors' else torch.load(path, map_location='cpu',
+            weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError) as e:
         raise error(f'{path}: {_why_unreadable(path, e)}') from e
     state = _unwrap(state)
-    check(isinstance(state, Mapping) and len(state) > 0, f'{path}: holds a {type(state).__name__}, not tensors by name.', error)
+    check(isinstance(state, Mapping) and len(state) > 0,
+          f'{path}: holds a {type(state).__name__}, not tensors by name.', error)
     bad = [name for name, t in flatten(state).items() if t.is_floating_point() and not t.isfinite().all()]
-    check(not bad, f'{path}: NaN or infinite values in {", ".join(bad[:3])}. The file is damaged or its training diverged.', error)
+    check(not bad, f'{path}: NaN or infinite values in {", ".join(bad[:3])}. The file is damaged or its training '
+          'diverged.', error)
     return state
 
 # %% ../../nbs/utils/02_weights.ipynb #38586bd4
@@ -53,10 +57,11 @@ def _is_torchscript(path: Path) -> bool:
     return zipfile.is_zipfile(path) and any(name.endswith('constants.pkl') for name in zipfile.ZipFile(path).namelist())
 
 def _why_unreadable(path: Path, e: Exception) -> str:
-    "The reason a file cannot be read as weights, and the way out."
+    "Why a file cannot be read as weights, and what to do."
     if path.stat().st_size == 0: return 'the file is empty.'
     if isinstance(e, pickle.UnpicklingError):
-        return 'holds more than tensors and could run code when loaded, or is not a checkpoint at all. Only plain weights are read.'
+        return ('holds more than tensors and could run code when loaded, or is not a checkpoint at all. Only plain '
+                'weights are read.')
     return f'cannot be read as weights ({str(e).splitlines()[0][:120]}). The file may be cut short or of another kind.'
 
 def flatten(state: Mapping, prefix: str = '') -> dict[str, Tensor]:
@@ -77,11 +82,13 @@ def load_weights(
     "Load `state` into `module`, every name and shape matching, or say what differs."
     own = module.state_dict()
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    shapes = [f'{n} is {list(state[n].shape)} in the file but {list(own[n].shape)} here' for n in own if n in state and state[n].shape != own[n].shape]
+    shapes = [f'{n} is {list(state[n].shape)} in the file but {list(own[n].shape)} here' for n in own if n in state
+              and state[n].shape != own[n].shape]
     problems = [f'missing {", ".join(missing[:3])} ({len(missing)} in all)'] if missing else []
     problems += [f'unexpected {", ".join(extra[:3])} ({len(extra)} in all)'] if extra else []
     problems += ['; '.join(shapes[:3])] if shapes else []
-    check(not problems, f'{what}: the weights do not fit: {"; ".join(problems)}. They belong to another model or configuration.', error)
+    check(not problems, f'{what}: the weights do not fit: {"; ".join(problems)}. They belong to another model or '
+          'configuration.', error)
     module.load_state_dict(state)
 
 # %% ../../nbs/utils/02_weights.ipynb #68885455

@@ -2,18 +2,17 @@
 
 from .clip import Clip as Clip, FrameFiles as FrameFiles, check_frames as check_frames, film_strip as film_strip
 from .face import (
-    EXPAND as EXPAND, FaceBox as FaceBox, VOTES as VOTES, bridge_gaps as bridge_gaps, center_box as center_box,
-    choose_box as choose_box, crop_face as crop_face, crop_frames as crop_frames, detect_faces as detect_faces,
-    enclosing_box as enclosing_box, face_notes as face_notes, face_present as face_present,
-    face_windows as face_windows, find_box as find_box, last_good as last_good, merge_windows as merge_windows,
-    overlap as overlap,
+    FaceBox as FaceBox, bridge_gaps as bridge_gaps, center_box as center_box, choose_box as choose_box,
+    crop_face as crop_face, crop_frames as crop_frames, detect_faces as detect_faces, enclosing_box as enclosing_box,
+    face_notes as face_notes, face_present as face_present, face_windows as face_windows, find_box as find_box,
+    last_good as last_good, merge_windows as merge_windows, overlap as overlap,
 )
 from .images import (
-    IMAGES as IMAGES, add_note as add_note, fit_within as fit_within, image_moments as image_moments,
+    IMAGE_SUFFIXES as IMAGE_SUFFIXES, add_note as add_note, fit_within as fit_within, image_moments as image_moments,
     like_first as like_first, read_image as read_image,
 )
 from .io import (
-    CLOCK as CLOCK, CODECS as CODECS, CONTAINERS as CONTAINERS, CROPPED as CROPPED, clip_id as clip_id,
-    is_cropped as is_cropped, iter_frames as iter_frames, read_video as read_video, sample_frames as sample_frames,
-    sample_indices as sample_indices, steady as steady, write_video as write_video,
+    CODECS as CODECS, clip_id as clip_id, is_cropped as is_cropped, iter_frames as iter_frames,
+    read_video as read_video, sample_frames as sample_frames, sample_indices as sample_indices, steady as steady,
+    write_video as write_video,
 )
