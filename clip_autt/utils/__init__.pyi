@@ -4,6 +4,10 @@ from .assets import (
     asset as asset, asset_folder as asset_folder, assets as assets, file_hash as file_hash,
     write_hashes as write_hashes,
 )
+from .checkpoint import (
+    check_run_path as check_run_path, read_config as read_config, read_profile as read_profile, read_run as read_run,
+    save_or_remove as save_or_remove, write_profile as write_profile, write_run as write_run,
+)
 from .errors import (
     BackboneError as BackboneError, BankError as BankError, CheckpointError as CheckpointError,
     ClipAUTTError as ClipAUTTError, InputError as InputError, ManifestError as ManifestError,
