@@ -155,7 +155,8 @@ class ClipAUTT(OnlineMethod):
 
     def notes(self, video: VideoFeatures) -> tuple[str, ...]:
         template, window = self.model.template, self.config.window
-        wordless = self.config.init is None and template_init(template, self.config.ctx_position) != 'template'
+        usual = isinstance(self.prompts, AUPrompts) and self.config.init is None
+        wordless = usual and template_init(template, self.config.ctx_position) != 'template'
         other = f'the template {template!r} has no words to start the context from; it starts from "a photo of a", ' \
                 'so zero steps are not CLIP-AU'
         short = f'{len(video)} frames are fewer than the window of {window}: the whole video is the window'

@@ -110,7 +110,7 @@ def test_the_ensemble_refuses_one_template_that_is_no_tuple(make):
 
 def test_the_surest_views_are_averaged(make, model):
     v = make_features(2, 30)
-    views = encode_views(model, v).views
+    views = encode_views(model, v).all
     method = make(FrameMean, share=0.25)
     h = entropy(method.score(views)[0])
     kept = h.argsort()[: len(views) // 4]

@@ -119,7 +119,7 @@ def test_the_answer_before_uses_the_state_before(model):
 def test_classes_and_lengths(tiny, classes, n_frames):
     model = ClipAU(tiny, classes=list(classes))
     m = DPE(model, DPEConfig(window=8, share=0.5, align=0.2, steps=2), untrained_ok=True)
-    out = m.adapt([make_features(i, n_frames, subject="ann") for i in range(3)])
+    out = m.adapt_many([make_features(i, n_frames, subject="ann") for i in range(3)])
     assert all(a.logits.isfinite().all() and len(a.loss) == 2 for a in out)
     assert all(p.grad is None for p in model.parameters())
     assert m.n_trained == 64 * (47 + len(classes))

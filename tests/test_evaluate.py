@@ -101,8 +101,8 @@ class Scripted(NoAdaptation):
         super().__init__(model)
         self.answer, self.broken, self.error, self.seen = answer, broken, error, []
 
-    def adapt(self, videos):
-        out = super().adapt(videos)
+    def adapt_many(self, videos):
+        out = super().adapt_many(videos)
         for v in videos:
             self.seen = [*self.seen, v.id]
             if v.id in self.broken:
@@ -133,9 +133,9 @@ def test_methods_are_given_features_and_nothing_else(trained, targets):
     given = []
 
     class Curious(NoAdaptation):
-        def adapt(self, videos):
+        def adapt_many(self, videos):
             given.extend(videos)
-            return super().adapt(videos)
+            return super().adapt_many(videos)
 
     run({"curious": Curious(trained)}, targets)
     assert [type(v) for v in given] == [VideoFeatures] * len(targets)
@@ -165,7 +165,7 @@ def test_equals_the_method_called_by_hand_subject_by_subject(trained, targets, s
     method, people = ClipAUTT(trained, reset=scope, lr=0.1), {}
     for x in shuffled:
         people.setdefault(x.video.subject, []).append(x.video)
-    outcomes = [r for own in people.values() for r in method.adapt(own)]
+    outcomes = [r for own in people.values() for r in method.adapt_many(own)]
     assert table.video.tolist() == [v.id for own in people.values() for v in own]
     assert table.prob_pain.tolist() == [r.probs["pain"] for r in outcomes]
     assert table.window_start.tolist() == [r.window.start for r in outcomes]
@@ -179,8 +179,8 @@ def test_each_method_starts_fresh(trained, targets):
 
 def test_random_numbers_of_the_caller_are_untouched_and_do_not_matter(trained, targets):
     class Noisy(NoAdaptation):
-        def adapt(self, videos):
-            return [replace(r, logits=r.logits + torch.randn(2)) for r in super().adapt(videos)]
+        def adapt_many(self, videos):
+            return [replace(r, logits=r.logits + torch.randn(2)) for r in super().adapt_many(videos)]
 
     tables = []
     for seed in (1, 2):
@@ -256,8 +256,8 @@ def test_an_interrupt_is_not_recorded_but_raised(trained, targets):
 
 def test_nan_is_a_failure_and_not_the_first_class(trained, targets):
     class Diverged(NoAdaptation):
-        def adapt(self, videos):
-            return [replace(r, logits=r.logits * float("nan")) for r in super().adapt(videos)]
+        def adapt_many(self, videos):
+            return [replace(r, logits=r.logits * float("nan")) for r in super().adapt_many(videos)]
 
     r = run({"diverged": Diverged(trained)}, targets)
     assert r.table.predicted.isna().all() and r.table.error.str.contains("NaN").all()
@@ -265,8 +265,8 @@ def test_nan_is_a_failure_and_not_the_first_class(trained, targets):
 
 def test_a_method_that_returns_too_few_results(trained, targets):
     class Short(NoAdaptation):
-        def adapt(self, videos):
-            return super().adapt(videos)[1:]
+        def adapt_many(self, videos):
+            return super().adapt_many(videos)[1:]
 
     with pytest.raises(InputError, match="adapt must return"):
         run({"short": Short(trained)}, targets)
@@ -444,14 +444,14 @@ def test_csv_round_trip(trained, targets, tmp_path):
 class Noisy(NoAdaptation):
     "Adds noise from everybody's generators."
 
-    def adapt(self, videos):
-        return [replace(r, logits=r.logits + torch.randn(2) + float(np.random.rand())) for r in super().adapt(videos)]  # noqa: NPY002
+    def adapt_many(self, videos):
+        return [replace(r, logits=r.logits + torch.randn(2) + float(np.random.rand())) for r in super().adapt_many(videos)]  # noqa: NPY002
 
 
 class Recorder(NoAdaptation):
     "Notes in the file $RECORD whom it was asked about. $STOP says at whom it stops, and how. It has no settings, so none can change its fingerprint."
 
-    def adapt(self, videos):
+    def adapt_many(self, videos):
         who, how = os.environ.get("STOP", "-:").split(":")
         if videos[0].subject == who and how == "raise":
             raise KeyboardInterrupt
@@ -461,7 +461,7 @@ class Recorder(NoAdaptation):
             os.killpg(0, signal.SIGINT)
         with open(os.environ["RECORD"], "a") as f:
             f.write(videos[0].subject)
-        return super().adapt(videos)
+        return super().adapt_many(videos)
 
 
 @pytest.fixture

@@ -217,7 +217,7 @@ def test_a_personal_result_is_explained_by_the_personal_head(bundled):
     method, head = personal_autt(bundled), bundled.personal.head
     assert explaining_head(method) is head is not bundled
     assert explaining_head(bundled) is explaining_head(ClipAUTT(bundled)) is bundled and explaining_head(head) is head
-    for r in method.adapt([make_faces(k, subject="a")(bundled.personal.population_baseline) for k in range(3)]):
+    for r in method.adapt_many([make_faces(k, subject="a")(bundled.personal.population_baseline) for k in range(3)]):
         e, a, b = explain(method, r), r.classes.index(r.label), r.logits.argmin()
         assert total(e) == pytest.approx(e.stop - e.start, abs=1e-12) and e.since == "the mean source video"
         assert np.allclose(e.baseline, baseline_scores(head)[0])
@@ -249,7 +249,7 @@ def test_the_change_of_a_personal_result_has_three_parts(bundled):
 def test_every_method_is_explained_to_the_last_decimal(bundled, name):
     (method,) = make_methods([name], bundled).values()
     videos = [make_faces(k, subject="a")(bundled.personal.population_baseline) for k in range(3)]
-    for r in method.adapt(videos):
+    for r in method.adapt_many(videos):
         for e in (explain(method, r), explain_change(method, r)):
             assert total(e) == pytest.approx(e.stop - e.start, abs=1e-12)
             assert ("the person's threshold" in e.rest) == (name == "personal")
@@ -333,7 +333,7 @@ def test_truth_from_a_table_leaves_out_frames_without_a_face():
 def test_before_and_after_of_results(model):
     clips = [make_clip("pain", 30_000, label, k, 16, every=4) for k, label in enumerate(("pain", "neutral", "pain"))]
     videos = [replace(make_features(k, len(c)), times=torch.as_tensor(c.times)) for k, c in enumerate(clips)]
-    results = ClipAUTT(model, lr=0.1, steps=2, untrained_ok=True).adapt(videos)
+    results = ClipAUTT(model, lr=0.1, steps=2, untrained_ok=True).adapt_many(videos)
     before, after = agreement_before_after(results, clips)
     truth = np.stack([c.aus.mean(0) for c in clips])
     assert before.per_video == pytest.approx([spearmanr(r.au_before, t)[0] for r, t in zip(results, truth)])

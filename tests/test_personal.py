@@ -185,7 +185,7 @@ def test_prepare_refuses(tiny):
 
 def test_it_gains_where_people_rest_differently(model):
     strangers = planted("PQRSTU", seed=8, rest=2.0)
-    results = personal_autt(model).adapt([x.video for x in strangers])
+    results = personal_autt(model).adapt_many([x.video for x in strangers])
     right = sum(r.label == x.label for r, x in zip(results, strangers)) / len(strangers)
     before = sum(max(r.probs_before, key=r.probs_before.get) == x.label for r, x in zip(results, strangers)) / len(strangers)
     assert right > before + 0.1
@@ -195,7 +195,7 @@ def test_it_gains_where_people_rest_differently(model):
 def test_any_number_of_classes(tiny, n_classes):
     classes = tuple(f"class {i}" for i in range(n_classes))
     m = make_model(tiny, classes)
-    results = personal_autt(m).adapt([x.video for x in planted("XY", 14, rest=1.0, seed=4, classes=classes)])
+    results = personal_autt(m).adapt_many([x.video for x in planted("XY", 14, rest=1.0, seed=4, classes=classes)])
     assert all(len(r.probs) == n_classes and sum(r.probs.values()) == pytest.approx(1, abs=1e-5) for r in results)
 
 
@@ -210,31 +210,31 @@ def test_the_first_video_is_relative_to_itself(model, videos):
 
 def test_a_new_person_starts_afresh(model, videos):
     method = personal_autt(model)
-    together = method.adapt(videos)
-    alone = personal_autt(model).adapt([v for v in videos if v.subject == "Y"])
+    together = method.adapt_many(videos)
+    alone = personal_autt(model).adapt_many([v for v in videos if v.subject == "Y"])
     torch.testing.assert_close(logits(together[8:]), logits(alone))
 
 
 @pytest.mark.parametrize("reset", ["video", "never"])
 def test_other_scopes(model, videos, reset):
-    results = personal_autt(model, reset=reset).adapt(videos)
+    results = personal_autt(model, reset=reset).adapt_many(videos)
     fresh = personal_autt(model).adapt(videos[9])
     assert torch.allclose(results[9].logits, fresh.logits, atol=1e-5) == (reset == "video")
 
 
 def test_a_faceless_video_teaches_nothing(model, videos):
     hidden = replace(videos[1], found=torch.zeros(20, dtype=torch.bool))
-    with_it = personal_autt(model).adapt([videos[0], hidden, videos[2]])
-    without = personal_autt(model).adapt([videos[0], videos[2]])
+    with_it = personal_autt(model).adapt_many([videos[0], hidden, videos[2]])
+    without = personal_autt(model).adapt_many([videos[0], videos[2]])
     torch.testing.assert_close(with_it[2].logits, without[1].logits)
     assert with_it[1].label is None
 
 
 def test_the_inner_method_sees_relative_videos_and_its_own_scope(model, videos):
     rival = PersonalBaseline(model, lambda head: TPT(head))
-    results = rival.adapt(videos[:3])
+    results = rival.adapt_many(videos[:3])
     assert isinstance(rival, stream.TestTimeMethod) and rival.inner.model is model.personal.head
-    base = PersonalBaseline(model, NoAdaptation).adapt(videos[:3])
+    base = PersonalBaseline(model, NoAdaptation).adapt_many(videos[:3])
     assert torch.allclose(logits(results), logits(base), atol=1.0) and not torch.equal(logits(results), logits(base))
 
 
@@ -246,7 +246,7 @@ def test_the_window_is_the_surest(model, videos):
 def test_saved_and_loaded_with_the_model(model, videos, tmp_path):
     model.save_pretrained(tmp_path)
     again = ClipAU.from_pretrained(tmp_path, model.backbone)
-    assert torch.equal(logits(personal_autt(again).adapt(videos)), logits(personal_autt(model).adapt(videos)))
+    assert torch.equal(logits(personal_autt(again).adapt_many(videos)), logits(personal_autt(model).adapt_many(videos)))
     torch.testing.assert_close(again.source.prototypes, model.source.prototypes)
     plain = copy.copy(again)
     plain.personal = plain.source = None
@@ -258,14 +258,14 @@ def test_half_precision_on_disk(model, videos, tmp_path):
     model.save_pretrained(tmp_path, torch.float16)
     again = ClipAU.from_pretrained(tmp_path, model.backbone)
     assert again.classifier[0].weight.dtype == torch.float32
-    torch.testing.assert_close(logits(personal_autt(again).adapt(videos)), logits(personal_autt(model).adapt(videos)), atol=0.1, rtol=0.05)
+    torch.testing.assert_close(logits(personal_autt(again).adapt_many(videos)), logits(personal_autt(model).adapt_many(videos)), atol=0.1, rtol=0.05)
 
 
 def test_profiles(model, tiny, videos, tmp_path):
     method = personal_autt(model)
     with pytest.raises(InputError, match="nothing was learned"):
         method.save_profile(tmp_path / "x.safetensors")
-    method.adapt(videos[:8])
+    method.adapt_many(videos[:8])
     method.save_profile(tmp_path / "x.safetensors")
     later = personal_autt(model)
     later.load_profile(tmp_path / "x.safetensors")

@@ -63,7 +63,7 @@ def test_after_a_reset_everything_is_bit_equal_the_map_included(make):
 
 def test_a_video_gets_the_same_answer_alone_and_in_a_sequence(make):
     videos = [make_features(i, n) for i, n in enumerate((20, 9, 40))]
-    for v, r in zip(videos, make(steps=2).adapt(videos)):
+    for v, r in zip(videos, make(steps=2).adapt_many(videos)):
         alone = make(steps=2).adapt(v)
         assert torch.equal(alone.logits, r.logits) and alone.loss == r.loss
 
@@ -76,7 +76,7 @@ def test_before_anything_is_learned_it_is_clip_au(make, model):
 
 def test_the_entropy_is_that_of_the_surest_views(make, model):
     method, v = make(share=0.3), make_features(100, 40)
-    logits = method.score(encode_views(model, v).views)[0]
+    logits = method.score(encode_views(model, v).all)[0]
     kept = most_confident(logits, 0.3)
     look = method.look(v.frames, leaves(method))
     assert sorted(look.kept.tolist()) == sorted(kept.tolist())

@@ -59,10 +59,10 @@ def test_equal_prototypes_have_no_width(model, seen):
     m = method(model, align=0.0, boundary=0.5, share=0.5)
     text = m.z_text.expand(3, -1, -1)
     words, offset = class_words(m, seen.video, text)
-    assert float(boundary_variance(words, seen.views, 1).abs().max()) < 1e-10
+    assert float(boundary_variance(words, seen.all, 1).abs().max()) < 1e-10
     cache = Cache(3).put(1, seen.video, 0.1, torch.eye(2)[1])
     gap = objective(m, seen, text, cache, 1, True) - objective(m, seen, text, cache, 1, False)
-    logits = seen.views @ words.mean(0).T + offset
+    logits = seen.all @ words.mean(0).T + offset
     logits = logits[most_confident(logits, 0.5)]
     torch.testing.assert_close(gap, 0.5 * F.cross_entropy(logits, torch.ones(len(logits), dtype=torch.long)))
 
@@ -171,7 +171,7 @@ def test_first_answer_before_is_without_cache(model, seen):
 def test_classes_and_lengths(tiny, classes, n_frames):
     model = ClipAU(tiny, classes=list(classes))
     m = method(model, ratio=0.1, steps=2)
-    out = m.adapt([make_features(i, n_frames, subject="ann") for i in range(3)])
+    out = m.adapt_many([make_features(i, n_frames, subject="ann") for i in range(3)])
     assert all(a.logits.isfinite().all() and len(a.loss) == 2 for a in out)
     assert all(float(a.logits.exp().sum()) == pytest.approx(1, abs=1e-5) for a in out)
     assert all(p.grad is None for p in model.parameters())

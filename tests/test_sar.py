@@ -71,7 +71,7 @@ def test_an_empty_selection_does_not_let_momentum_move_the_weights(make):
 def test_views_that_are_sure_below_and_doubtful_above_teach_nothing(make):
     method, v = make(**OPEN), make_features(0, 30)
     look, seen = method.affine_params.look, encode_views(method.model, v)
-    h = entropy(look(method.state["values"], seen.frames, seen.views)[0])
+    h = entropy(look(method.state["values"], seen.frames, seen.all)[0])
     method.sure_nats = float(h.min()) + 1e-7  # one view passes; after the climb its entropy is higher
     r = method.adapt(v)
     assert r.gates == dict(sure=True, sure_above=False, reset=False) and at_source(method)
@@ -81,7 +81,7 @@ def test_views_that_are_sure_below_and_doubtful_above_teach_nothing(make):
 def test_only_sure_views_are_averaged(make):
     method, v = make(**OPEN), make_features(0, 30)
     seen = encode_views(method.model, v)
-    h = entropy(method.score(seen.views)[0]).detach()
+    h = entropy(method.score(seen.all)[0]).detach()
     method.sure_nats = float(h.median()) + 1e-4
     sure = h < method.sure_nats
     assert 0 < int(sure.sum()) < len(h)

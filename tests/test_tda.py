@@ -10,7 +10,7 @@ from conftest import make_features
 from clip_autt import ClipAU, InputError
 from clip_autt.methods.tda import PRESETS, TDA, TDAConfig, advice, mask_bound, mask_says_nothing
 from clip_autt.methods.cache import Cache
-from clip_autt.methods.thresholds import GateWarning, tau_nats_log2
+from clip_autt.methods.thresholds import GateWarning, threshold_nats_log2
 
 ONE_HOT = torch.eye(3)
 
@@ -64,7 +64,7 @@ def test_with_two_classes_the_published_mask_changes_no_margin(model):
     for p in torch.linspace(0.5, 0.95, 40):
         row = torch.tensor([1 - p, p])
         h = float(torch.special.entr(row).sum())
-        if not tau_nats_log2(0.2, 2) < h < tau_nats_log2(0.5, 2):
+        if not threshold_nats_log2(0.2, 2) < h < threshold_nats_log2(0.5, 2):
             continue
         negative = Cache(2).put(1, query, h, row)
         published = advice(query, Cache(3), negative, config, 0.03)
@@ -89,7 +89,7 @@ def test_mask_says_nothing_agrees_with_a_search(n_classes):
     "No random distribution in the gate has a class below the bound where the function says so, and some has otherwise."
     g = torch.Generator().manual_seed(0)
     p = (8 * torch.rand(20000, n_classes, generator=g)).softmax(-1)
-    low = tau_nats_log2(0.2, n_classes)
+    low = threshold_nats_log2(0.2, n_classes)
     inside = p[torch.special.entr(p).sum(-1) > low]
     for bound in (0.01, 0.03, 0.06):
         some_outside = bool((inside <= bound).any())

@@ -39,14 +39,14 @@ def test_a_second_call_finds_a_lower_entropy(make, model, layers):
     method, v = make(layers=layers), make_features(0, 30)
     losses = [method.adapt(v).loss[0] for _ in range(3)]
     assert losses[0] > losses[1] > losses[2]
-    views = encode_views(model, v).views
+    views = encode_views(model, v).all
     assert losses[0] == pytest.approx(float(entropy(method.score(views)[0].detach()).mean()), abs=1e-5)  # all views, the whole video among them
 
 
 @LAYERS
 def test_only_scales_and_shifts_move_and_reset_brings_back_every_bit(make, layers):
     method = make(layers=layers)
-    method.adapt([make_features(i) for i in range(3)])
+    method.adapt_many([make_features(i) for i in range(3)])
     names = moved(method)
     if layers == "temporal":
         assert names == {"scale", "shift"}
@@ -60,7 +60,7 @@ def test_only_scales_and_shifts_move_and_reset_brings_back_every_bit(make, layer
 
 def test_the_next_person_starts_from_the_source(make, model):
     method = make()
-    method.adapt([make_features(0, subject="A"), make_features(1, subject="A")])
+    method.adapt_many([make_features(0, subject="A"), make_features(1, subject="A")])
     r = method.adapt(make_features(2, subject="B"))
     assert torch.allclose(r.logits_before, model(make_features(2).frames[None]).logits[0], atol=1e-6)
     assert method.state["n"] == 1
@@ -115,7 +115,7 @@ def test_one_step_is_that_of_the_plain_formula(make, model):
 
 def test_text_norms_are_pytorchs_modules_too(model, tiny):
     "Values in place of a norm's weights give what a tower with these weights gives."
-    adapt_text, views = text_norms(model), encode_views(model, make_features(0, 30)).views
+    adapt_text, views = text_norms(model), encode_views(model, make_features(0, 30)).all
     values = {name: x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(i)) for i, (name, x) in enumerate(adapt_text.start.items())}
     ours = adapt_text.look(values, None, views)[1]
     modules = {f"blocks.{i}": block for i, block in enumerate(tiny.tower.blocks)} | {"ln_final": tiny.tower.ln_final}
@@ -139,7 +139,7 @@ def test_text_norms_are_pytorchs_modules_too(model, tiny):
 def test_layer_norms_do_not_mix_the_views(make, model):
     method, v = make(layers="text"), make_features(0, 30)
     seen = encode_views(model, v)
-    all_views, alone = (method.affine_params.look(method.state["values"], seen.frames, x)[0] for x in (seen.views, seen.views[3:4]))
+    all_views, alone = (method.affine_params.look(method.state["values"], seen.frames, x)[0] for x in (seen.all, seen.all[3:4]))
     assert torch.allclose(all_views[3], alone[0], atol=1e-5)
 
 

@@ -18,13 +18,13 @@ def tpt(model, **kwargs):
 
 
 def tuned(method, views):
-    ctx = nn.Parameter(method.start()["ctx"])
+    ctx = nn.Parameter(method.initial_state()["ctx"])
     return list(method.tune(views, ctx)), ctx.detach()
 
 
 def test_a_video_gets_the_same_answer_alone_and_in_a_sequence(model):
     videos = [make_features(i, n) for i, n in enumerate((20, 9, 30))]
-    together = tpt(model, steps=2).adapt(videos)
+    together = tpt(model, steps=2).adapt_many(videos)
     for v, r in zip(videos, together):
         alone = tpt(model, steps=2).adapt(v)
         assert alone.logits.equal(r.logits) and alone.loss == r.loss
@@ -33,7 +33,7 @@ def test_a_video_gets_the_same_answer_alone_and_in_a_sequence(model):
 def test_without_the_reset_the_context_goes_on(model):
     method = tpt(model)
     method.reset_scope = "never"
-    first, second = method.adapt([make_features(0), make_features(0)])
+    first, second = method.adapt_many([make_features(0), make_features(0)])
     assert torch.allclose(second.logits_before, first.logits, atol=1e-6)
     assert not second.logits.equal(first.logits)
 
@@ -63,7 +63,7 @@ def test_the_first_step_moves_the_context_by_the_learning_rate_and_nothing_else(
 
 def test_the_gradient_of_the_shared_context_is_summed_over_all_action_units(model):
     method = tpt(model, share=1.0)
-    views, ctx = encode_views(model, make_features(0)).views, method.start()["ctx"]
+    views, ctx = encode_views(model, make_features(0)).all, method.initial_state()["ctx"]
     each = ctx.repeat(len(model.bank), 1, 1).requires_grad_()
     (own,) = torch.autograd.grad(marginal_entropy(method.score(views, method.embed(each))[0]), each)
     shared = ctx.clone().requires_grad_()
@@ -84,12 +84,12 @@ def test_the_view_of_the_whole_video_answers_under_the_tuned_context(model):
 def test_at_least_one_view_is_kept(model):
     method = tpt(model)
     for frames, kept in ((10, 1), (20, 1), (38, 2)):
-        looks, _ = tuned(method, encode_views(model, make_features(0, frames)).views)
+        looks, _ = tuned(method, encode_views(model, make_features(0, frames)).all)
         assert len(looks[0].kept) == kept
 
 
 def test_views_are_selected_once_or_at_each_step(model):
-    views = encode_views(model, make_features(0, 40)).views
+    views = encode_views(model, make_features(0, 40)).all
     once, anew = (tuned(tpt(model, steps=4, lr=0.5, share=0.3, select_once=s), views)[0] for s in (True, False))
     assert all(look.kept is once[0].kept for look in once)
     assert once[0].kept.equal(anew[0].kept)

@@ -368,7 +368,7 @@ def _example(model: ClipAU, task: str, seed: int, subjects: int) -> tuple[Clip, 
     videos = [x for x in kept_target_videos(model.backbone, task, seed, subjects) if x.video.subject == f's{seed}']
     last = max(i for i, x in enumerate(videos) if x.label == task)
     clips = make_clips(task, [seed], domain=TARGET_DOMAIN, seed=seed, every=stride(task))
-    return next(islice(clips, last, None)), personal_autt(model).adapt([x.video for x in videos])[last]
+    return next(islice(clips, last, None)), personal_autt(model).adapt_many([x.video for x in videos])[last]
 
 # %% ../../nbs/cli/03_main.ipynb #775a798f
 app.command()(protocol)

@@ -48,7 +48,7 @@ def _outcomes(method: TestTimeMethod, videos: Sequence) -> list[Adapted | Except
 def _ask(method: TestTimeMethod, videos: Sequence) -> list[Adapted] | Exception:
     "Results, or the error that was raised. After an error the method's state is the one before."
     state = method.state_dict()
-    try: results = list(method.adapt(videos))
+    try: results = list(method.adapt_many(videos))
     except Exception as error:
         method.load_state_dict(state)
         return error

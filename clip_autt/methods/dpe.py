@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..utils.errors import check
 from .cache import Cache, info_nce, recall
-from .thresholds import check_gate, tau_nats_log2
+from .thresholds import check_gate, threshold_nats_log2
 from ..window import entropy, most_confident
 from ..outputs import Passes
 from ..method import StepOutput, OnlineMethod, VideoViews
@@ -77,20 +77,20 @@ class DPE(OnlineMethod):
     "DPE: dual prototype evolving (NeurIPS 2024), on the action-unit vectors of CLIP-AU."
     Config = DPEConfig
 
-    def prepare(self) -> None:
-        self.gate_nats = tau_nats_log2(self.config.gate_fraction, self.n_classes)
+    def setup(self) -> None:
+        self.gate_nats = threshold_nats_log2(self.config.gate_fraction, self.n_classes)
         check_gate('running mean of the text', -1., self.gate_nats, self.n_classes)
 
-    def start(self) -> dict: return dict(text=self.z_text, count=0, cache=Cache(self.config.size))
+    def initial_state(self) -> dict: return dict(text=self.z_text, count=0, cache=Cache(self.config.size))
 
     @property
     def n_trained(self) -> int: return self.z_text.numel() + self.n_classes * self.z_text.shape[1]
 
-    def step(self, seen: VideoViews) -> StepOutput:
-        before, au_before = _answer(self, seen.video, _now(self))
-        views, cache = _remember(self, seen)
+    def adapt_video(self, views: VideoViews) -> StepOutput:
+        before, au_before = _answer(self, views.video, _now(self))
+        views, cache = _remember(self, views)
         fitted, losses = _fit(self, views, cache)
-        logits, au = _answer(self, seen.video, fitted)
+        logits, au = _answer(self, views.video, fitted)
         sure = float(entropy(logits)) < self.gate_nats
         text, n = self.state['text'], self.state['count']
         if sure: text, n = running_mean(text, fitted.text, n), n + 1
@@ -120,9 +120,9 @@ def _answer(method: DPE, f: Tensor, protos: Prototypes | None) -> tuple[Tensor, 
 
 # %% ../../nbs/methods/10_dpe.ipynb #80109c6e
 @torch.no_grad()
-def _remember(method: DPE, seen: VideoViews) -> tuple[Tensor, Cache]:
+def _remember(method: DPE, views: VideoViews) -> tuple[Tensor, Cache]:
     "The views that count [V, D], and the cache with their mean filed under their class."
-    views = seen.video[None] if method.config.share is None else seen.views
+    views = views.video[None] if method.config.share is None else views.all
     logits, _ = method.score(views, F.normalize(method.state['text'], dim=-1))
     kept = most_confident(logits, method.config.share or 1)
     h, cls = torch.special.entr(logits[kept].softmax(-1).mean(0)).sum(), logits[kept].mean(0).argmax()

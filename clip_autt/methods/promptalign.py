@@ -118,7 +118,7 @@ class PromptAlign(OnlineMethod):
     Config = PromptAlignConfig
     reset_scope = 'video'
 
-    def prepare(self) -> None:
+    def setup(self) -> None:
         m, s = self.model, source_of(self.model, 'PromptAlign')
         self.homes = {'frame': home(s.frame_mean, s.frame_var), 'hidden': home(s.hidden_mean, s.hidden_var)}
         init = 'template' if m.template.split('{}')[0].strip() else 'a photo of a'
@@ -128,17 +128,17 @@ class PromptAlign(OnlineMethod):
         weight = torch.randn(width, d, generator=torch.Generator().manual_seed(self.seed)).to(ctx) / d ** .5
         self.first = Prompts(ctx, weight, ctx.new_zeros(width))
 
-    def start(self) -> dict: return {name: x.clone() for name, x in self.first._asdict().items()}
+    def initial_state(self) -> dict: return {name: x.clone() for name, x in self.first._asdict().items()}
 
     @property
     def n_trained(self) -> int: return sum(x.numel() for x in self.first)
 
-    def step(self, seen: VideoViews) -> StepOutput:
+    def adapt_video(self, views: VideoViews) -> StepOutput:
         "Tune the prompts on the surest views, then answer for the whole video."
         prompts = Prompts(*(self.state[name].clone().requires_grad_() for name in Prompts._fields))
-        looks = list(self.tune(seen.frames, prompts))
+        looks = list(self.tune(views.frames, prompts))
         self.state, first, n = {name: x.detach() for name, x in prompts._asdict().items()}, looks[0], len(self.z_text)
-        with torch.no_grad(): logits, au = self.score(self.model.temporal(self.prompted(seen.frames, prompts)[None])[0], self.words(prompts))
+        with torch.no_grad(): logits, au = self.score(self.model.temporal(self.prompted(views.frames, prompts)[None])[0], self.words(prompts))
         passes = Passes(2 * len(looks) + 1, len(looks), (len(looks) + 1) * n, len(looks) * n)
         return StepOutput(logits, first.logits[0], au, first.au[0], entropy=entropy(first.logits[1:]), loss=tuple(float(x.loss) for x in looks), passes=passes)
 

@@ -16,7 +16,7 @@ from ..au import TEMPLATES, fill_template
 from ..utils.errors import check
 from ..model import ClipAU
 from .cache import Cache, info_nce, recall
-from .thresholds import check_gate, tau_nats_log2
+from .thresholds import check_gate, threshold_nats_log2
 from ..window import entropy, most_confident
 from ..outputs import Passes
 from ..method import StepOutput, OnlineMethod, VideoViews
@@ -141,23 +141,23 @@ class ReTA(OnlineMethod):
     "ReTA: reliable test-time adaptation (ACM MM 2025), on the action-unit vectors of CLIP-AU."
     Config = ReTAConfig
 
-    def prepare(self) -> None:
+    def setup(self) -> None:
         c = self.config
         self.protos = au_prototypes(self.model, c.n_prototypes, c.anchored)
-        self.gate_nats = tau_nats_log2(c.gate_fraction, self.n_classes if c.gate_divisor == 'classes' else c.n_prototypes)
+        self.gate_nats = threshold_nats_log2(c.gate_fraction, self.n_classes if c.gate_divisor == 'classes' else c.n_prototypes)
         check_gate('running mean of the text', -1., self.gate_nats, self.n_classes)
 
-    def start(self) -> dict: return dict(text=self.protos, count=0, cache=Cache(self.config.size))
+    def initial_state(self) -> dict: return dict(text=self.protos, count=0, cache=Cache(self.config.size))
 
     @property
     def n_trained(self) -> int: return self.protos.numel()
 
-    def step(self, seen: VideoViews) -> StepOutput:
+    def adapt_video(self, views: VideoViews) -> StepOutput:
         text, n = F.normalize(self.state['text'], dim=-1), self.state['count']
-        before, _, au_before = _answer(self, seen, text, self.state['cache'])
-        cache, cls, w = _remember(self, seen, text)
-        fitted, losses = _fit(self, seen, cache, cls, agree=w == 0)
-        logits, whole, au = _answer(self, seen, fitted, cache)
+        before, _, au_before = _answer(self, views, text, self.state['cache'])
+        cache, cls, w = _remember(self, views, text)
+        fitted, losses = _fit(self, views, cache, cls, agree=w == 0)
+        logits, whole, au = _answer(self, views, fitted, cache)
         sure = float(entropy(whole)) < self.gate_nats
         mean = (self.state['text'] * (n + 1) + fitted) / (n + 2) if sure else self.state['text']
         self.state = dict(text=mean, count=n + sure, cache=cache)
@@ -165,12 +165,12 @@ class ReTA(OnlineMethod):
 
 # %% ../../nbs/methods/11_reta.ipynb #081d2d5a
 @torch.no_grad()
-def _remember(method: ReTA, seen: VideoViews, text: Tensor) -> tuple[Cache, int, float]:
+def _remember(method: ReTA, views: VideoViews, text: Tensor) -> tuple[Cache, int, float]:
     "The cache with this video, its predicted class, and the disagreement of the votes."
-    c, z = method.config, method.score(seen.video, text[-1])[0]
+    c, z = method.config, method.score(views.video, text[-1])[0]
     cls = int(z.argmax())
-    w = disagreement(votes(method.model, seen.video, text, c.basis), cls, c.ratio, c.gamma)
-    cache = method.state['cache'].put(cls, seen.video, float(entropy(z)) * (1 + w), F.one_hot(z.argmax(), len(z)).to(z))
+    w = disagreement(votes(method.model, views.video, text, c.basis), cls, c.ratio, c.gamma)
+    cache = method.state['cache'].put(cls, views.video, float(entropy(z)) * (1 + w), F.one_hot(z.argmax(), len(z)).to(z))
     return cache, cls, w
 
 def _advice(method: ReTA, views: Tensor, cache: Cache) -> Tensor:
@@ -192,7 +192,7 @@ def class_words(
 # %% ../../nbs/methods/11_reta.ipynb #9d74757c
 def objective(
     method: ReTA,
-    seen: VideoViews,
+    views: VideoViews,
     text: Tensor,  # [R, N, D] unit vectors, corrected
     cache: Cache,
     cls: int,  # predicted class
@@ -200,24 +200,24 @@ def objective(
 ) -> Tensor:  # nats
     "Entropy, alignment and boundary (ReTA)."
     c = method.config
-    loss = entropy(method.score(seen.video, text[-1])[0] + _advice(method, seen.video, cache))
-    words, offset = class_words(method, seen.video, text)
+    loss = entropy(method.score(views.video, text[-1])[0] + _advice(method, views.video, cache))
+    words, offset = class_words(method, views.video, text)
     unit = F.normalize(words, dim=-1)
     aligned = unit[-1] if c.ratio >= .5 else unit.mean(0)
     loss = loss + c.align * info_nce(cache.means(), aligned[cache.classes], c.temperature)
     if not agree: return loss
-    logits = seen.views @ words.mean(0).T + offset + .5 * boundary_variance(words, seen.views, cls)
+    logits = views.all @ words.mean(0).T + offset + .5 * boundary_variance(words, views.all, cls)
     sure = logits[most_confident(logits.detach(), c.share)]
     return loss + c.boundary * F.cross_entropy(sure, torch.full((len(sure),), cls, device=sure.device))
 
 # %% ../../nbs/methods/11_reta.ipynb #a54721bc
-def _fit(method: ReTA, seen: VideoViews, cache: Cache, cls: int, agree: bool) -> tuple[Tensor, tuple[float, ...]]:
+def _fit(method: ReTA, views: VideoViews, cache: Cache, cls: int, agree: bool) -> tuple[Tensor, tuple[float, ...]]:
     "A fresh correction of all prototypes, a fresh optimizer, a step or more. Unit vectors [R, N, D] and the losses."
     c, text = method.config, F.normalize(method.state['text'], dim=-1)
     residual, losses = nn.Parameter(torch.zeros_like(text)), []
     optimizer = torch.optim.AdamW([residual], lr=c.lr, eps=c.eps, weight_decay=c.weight_decay)
     for _ in range(c.steps):
-        loss = objective(method, seen, F.normalize(method.state['text'] + residual, dim=-1), cache, cls, agree)
+        loss = objective(method, views, F.normalize(method.state['text'] + residual, dim=-1), cache, cls, agree)
         residual.grad, = torch.autograd.grad(loss, residual)
         optimizer.step()
         losses.append(float(loss.detach()))
@@ -225,12 +225,12 @@ def _fit(method: ReTA, seen: VideoViews, cache: Cache, cls: int, agree: bool) ->
 
 # %% ../../nbs/methods/11_reta.ipynb #6a2783a7
 @torch.no_grad()
-def _answer(method: ReTA, seen: VideoViews, text: Tensor, cache: Cache) -> tuple[Tensor, Tensor, Tensor]:
+def _answer(method: ReTA, views: VideoViews, text: Tensor, cache: Cache) -> tuple[Tensor, Tensor, Tensor]:
     "Log-probabilities [C] of the mixture, logits [C] of the whole video alone, and its AU scores [N]."
-    c, (z, au) = method.config, method.score(seen.video, text[-1])
-    whole = z + _advice(method, seen.video, cache)
-    words, offset = class_words(method, seen.video, text)
-    rows = seen.views @ words.mean(0).T + offset + _advice(method, seen.views, cache)
+    c, (z, au) = method.config, method.score(views.video, text[-1])
+    whole = z + _advice(method, views.video, cache)
+    words, offset = class_words(method, views.video, text)
+    rows = views.all @ words.mean(0).T + offset + _advice(method, views.all, cache)
     sure = rows[most_confident(rows, c.share)]
     return (c.lam * whole.softmax(-1) + (1 - c.lam) * sure.softmax(-1).mean(0)).log(), whole, au
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..utils.errors import check
 from .cache import Cache, recall
-from .thresholds import GateWarning, check_gate, tau_nats_log2
+from .thresholds import GateWarning, check_gate, threshold_nats_log2
 from ..window import most_confident
 from ..outputs import Passes
 from ..method import StepOutput, OnlineMethod, VideoViews
@@ -68,7 +68,7 @@ def mask_bound(
 ) -> float:  # probability
     "The mask's lower bound, with a `GateWarning` if it makes the mask useless."
     if config.mask_low is None: return max(.03, 1 / n_classes)
-    if config.negative_size and mask_says_nothing(config.mask_low, tau_nats_log2(config.low_fraction, n_classes), n_classes):
+    if config.negative_size and mask_says_nothing(config.mask_low, threshold_nats_log2(config.low_fraction, n_classes), n_classes):
         warnings.warn(f'negative cache: with {n_classes} classes a mask above {config.mask_low} always holds every class and changes no prediction. '
                       'Leave mask_low at None for a bound of 1 / C.', GateWarning, stacklevel=3)
     return config.mask_low
@@ -95,25 +95,25 @@ class TDA(OnlineMethod):
     "TDA: training-free dynamic adapter (CVPR 2024), on the logits of CLIP-AU."
     Config = TDAConfig
 
-    def prepare(self) -> None:
+    def setup(self) -> None:
         c, n = self.config, self.n_classes
-        self.low_nats, self.high_nats, self.mask_low = tau_nats_log2(c.low_fraction, n), tau_nats_log2(c.high_fraction, n), mask_bound(c, n)
+        self.low_nats, self.high_nats, self.mask_low = threshold_nats_log2(c.low_fraction, n), threshold_nats_log2(c.high_fraction, n), mask_bound(c, n)
         if c.negative_size: check_gate('negative cache', self.low_nats, self.high_nats, n)
 
-    def start(self) -> dict: return dict(positive=Cache(self.config.size), negative=Cache(self.config.negative_size))
+    def initial_state(self) -> dict: return dict(positive=Cache(self.config.size), negative=Cache(self.config.negative_size))
 
     @torch.no_grad()
-    def step(self, seen: VideoViews) -> StepOutput:
-        f, z, p, au = _look(self, seen)
+    def adapt_video(self, views: VideoViews) -> StepOutput:
+        f, z, p, au = _look(self, views)
         before = z + advice(f, **self.state, config=self.config, mask_low=self.mask_low)
         gates = _remember(self, f, z, p)
         after = z + advice(f, **self.state, config=self.config, mask_low=self.mask_low)
         return StepOutput(after, before, au, au, passes=Passes(forward=1), gates=gates)
 
 # %% ../../nbs/methods/09_tda.ipynb #d2c572e3
-def _look(method: TDA, seen: VideoViews) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _look(method: TDA, views: VideoViews) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     "Embedding [D], logits [C], probabilities [C] and AU scores [N] of the video, or of its surest views averaged."
-    views = seen.video[None] if method.config.share is None else seen.views
+    views = views.video[None] if method.config.share is None else views.all
     logits, au = method.score(views)
     kept = most_confident(logits, method.config.share or 1)
     return views[kept].mean(0), logits[kept].mean(0), logits[kept].softmax(-1).mean(0), au[kept].mean(0)

@@ -53,22 +53,22 @@ class TPT(OnlineMethod):
     reset_scope = 'video'
     Config = TPTConfig
 
-    def prepare(self) -> None:
+    def setup(self) -> None:
         m = self.model
         init = 'template' if m.template.split('{}')[0].strip() else 'a photo of a'
         self.prompts = AUPrompts(m.backbone, m.bank, m.template, init=init, shared=True)
 
-    def start(self) -> dict: return {'ctx': self.prompts.ctx_start.clone()}
+    def initial_state(self) -> dict: return {'ctx': self.prompts.ctx_start.clone()}
 
     @property
     def n_trained(self) -> int: return self.prompts.ctx.numel()
 
-    def step(self, seen: VideoViews) -> StepOutput:
+    def adapt_video(self, views: VideoViews) -> StepOutput:
         "Tune the context on the surest views, then answer for the whole video."
         ctx = nn.Parameter(self.state['ctx'].clone())
-        looks = list(self.tune(seen.views, ctx))
+        looks = list(self.tune(views.all, ctx))
         self.state, first, n = {'ctx': ctx.detach()}, looks[0], len(self.z_text)
-        with torch.no_grad(): logits, au = self.score(seen.video, self.embed(ctx))
+        with torch.no_grad(): logits, au = self.score(views.video, self.embed(ctx))
         passes = Passes(len(looks) + 1, len(looks), (len(looks) + 1) * n, len(looks) * n)
         return StepOutput(logits, first.logits[0], au, first.au[0], entropy=entropy(first.logits[1:]), loss=tuple(float(x.loss) for x in looks), passes=passes)
 

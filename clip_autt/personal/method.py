@@ -153,12 +153,11 @@ class PersonalBaseline:
 
 # %% ../../nbs/personal/03_method.ipynb #237cf631
 @patch
-def adapt(
+def adapt_many(
     method: PersonalBaseline,
-    videos: VideoFeatures | Sequence[VideoFeatures],  # one video, or several in the order in which they come
-) -> Adapted | list[Adapted]:
+    videos: Sequence[VideoFeatures],  # in the order in which they come
+) -> list[Adapted]:
     "Adapt and predict, one video after the other. A video with a face in fewer than half of its frames teaches nothing about the person."
-    if isinstance(videos, VideoFeatures): return adapt(method, [videos])[0]
     check(len(videos) > 0, 'no videos to adapt to')
     for v in videos: method.model.check_features(v)
     results = []
@@ -167,6 +166,18 @@ def adapt(
         method.subject = run[0].subject
         results += _adapt_run(method, run)
     return results
+
+@patch
+def adapt(self: PersonalBaseline, video: VideoFeatures) -> Adapted:
+    "Adapt to one video."
+    return self.adapt_many([video])[0]
+
+@patch
+def predict(self: PersonalBaseline, video: VideoFeatures) -> Adapted:
+    "Classify one video with what is known of the person, without learning."
+    state = self.state_dict()
+    try: return self.adapt_many([video])[0]
+    finally: self.load_state_dict(state)
 
 # %% ../../nbs/personal/03_method.ipynb #7c9f5ef2
 def _runs(method: PersonalBaseline, videos: Sequence[VideoFeatures]) -> list[list[VideoFeatures]]:
@@ -181,7 +192,7 @@ def _runs(method: PersonalBaseline, videos: Sequence[VideoFeatures]) -> list[lis
 def _adapt_run(method: PersonalBaseline, run: list[VideoFeatures]) -> list[Adapted]:
     "The inner method on relative videos, all in one call; then the person's shift, video by video."
     relative_videos = [_relative(method, v) for v in run]
-    return [_finish(method, v, a) for v, a in zip(run, method.inner.adapt(relative_videos), strict=True)]
+    return [_finish(method, v, a) for v, a in zip(run, method.inner.adapt_many(relative_videos), strict=True)]
 
 # %% ../../nbs/personal/03_method.ipynb #b10025c6
 def _relative(method: PersonalBaseline, v: VideoFeatures) -> VideoFeatures:
@@ -206,11 +217,11 @@ def _finish(method: PersonalBaseline, v: VideoFeatures, a: Adapted) -> Adapted:
 # %% ../../nbs/personal/03_method.ipynb #00f5a92b
 class MostConfidentWindow(OnlineMethod):
     "The head's prediction for the whole video, with the window where its entropy is lowest (CLIP-AUTT, steps 2 to 4). Learns nothing."
-    variant, reset_scope, steps = 'surest window', 'video', 0
+    learns, variant, reset_scope, steps = False, 'surest window', 'video', 0
 
     @torch.no_grad()
-    def step(self, seen: VideoViews) -> StepOutput:
-        logits, au = self.score(seen.views)
+    def adapt_video(self, seen: VideoViews) -> StepOutput:
+        logits, au = self.score(seen.all)
         h = entropy(logits[1:])
         return StepOutput(logits[0], logits[0], au[0], au[0], int(h.argmin()), h, passes=Passes(forward=1))
 
