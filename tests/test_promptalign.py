@@ -36,9 +36,9 @@ def at_home(method, frames):
     return method
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5])
-def test_at_home_there_is_nothing_to_align(make, share):
-    method, frames = make(share=share), make_features(100, 40).frames
+@pytest.mark.parametrize("keep_fraction", [0.1, 0.5])
+def test_at_home_there_is_nothing_to_align(make, keep_fraction):
+    method, frames = make(keep_fraction=keep_fraction), make_features(100, 40).frames
     prompts, method = leaves(method), at_home(method, frames)
     align = method.look(frames, prompts).align
     assert align == 0
@@ -75,7 +75,7 @@ def test_before_anything_is_learned_it_is_clip_au(make, model):
 
 
 def test_the_entropy_is_that_of_the_surest_views(make, model):
-    method, v = make(share=0.3), make_features(100, 40)
+    method, v = make(keep_fraction=0.3), make_features(100, 40)
     logits = method.score(encode_views(model, v).all)[0]
     kept = most_confident(logits, 0.3)
     look = method.look(v.frames, leaves(method))
@@ -144,7 +144,7 @@ def test_no_statistics_no_method(model):
         PromptAlign(model, untrained_ok=True)
 
 
-@pytest.mark.parametrize("bad", [dict(share=0.0), dict(steps=0), dict(lr=0.0), dict(levels=()), dict(levels=("text",)), dict(align_weight=-1.0)], ids=str)
+@pytest.mark.parametrize("bad", [dict(keep_fraction=0.0), dict(steps=0), dict(lr=0.0), dict(levels=()), dict(levels=("text",)), dict(align_weight=-1.0)], ids=str)
 def test_settings_are_checked(bad):
     with pytest.raises(InputError, match="must be"):
         PromptAlignConfig(**bad)

@@ -8,7 +8,7 @@ import torch
 from conftest import make_features
 
 from clip_autt import ClipAU, InputError
-from clip_autt.methods.tda import PRESETS, TDA, TDAConfig, advice, mask_bound, mask_says_nothing
+from clip_autt.methods.tda import TDA, TDA_PRESETS, TDAConfig, advice, mask_bound, mask_says_nothing
 from clip_autt.methods.cache import Cache
 from clip_autt.methods.thresholds import GateWarning, threshold_nats_log2
 
@@ -122,9 +122,9 @@ def test_caches_stay_within_their_size(model):
 
 
 @pytest.mark.parametrize("n_frames", [1, 5, 40])
-@pytest.mark.parametrize("share", [None, 0.1, 1.0])
-def test_views(tiny, n_frames, share):
-    method = TDA(ClipAU(tiny, classes=list("abcdefg")), TDAConfig(window=8, share=share), untrained_ok=True)
+@pytest.mark.parametrize("keep_fraction", [None, 0.1, 1.0])
+def test_views(tiny, n_frames, keep_fraction):
+    method = TDA(ClipAU(tiny, classes=list("abcdefg")), TDAConfig(window=8, keep_fraction=keep_fraction), untrained_ok=True)
     a = method.adapt(make_features(0, n_frames, subject="ann"))
     assert a.logits.shape == (7,) and a.logits.isfinite().all()
 
@@ -137,7 +137,6 @@ def test_a_certain_prediction_makes_no_nan(model):
 
 
 def test_bad_settings():
-    for bad in (dict(size=0), dict(share=0.0), dict(alpha=-1.0), dict(mask_low=1.0)):
+    for bad in (dict(size=0), dict(keep_fraction=0.0), dict(alpha=-1.0), dict(mask_low=1.0)):
         with pytest.raises(InputError):
             TDAConfig(**bad)
-    assert (TDAConfig().alpha, TDAConfig().beta) in PRESETS.values()

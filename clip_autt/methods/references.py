@@ -54,6 +54,7 @@ class ZeroShotConfig:
 
 class ZeroShot(OnlineMethod):
     "CLIP without a trained head: the class whose sentences are nearest to the mean frame (CLIP, zero-shot)."
+    learns = False
     Config, reset_scope, variant = ZeroShotConfig, 'video', 'zero-shot'
 
     def setup(self) -> None:
@@ -79,6 +80,7 @@ class PromptEnsembleConfig:
 
 class PromptEnsemble(OnlineMethod):
     "CLIP-AU with every action unit said in several ways (CLIP's prompt ensemble, on the sentences of the bank)."
+    learns = False
     Config, reset_scope, variant = PromptEnsembleConfig, 'video', 'prompt ensemble'
 
     def setup(self) -> None:
@@ -96,17 +98,20 @@ class PromptEnsemble(OnlineMethod):
 class FrameMeanConfig:
     "Settings of `FrameMean`."
     window: int = 16  # frames in a view
-    share: float = .1  # of the views, the surest ones (VTE and TPT: 0.1); at least one is kept
+    keep_fraction: float = .1  # of the views, lowest entropy first (VTE and TPT: 0.1); at least one is kept
 
 class FrameMean(OnlineMethod):
     "The head on the mean embedding of the most confident views (VTE, without its prompt ensemble)."
+    learns = False
     Config, reset_scope, variant = FrameMeanConfig, 'video', 'surest views'
 
-    def setup(self) -> None: check(0 < self.config.share <= 1, f'share must be above 0 and at most 1, got {self.config.share}')
+    def setup(self) -> None:
+        keep = self.config.keep_fraction
+        check(0 < keep <= 1, f'keep_fraction must be above 0 and at most 1, got {keep}')
 
     def adapt_video(self, views: VideoViews) -> StepOutput:
         logits, au = self.score(views.all)
-        kept = most_confident(logits, self.config.share)
+        kept = most_confident(logits, self.config.keep_fraction)
         after, au_after = self.score(F.normalize(views.all[kept].mean(0), dim=-1))
         return StepOutput(after, logits[0], au_after, au[0], entropy=entropy(logits[1:]), passes=Passes(forward=2))
 
@@ -129,6 +134,7 @@ class SoftmaxPoolConfig:
 
 class SoftmaxPool(OnlineMethod):
     "Logits of all windows, pooled with weights that grow with the logit (Temporal Stochastic Softmax, inference)."
+    learns = False
     Config, reset_scope, variant = SoftmaxPoolConfig, 'video', 'softmax pooling'
 
     def setup(self) -> None:

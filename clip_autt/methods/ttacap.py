@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -35,13 +35,13 @@ _PREDICT_ON = 'windows', 'video'
 class TTACaPConfig:
     "Settings of TTA-CaP; defaults of version A."
     window: int = 16  # frames in a window
-    cache_scope: str = 'video'  # when caches and history are emptied: with each 'video' (A) or 'subject' (B)
-    order: str = 'read-write'  # 'read-write' (A), or 'write-read' (B): a window may retrieve itself
-    negative_under: str = 'least_likely'  # class that a doubtful window is filed under: 'least_likely' (A) or 'predicted' (B)
-    retrieve: str = 'predicted'  # bucket that is read: of the 'predicted' class (A), or 'all' (B)
-    static: str = 'top'  # 'top' prototypes of the predicted class (A), or weighted class 'centroids' (B)
-    negative_gate: str = 'agreement'  # prototypes must agree (A), or only have a 'margin' (B), for a doubtful window
-    predict_on: str = 'windows'  # the answer: the mean over 'windows' (published), or that of the whole 'video', which reads the caches last
+    cache_scope: Literal['video', 'subject'] = 'video'  # when caches and history are emptied: with each 'video' (A) or 'subject' (B)
+    order: Literal['read-write', 'write-read'] = 'read-write'  # 'read-write' (A), or 'write-read' (B): a window may retrieve itself
+    negative_under: Literal['least_likely', 'predicted'] = 'least_likely'  # class that a doubtful window is filed under: 'least_likely' (A) or 'predicted' (B)
+    retrieve: Literal['predicted', 'all'] = 'predicted'  # bucket that is read: of the 'predicted' class (A), or 'all' (B)
+    static: Literal['top', 'centroids'] = 'top'  # 'top' prototypes of the predicted class (A), or weighted class 'centroids' (B)
+    negative_gate: Literal['agreement', 'margin'] = 'agreement'  # prototypes must agree (A), or only have a 'margin' (B), for a doubtful window
+    predict_on: Literal['windows', 'video'] = 'windows'  # the answer: the mean over 'windows' (published), or that of the whole 'video', which reads the caches last
     confident_fraction: float = .72  # of ln C; surer windows are confident. Published: 0.5 nats at C = 2
     ambiguous_fraction: float = 1.15  # of ln C; less sure windows are dropped. Published: 0.8 nats (A), 1.2 (B), at C = 2: none
     n_positive: int = 5  # items per class in the positive cache
@@ -51,7 +51,7 @@ class TTACaPConfig:
     margin: float = .05  # cosine by which the best class of the prototypes must lead
     sharpness: float = 10.  # of the softmax over cosines
     n_people: int = 3  # source people whose prototypes are used
-    shrink: float = .05  # share of the mean variance in each variance, for the distance between people
+    shrink: float = .05  # weight of the mean variance in each variance, for the distance between people
     lambda_static: float = 1.
     lambda_positive: float = 1.
     lambda_negative: float = 1.
@@ -82,10 +82,10 @@ def frechet(
 
 def shrunk(
     var: Tensor,  # [..., D]
-    share: float,  # 0 to 1
+    fraction: float,  # 0 to 1
 ) -> Tensor:  # [..., D]
     "Variances pulled towards their mean, so that few samples do not give variances of zero."
-    return (1 - share) * var + share * var.mean(-1, keepdim=True)
+    return (1 - fraction) * var + fraction * var.mean(-1, keepdim=True)
 
 # %% ../../nbs/methods/13_ttacap.ipynb #a6d1ce3d
 def top_weights(
@@ -122,7 +122,7 @@ class Gates(NamedTuple):
     negative: Tensor  # enters the negative cache
 
     def rates(self) -> dict[str, float]:
-        "Share of windows that pass each gate."
+        "Fraction of windows that pass each gate."
         return {name: float(x.float().mean()) for name, x in self._asdict().items()}
 
 def gates(
