@@ -24,7 +24,7 @@ from .temporal import TemporalConv as TemporalConv, score_windows as score_windo
 from .prompts import AUPrompts as AUPrompts, ReleasedPrompts as ReleasedPrompts
 from .model import ClipAU as ClipAU, Output as Output
 from .outputs import Adapted as Adapted, Passes as Passes, Prediction as Prediction, Window as Window
-from .train import History as History, fit as fit, split_subjects as split_subjects
+from .train import History as History, fit as fit
 from .window import entropy as entropy, marginal_entropy as marginal_entropy
 from .method import (
     NoAdaptation as NoAdaptation, OnlineMethod as OnlineMethod, StepOutput as StepOutput,
@@ -73,10 +73,9 @@ from .methods.tent import Tent as Tent
 from .methods.tpt import TPT as TPT
 from .methods.ttacap import TTACaP as TTACaP
 from .personal.baseline import Baseline as Baseline, normalize_to_baseline as normalize_to_baseline
-from .personal.method import (
-    PersonalBaseline as PersonalBaseline, personal_autt as personal_autt, prepare_personal as prepare_personal,
-)
+from .personal.method import PersonalBaseline as PersonalBaseline
 from .personal.threshold import personal_threshold as personal_threshold
+from .personal.training import prepare_personal as prepare_personal
 from .show.film import annotate_video as annotate_video
 from .show.plots import (
     plot_au_change as plot_au_change, plot_aus as plot_aus, plot_confusion as plot_confusion,
@@ -88,6 +87,7 @@ from .show.widgets import (
     AUExplorer as AUExplorer, MethodRace as MethodRace, SubjectMixer as SubjectMixer, TuningStepper as TuningStepper,
     WindowExplorer as WindowExplorer,
 )
+from .split import split_subjects as split_subjects
 from .utils.errors import (
     BackboneError as BackboneError, BankError as BankError, CheckpointError as CheckpointError,
     ClipAUTTError as ClipAUTTError, InputError as InputError, ManifestError as ManifestError,

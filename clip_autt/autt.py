@@ -208,10 +208,10 @@ def total_loss(self: ClipAUTT, loss: Tensor) -> Tensor:
 def _steps(self: ClipAUTT, batch: Batch, ctx: nn.Parameter, optimizer: torch.optim.Optimizer, start: TextGraph) -> Iterator[Step]:
     "Gradient steps on `ctx`, in place. It is the context [N, n_ctx, d] of `start`, or one such for each video."
     for k in range(self.config.steps):
-        graph = self.prompts.linked(ctx) if k else start
+        graph = self.prompts.graph(ctx) if k else start
         text = _for_each(graph.text, ctx).requires_grad_()
         step = self.score_chosen(batch, self.embed(text))
-        ctx.grad = graph.pull(*torch.autograd.grad(self.total_loss(step.loss), text), keep=graph is start)
+        ctx.grad = graph.vjp(*torch.autograd.grad(self.total_loss(step.loss), text), keep=graph is start)
         optimizer.step()
         yield replace(step, logits=step.logits.detach(), au=step.au.detach(), loss=step.loss.detach(), grad_norm=ctx.grad.norm())
         ctx.grad = None
@@ -230,7 +230,7 @@ def tune(
     batch = Batch.of(encode_many_views(self.model, self.encoded(videos), self.config.window))
     ctx = nn.Parameter(self.ctx.clone())
     optimizer = self.make_optimizer(ctx, self.state['optimizer'])
-    for step in self._steps(batch, ctx, optimizer, self.prompts.remembered(ctx)):
+    for step in self._steps(batch, ctx, optimizer, self.prompts.cached(ctx)):
         self.state = copy.deepcopy({'ctx': ctx.detach(), 'optimizer': optimizer.state_dict()})
         yield step
 
@@ -265,13 +265,13 @@ def prediction_after(self: ClipAUTT, batch: Batch, ctx: Tensor, steps: list[Step
     "The prediction after the last update."
     if ctx.dim() == 4:
         with torch.no_grad(): return self.classify(batch, self.prompts.encode(ctx))
-    return self.classify(batch, self.prompts.remembered(ctx).text)  # with which the next video begins
+    return self.classify(batch, self.prompts.cached(ctx).text)  # with which the next video begins
 
 # %% ../nbs/core/11_autt.ipynb #298ce6fa
 @patch
 def _adapt_batch(self: ClipAUTT, batch: Batch, ctx: nn.Parameter, optimizer: torch.optim.Optimizer) -> list[StepOutput]:
     "Predict, tune, predict again. A `ctx` [B, N, n_ctx, d] starts afresh for each video; a smaller one goes on from where it is."
-    start = self.prompts.remembered(self.prompts.ctx_start if ctx.dim() == 4 else ctx)
+    start = self.prompts.cached(self.prompts.ctx_start if ctx.dim() == 4 else ctx)
     before = self.classify(batch, _for_each(start.text, ctx))
     steps = list(self._steps(batch, ctx, optimizer, start))
     after = self.prediction_after(batch, ctx, steps) if steps else before
@@ -311,7 +311,7 @@ def _adapt_side_by_side(self: ClipAUTT, videos: Sequence[VideoFeatures]) -> list
 @torch.no_grad()
 def answer_video(self: ClipAUTT, views: VideoViews) -> tuple[Tensor, Tensor]:
     "Logits [C] and AU scores [N] with the context as it is now."
-    answer = self.classify(Batch.of([views]), self.prompts.remembered(self.ctx).text)
+    answer = self.classify(Batch.of([views]), self.prompts.cached(self.ctx).text)
     return answer.logits[0], answer.au[0]
 
 # %% ../nbs/core/11_autt.ipynb #cc9c1843

@@ -5,12 +5,13 @@
 # %% ../nbs/core/06_model.ipynb #744f1ade
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import copy, json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -19,30 +20,52 @@ from torch import Tensor, nn
 
 from .au import DEFAULT_TEMPLATE, AUBank, fill_template
 from .backbone import BUNDLED, Backbone, load_backbone
-from .personal.baseline import Baseline
 from .utils.assets import asset_folder, assets
-from .utils.errors import CheckpointError, UntrainedError, check, dtype_shape, did_you_mean
+from .utils.checkpoint import read_config
+from .utils.errors import CheckpointError, InputTypeError, UntrainedError, check, did_you_mean, dtype_shape
 from .features import VideoFeatures, encode
 from .utils.files import atomic_path
 from .outputs import Prediction, window_at
-from .personal.threshold import LogitPrior
-from .methods.source_statistics import SourceStatistics
 from .temporal import TemporalConv
 from .utils.patch import patch
 from .utils.weights import flatten, load_weights, read_weights
 
 # %% auto #0
-__all__ = ['Output', 'ClipAU', 'Personal', 'check_trained', 'from_pretrained', 'load_released']
+__all__ = ['ATTACHMENTS', 'Output', 'AUHead', 'ClipAU', 'check_trained', 'Attachment', 'AttachmentPlace']
 
-# %% ../nbs/core/06_model.ipynb #078a955a
+# %% ../nbs/core/06_model.ipynb #d6b1eedc
 class Output(NamedTuple):
     "What CLIP-AU says about B videos."
     logits: Tensor  # [B, C]
-    au: Tensor  # [B, N] scores tau * cosine, one per action unit
+    au: Tensor  # [B, N] scores logit_scale * cosine, one per action unit
     video: Tensor  # [B, D] unit vectors
 
-# %% ../nbs/core/06_model.ipynb #4265748b
-class ClipAU(nn.Module):
+class AUHead(nn.Module):
+    "The learned part of CLIP-AU (arXiv 2603.27999): embeddings to C class logits through N action-unit scores."
+    def __init__(self, dim: int, n_aus: int, n_classes: int, logit_scale: float = 5., activation: str = 'gelu',
+                 adapter_hidden: int = 512, classifier_hidden: int = 256):
+        super().__init__()
+        self.logit_scale = logit_scale
+        self.text_adapter = nn.Sequential(nn.Linear(dim, adapter_hidden), nn.ReLU(), nn.Linear(adapter_hidden, dim))
+        self.temporal = TemporalConv(dim, activation)
+        self.classifier = nn.Sequential(nn.Linear(n_aus, classifier_hidden), nn.ReLU(), nn.Linear(classifier_hidden, n_classes))
+
+    def embed_text(self, text: Tensor) -> Tensor:
+        "Sentence embeddings [..., N, D] to unit vectors of the same shape."
+        return F.normalize(self.text_adapter(text), dim=-1)
+
+    def au_scores(self, video: Tensor, text: Tensor) -> Tensor:
+        "Scores [B, N], or [..., M, N] for M windows, of unit vectors video [B, D] or [..., M, D] and text [..., N, D]."
+        return self.logit_scale * video @ text.transpose(-1, -2)
+
+    def forward(self, features: Tensor, text: Tensor) -> Output:
+        "Frame embeddings [B, T, D] and sentence embeddings [N, D], both not normalised."
+        video = self.temporal(features)
+        scores = self.au_scores(video, self.embed_text(text))
+        return Output(self.classifier(scores), scores, video)
+
+# %% ../nbs/core/06_model.ipynb #7a551ad0
+class ClipAU(AUHead):
     """CLIP-AU: frame embeddings [B, T, D] to class logits [B, C] through action-unit scores [B, N].
 
     Source: arXiv 2603.27999, subject-agnostic source model. The backbone stays frozen and is not part of the state dict.
@@ -55,208 +78,254 @@ class ClipAU(nn.Module):
         classes: Sequence[str] = ('neutral', 'pain'),  # names in the order of the logits
         *,
         template: str = DEFAULT_TEMPLATE,  # the sentence around each action unit, with a slot {}
-        tau: float = 5.,  # scale of the cosine
+        logit_scale: float = 5.,  # factor of the cosine
         activation: str = 'gelu',  # of the temporal module, 'gelu' or 'glu'
         adapter_hidden: int = 512,  # width of the text adapter
         classifier_hidden: int = 256,  # width of the classifier
         device: str | torch.device = 'cpu',  # for a backbone given by name
         seed: int = 0,  # of the untrained head
     ):
-        super().__init__()
         check(len(set(classes)) == len(classes) >= 2, f'classes must be two or more different names, got {list(classes)}')
-        check(tau > 0, f'tau must be above 0, got {tau}')
-        self.backbone = backbone if isinstance(backbone, Backbone) else load_backbone(backbone, pretrained, device)
-        self.bank, self.classes, self.template, self.tau = bank or AUBank.default(), tuple(classes), template, tau
-        self.sizes = dict(activation=activation, adapter_hidden=adapter_hidden, classifier_hidden=classifier_hidden)
-        self.trained = False
-        self.source: SourceStatistics | None = None  # of the people it was trained on
-        self.personal: Personal | None = None  # what it needs to be personalized
-        text = self.backbone.encode_text(fill_template(template, self.bank.prompts))
-        self.register_buffer('au_text', text.float(), persistent=False)
-        d, n = text.shape[1], len(self.bank)
+        check(logit_scale > 0, f'logit_scale must be above 0, got {logit_scale}')
+        backbone, bank = _backbone(backbone, pretrained, device), bank or AUBank.default()
+        text = backbone.encode_text(fill_template(template, bank.prompts)).float()
+        sizes = dict(activation=activation, adapter_hidden=adapter_hidden, classifier_hidden=classifier_hidden)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.text_adapter = nn.Sequential(nn.Linear(d, adapter_hidden), nn.ReLU(), nn.Linear(adapter_hidden, d))
-            self.temporal = TemporalConv(d, activation)
-            self.classifier = nn.Sequential(nn.Linear(n, classifier_hidden), nn.ReLU(), nn.Linear(classifier_hidden, len(classes)))
-        self.to(self.backbone.device)
+            super().__init__(text.shape[1], len(bank), len(classes), logit_scale, **sizes)
+        self.backbone, self.bank, self.classes, self.template, self.sizes = backbone, bank, tuple(classes), template, sizes
+        self.trained = False
+        self.attachments: dict[str, Attachment] = {}  # what other modules store beside the head
+        self.register_buffer('au_text', text, persistent=False)
+        self.to(backbone.device)
 
-    def embed_text(
-        self,
-        text: Tensor,  # [..., N, D] sentence embeddings, not normalised
-    ) -> Tensor:  # [..., N, D] unit vectors
-        "The text adapter."
-        return F.normalize(self.text_adapter(text), dim=-1)
-
-    def au_scores(
-        self,
-        video: Tensor,  # [B, D], or [..., M, D] for M windows of a video
-        text: Tensor,  # [N, D], or [..., N, D] with sentences of their own for each video
-    ) -> Tensor:  # [B, N], or [..., M, N]
-        "Action-unit scores: tau times the cosine."
-        return self.tau * video @ text.transpose(-1, -2)
+    def __repr__(self) -> str:
+        trained = 'trained' if self.trained else 'not trained'
+        return f'ClipAU({self.backbone.name}, {len(self.bank)} AUs, classes {", ".join(self.classes)}, {trained})'
 
     def forward(
         self,
         features: Tensor,  # [B, T, D] frame embeddings, not normalised
         text: Tensor | None = None,  # [N, D] sentence embeddings to use instead of the model's own
     ) -> Output:
-        d, n = self.au_text.shape[1], len(self.bank)
-        check(features.dim() == 3 and features.shape[-1] == d and features.is_floating_point(),
-              f'features must be float [B, T, {d}], got {dtype_shape(features)}')
+        "Classify B videos of one length. Raises `InputError` for a wrong shape, `InputTypeError` for what is no tensor."
         text = self.au_text if text is None else text
-        check(text.shape == (n, d), f'text must be [{n}, {d}], one row per action unit, got {list(text.shape)}')
-        video = self.temporal(features.to(self.au_text))
-        scores = self.au_scores(video, self.embed_text(text))
-        return Output(self.classifier(scores), scores, video)
+        _check_tensors(self, features, text)
+        return super().forward(features.to(self.au_text), text)
 
-# %% ../nbs/core/06_model.ipynb #a71944e6
-@dataclass(frozen=True, eq=False)
-class Personal:
-    "What a model needs to be personalized."
-    head: ClipAU  # trained on embeddings relative to each person's baseline
-    population_baseline: Baseline  # of the usual source person
-    prior: LogitPrior  # of the logits of `head` on people it was not trained on
+    def predict(
+        self,
+        video,  # a path, bytes, a Clip, VideoFeatures, or frame embeddings [T, D]
+        untrained_ok: bool = False,  # allow a head that was never trained
+        **kwargs,  # passed to `encode`, such as fps or crop
+    ) -> Prediction:
+        "Classify one video. Faces are found and cropped first where that is not done yet."
+        return _predict(self, video, untrained_ok, **kwargs)
 
-# %% ../nbs/core/06_model.ipynb #73dfc445
-@patch
+    def save_pretrained(
+        self,
+        folder: str | Path,  # created if need be
+        dtype: torch.dtype = torch.float32,  # of the weights on disk; torch.float16 halves the files
+    ) -> None:
+        "Save the head, its configuration and its attachments."
+        _save(self, Path(folder), dtype)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,  # written by `save_pretrained`; or a head of the package: 'facs-tiny' with /pain, /stress or /ambivalence
+        backbone: Backbone | None = None,  # already loaded; otherwise it is loaded as the configuration says
+        pretrained: str | Path | None = None,  # where the backbone's weights are on this machine, if they came from a file
+        device: str | torch.device = 'cpu',
+    ) -> ClipAU:
+        "Load a head with its backbone. Another backbone than the one it was trained on is a `CheckpointError`."
+        return _load(cls, folder, backbone, pretrained, device)
+
+    @classmethod
+    def load_released(
+        cls,
+        path: str | Path,  # the .pth file
+        backbone: Backbone | str = 'ViT-B-32',  # the one it was trained on
+        pretrained: str | Path | None = 'openai',  # weights for a backbone given by name
+        classes: Sequence[str] | None = None,  # names in the order of the logits
+        bank: AUBank | None = None,  # the 46 published rows if None
+        device: str | torch.device = 'cpu',
+    ) -> ClipAU:
+        "Load a head in the published format: keys `text_adapter`, `temporal`, `temporal_classifier`."
+        return _load_released(cls, Path(path), backbone, pretrained, classes, bank, device)
+
+    @property
+    def personal(self) -> Attachment | None:
+        "What the model needs to be personalized, see `prepare_personal`."
+        return self.attachments.get('personal')
+
+    @personal.setter
+    def personal(self, value: Attachment | None) -> None: _attach(self, 'personal', value)
+
+    @property
+    def source(self) -> Attachment | None:
+        "Statistics of the people that the head was trained on, see `attach_source`."
+        return self.attachments.get('source')
+
+    @source.setter
+    def source(self, value: Attachment | None) -> None: _attach(self, 'source', value)
+
+# %% ../nbs/core/06_model.ipynb #26ab4e41
+def _backbone(backbone: Backbone | str, pretrained: str | Path | None, device: str | torch.device) -> Backbone:
+    "The backbone itself, or the one of that name."
+    if isinstance(backbone, Backbone): return backbone
+    if isinstance(backbone, str): return load_backbone(backbone, pretrained, device)
+    raise InputTypeError(f'backbone must be a Backbone or the name of an architecture, got {type(backbone).__name__}')
+
+def _check_tensors(model: ClipAU, features: Tensor, text: Tensor) -> None:
+    "Refuse what `forward` cannot read."
+    n, d = model.au_text.shape
+    for name, x in (('features', features), ('text', text)):
+        if not isinstance(x, Tensor): raise InputTypeError(f'{name} must be a tensor, got {type(x).__name__}. For a video, call predict.')
+    check(features.dim() == 3 and features.shape[-1] == d and features.is_floating_point(),
+          f'features must be float [B, T, {d}], got {dtype_shape(features)}')
+    check(text.shape == (n, d), f'text must be [{n}, {d}], one row per action unit, got {list(text.shape)}')
+
+# %% ../nbs/core/06_model.ipynb #c3dfb7e2
 @torch.no_grad()
-def predict(
-    model: ClipAU,
-    source,  # a path, bytes, a Clip, VideoFeatures, or frame embeddings [T, D]
-    untrained_ok: bool = False,  # allow a head that was never trained
-    **kwargs,  # passed to `encode`, such as fps or crop
-) -> Prediction:
-    "Classify one video. Faces are found and cropped first where that is not done yet."
+def _predict(model: ClipAU, video, untrained_ok: bool, **kwargs) -> Prediction:
     check_trained(model, untrained_ok)
-    v = encode(model.backbone, source, **kwargs)
-    check_features(model, v)
+    v = encode(model.backbone, video, **kwargs)
+    model.check_features(v)
     out = model(v.frames[None])
     return Prediction(logits=out.logits[0].cpu(), au=out.au[0].cpu(), classes=model.classes, bank=model.bank,
                       window=window_at(v.times, 0, len(v)), **v.faces())
 
 @patch
-def check_features(model: ClipAU, v: VideoFeatures) -> None:
+def check_features(self: ClipAU, v: VideoFeatures) -> None:
     "Refuse features that another backbone made."
-    check(isinstance(v, VideoFeatures), f'give VideoFeatures, as encode(backbone, ...) makes them, got {type(v).__name__}. Of a LabeledVideo give its .video.')
-    d, name = model.au_text.shape[1], v.id or 'video'
-    check(v.frames.shape[1] == d, f'{name}: embeddings of width {v.frames.shape[1]}, but {model.backbone.name} makes {d}. Encode it with this backbone.')
-    check(v.backbone in ('', model.backbone.hash), f'{name}: embedded by other weights ({v.backbone}) than this model has. Encode it again.')
+    if not isinstance(v, VideoFeatures):
+        raise InputTypeError(f'give VideoFeatures, as encode(backbone, ...) makes them, got {type(v).__name__}. '
+                             'Of a LabeledVideo give its .video.')
+    d, name = self.au_text.shape[1], v.id or 'video'
+    check(v.frames.shape[1] == d, f'{name}: embeddings of width {v.frames.shape[1]}, but {self.backbone.name} makes {d}. '
+          'Encode it with this backbone.')
+    check(v.backbone in ('', self.backbone.hash), f'{name}: embedded by other weights ({v.backbone}) than this model has. '
+          'Encode it again.')
 
-def check_trained(model: ClipAU, untrained_ok: bool) -> None:
+def check_trained(
+    model: ClipAU,
+    untrained_ok: bool,  # allow it nevertheless
+) -> None:
     "Refuse a head that was never trained, unless told otherwise."
     check(model.trained or untrained_ok, 'this head was never trained, so its answer means nothing. Train it, load one with '
           'ClipAU.from_pretrained or ClipAU.load_released, or pass untrained_ok=True to see the mechanics.', UntrainedError)
 
-# %% ../nbs/core/06_model.ipynb #169d5364
-@patch
-def save_pretrained(
-    model: ClipAU,
-    folder: str | Path,  # created if need be
-    dtype: torch.dtype = torch.float32,  # of the weights on disk; torch.float16 halves the files
-) -> None:
-    "Save the head and its configuration, with what comes along."
-    folder, b = Path(folder), model.backbone
-    backbone = dict(name=b.name, pretrained=b.pretrained and Path(b.pretrained).name, config=b.config, hash=b.hash)
-    config = dict(format='clip_autt head', format_version=1, backbone=backbone, classes=model.classes, template=model.template, tau=model.tau,
-                  **model.sizes, trained=model.trained, bank=model.bank.to_dict(), versions={p: version(p) for p in ('clip_autt', 'torch', 'open_clip_torch')})
-    with atomic_path(folder/'head.safetensors') as tmp: save_file({k: t.to(dtype).contiguous().cpu() for k, t in model.state_dict().items()}, tmp)
-    _save_or_remove(folder/'source.safetensors', model.source and model.source.state())
-    if model.personal: model.personal.head.save_pretrained(folder/'personal', dtype)
-    _save_or_remove(folder/'personal'/'people.safetensors', model.personal and _people_state(model.personal))
-    with atomic_path(folder/'config.json') as tmp: tmp.write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding='utf-8')
+# %% ../nbs/core/06_model.ipynb #d26972ba
+class Attachment(Protocol):
+    "What may be stored beside a head."
+    def save(self, folder: Path, dtype: torch.dtype) -> None: "Write its files into the folder of the head."
+    @classmethod
+    def load(cls, folder: Path, model: ClipAU) -> Attachment: "Read them for a model that is loaded already."
+    def apply(self, fn: Callable[[Tensor], Tensor], model: ClipAU) -> Attachment: "Itself, with `fn` applied to its tensors."
 
-def _save_or_remove(path: Path, state: dict[str, Tensor] | None) -> None:
-    "Write tensors; where there are none, take away those of an earlier head."
-    if not state: return path.unlink(missing_ok=True)
-    with atomic_path(path) as tmp: save_file(state, tmp)
+class AttachmentPlace(NamedTuple):
+    "Where an attachment is defined and how its presence is seen."
+    module: str
+    name: str  # of the class
+    file: str  # relative to the folder of the head; it is there if the head has this attachment
 
-def _people_state(p: Personal) -> dict[str, Tensor]:
-    numbers = torch.tensor([p.population_baseline.n, p.prior.noise, p.prior.shift], dtype=torch.float64)
-    return {'center': p.population_baseline.center.cpu(), 'spread': p.population_baseline.spread.cpu(), 'means': p.prior.means.cpu(), 'n, noise, shift': numbers}
+ATTACHMENTS = {
+    'personal': AttachmentPlace('clip_autt.personal.training', 'PersonalModel', 'personal/people.safetensors'),
+    'source': AttachmentPlace('clip_autt.methods.source_statistics', 'SourceStatistics', 'source.safetensors'),
+}
 
-# %% ../nbs/core/06_model.ipynb #ab8c3a27
-def from_pretrained(
-    folder: str | Path,  # a folder written by `save_pretrained`; or 'facs-tiny', 'facs-tiny/stress', 'facs-tiny/ambivalence', which are in the package
-    backbone: Backbone | None = None,  # already loaded; otherwise it is loaded as the configuration says
-    pretrained: str | Path | None = None,  # where the backbone's weights are on this machine, if they came from a file
-    device: str | torch.device = 'cpu',
-) -> ClipAU:
-    "Load a head with its backbone. Another backbone than the one it was trained on is a `CheckpointError`."
+def _attach(model: ClipAU, name: str, value: Attachment | None) -> None:
+    "Set an attachment, or remove it with None."
+    others = {k: x for k, x in model.attachments.items() if k != name}
+    model.attachments = others if value is None else {**others, name: value}  # a copy of the model keeps its own
+
+# %% ../nbs/core/06_model.ipynb #1c7025fe
+def _save(model: ClipAU, folder: Path, dtype: torch.dtype) -> None:
+    weights = {name: t.to(dtype).contiguous().cpu() for name, t in model.state_dict().items()}
+    with atomic_path(folder/'head.safetensors') as tmp: save_file(weights, tmp)
+    for name, place in ATTACHMENTS.items():
+        if name in model.attachments: model.attachments[name].save(folder, dtype)
+        else: (folder/place.file).unlink(missing_ok=True)
+    with atomic_path(folder/'config.json') as tmp:
+        tmp.write_text(json.dumps(_config(model), indent=1, ensure_ascii=False), encoding='utf-8')
+
+def _config(model: ClipAU) -> dict:
+    "What `from_pretrained` needs to build the model again."
+    b = model.backbone
+    file_name = Path(b.pretrained).name if b.pretrained else None  # no path of this machine
+    return dict(format='clip_autt head', format_version=2, backbone=dict(name=b.name, pretrained=file_name, config=b.config, hash=b.hash),
+                classes=model.classes, template=model.template, logit_scale=model.logit_scale, **model.sizes, trained=model.trained,
+                bank=model.bank.to_dict(), versions={p: version(p) for p in ('clip_autt', 'torch', 'open_clip_torch')})
+
+# %% ../nbs/core/06_model.ipynb #1a1bc7d3
+_SETTINGS = 'classes', 'template', 'logit_scale', 'activation', 'adapter_hidden', 'classifier_hidden'
+
+def _load(cls: type[ClipAU], folder: str | Path, backbone: Backbone | None, pretrained: str | Path | None,
+          device: str | torch.device) -> ClipAU:
     folder = _bundled(str(folder)) if str(folder).split('/')[0] in BUNDLED and not Path(folder).exists() else Path(folder)
-    config = _read_config(folder)
+    config = read_config(folder, ('backbone', *_SETTINGS, 'trained', 'bank'))
+    backbone = backbone or _saved_backbone(folder, config['backbone'], pretrained, device)
     saved = config['backbone']
-    if backbone is None:
-        weights = pretrained or saved['pretrained']
-        beside = folder/str(weights)
-        backbone = load_backbone(saved['name'], beside if weights and beside.is_file() else weights, device, config=saved['config'])
-    check(backbone.hash == saved['hash'], f'{folder}: made for {saved["name"]} weights {saved["hash"]}, but this backbone is {backbone.name} {backbone.hash}. '
-          'Give the weights it was trained on: pretrained=TAG_OR_FILE.', CheckpointError)
-    model = ClipAU(backbone, bank=AUBank.from_dict(config['bank']), classes=config['classes'], template=config['template'], tau=config['tau'],
-                   activation=config['activation'], adapter_hidden=config['adapter_hidden'], classifier_hidden=config['classifier_hidden'])
+    check(backbone.hash == saved['hash'], f'{folder}: made for {saved["name"]} weights {saved["hash"]}, but this backbone is '
+          f'{backbone.name} {backbone.hash}. Give the weights it was trained on: pretrained=TAG_OR_FILE.', CheckpointError)
+    model = cls(backbone, bank=AUBank.from_dict(config['bank']), **{name: config[name] for name in _SETTINGS})
     load_weights(model, read_weights(folder/'head.safetensors'), str(folder/'head.safetensors'))
     model.trained = config['trained']
-    if (folder/'source.safetensors').is_file(): model.source = SourceStatistics.from_state(read_weights(folder/'source.safetensors')).to(device)
-    if (folder/'personal'/'people.safetensors').is_file(): model.personal = _read_personal(folder/'personal', backbone)
+    for name, place in ATTACHMENTS.items():
+        if (folder/place.file).is_file():
+            model.attachments[name] = getattr(import_module(place.module), place.name).load(folder, model)
     return model.eval()
 
-def _read_personal(folder: Path, backbone: Backbone) -> Personal:
-    state = read_weights(folder/'people.safetensors')
-    complete = {'center', 'spread', 'means', 'n, noise, shift'} <= {*state}
-    check(complete, f'{folder}/people.safetensors: not a personal baseline. Save the head again.', CheckpointError)
-    n, noise, shift = state['n, noise, shift'].tolist()
-    center, spread, means = (state[k].to(backbone.device) for k in ('center', 'spread', 'means'))
-    return Personal(from_pretrained(folder, backbone), Baseline(center, spread, int(n)), LogitPrior(means, noise, shift))
+def _saved_backbone(folder: Path, saved: dict, pretrained: str | Path | None, device: str | torch.device) -> Backbone:
+    "The backbone that a configuration names; a file of its name beside the head is taken first."
+    weights = pretrained or saved['pretrained']
+    if weights and (folder/weights).is_file(): weights = folder/weights
+    return load_backbone(saved['name'], weights, device, config=saved['config'])
 
-ClipAU.from_pretrained = staticmethod(from_pretrained)
-
-# %% ../nbs/core/06_model.ipynb #5bc42835
 def _bundled(name: str) -> Path:
     "The folder of a head in the package, its files compared with their hashes."
     name = name if '/' in name else f'{name}/pain'
     known = sorted(p.parent.relative_to(assets()).as_posix() for p in assets().glob('*/*/config.json'))
-    check(name in known, f'there is no head {name!r} in the package.{did_you_mean(name, known, 0)} Heads: {", ".join(known)}.', CheckpointError)
+    if name not in known:
+        raise CheckpointError(f'there is no head {name!r} in the package.{did_you_mean(name, known, 0)} Heads: {", ".join(known)}.')
     return asset_folder(name)
 
-# %% ../nbs/core/06_model.ipynb #af98278c
-_CONFIG_KEYS = 'backbone', 'classes', 'template', 'tau', 'activation', 'adapter_hidden', 'classifier_hidden', 'trained', 'bank'
+# %% ../nbs/core/06_model.ipynb #924dbe72
+@patch
+def _apply(self: ClipAU, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ClipAU:
+    "Apply `fn` to all tensors of the model: head, text embeddings, backbone and attachments."
+    nn.Module._apply(self, fn, recurse)
+    self.backbone = _moved(self.backbone, fn)
+    self.attachments = {name: x.apply(fn, self) for name, x in self.attachments.items()}
+    return self
 
-def _read_config(folder: Path) -> dict:
-    "The configuration of a saved head, complete, or a `CheckpointError`."
-    check(folder.is_dir(), f'{folder}: no such folder. Give a folder written by save_pretrained, with config.json and head.safetensors.', CheckpointError)
-    path = folder/'config.json'
-    check(path.is_file(), f'{path}: missing. A saved head is a folder with config.json and head.safetensors.', CheckpointError)
-    try: config = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as e: raise CheckpointError(f'{path}: not valid JSON ({e}). Save the head again.') from e
-    missing = [key for key in _CONFIG_KEYS if key not in config] if isinstance(config, dict) else list(_CONFIG_KEYS)
-    check(not missing, f'{path}: no {", ".join(missing)}. The file is not the configuration of a head, or of another version.', CheckpointError)
-    return config
+def _moved(backbone: Backbone, fn: Callable[[Tensor], Tensor]) -> Backbone:
+    "The backbone with `fn` applied to its tensors; itself where that changes nothing."
+    tensors = [*backbone.model.parameters(), *backbone.model.buffers()]
+    with torch.no_grad(): new = [fn(t) for t in tensors]
+    if all(a is b for a, b in zip(new, tensors)): return backbone
+    memo = {id(old): nn.Parameter(t, requires_grad=False) if isinstance(old, nn.Parameter) else t for old, t in zip(tensors, new)}
+    first = next(t for t in new if t.is_floating_point())
+    moved = replace(backbone, model=copy.deepcopy(backbone.model, memo), device=str(first.device), dtype=first.dtype)
+    moved.__dict__['hash'] = backbone.hash
+    return moved
 
-# %% ../nbs/core/06_model.ipynb #8af23046
-def load_released(
-    path: str | Path,  # the .pth file
-    backbone: Backbone | str = 'ViT-B-32',  # the one it was trained on
-    pretrained: str | Path | None = 'openai',  # weights for a backbone given by name
-    classes: Sequence[str] | None = None,  # names in the order of the logits
-    bank: AUBank | None = None,  # the 46 published rows if None
-    device: str | torch.device = 'cpu',
-) -> ClipAU:
-    "Load a head in the published format: keys `text_adapter`, `temporal`, `temporal_classifier`."
-    bank, state = bank or AUBank.released(), _released_state(Path(path))
+# %% ../nbs/core/06_model.ipynb #57464701
+def _load_released(cls: type[ClipAU], path: Path, backbone: Backbone | str, pretrained: str | Path | None,
+                   classes: Sequence[str] | None, bank: AUBank | None, device: str | torch.device) -> ClipAU:
+    bank, state = bank or AUBank.released(), _released_state(path)
     n, c = state['classifier.0.weight'].shape[1], len(state['classifier.2.bias'])
-    check(n == len(bank), f'{path}: a head for {n} action units, but the bank has {len(bank)}. Pass the bank it was trained with.', CheckpointError)
+    check(n == len(bank), f'{path}: a head for {n} action units, but the bank has {len(bank)}. '
+          'Pass the bank it was trained with.', CheckpointError)
     classes = classes or (('neutral', 'positive') if c == 2 else [f'class {i}' for i in range(c)])
     check(c == len(classes), f'{path}: a head for {c} classes, but {len(classes)} names were given: {list(classes)}.', CheckpointError)
-    backbone = backbone if isinstance(backbone, Backbone) else load_backbone(backbone, pretrained, device)
     sizes = dict(adapter_hidden=len(state['text_adapter.0.bias']), classifier_hidden=len(state['classifier.0.bias']))
-    model = ClipAU(backbone, bank=bank, classes=classes, template='{}', **sizes)
+    model = cls(backbone, pretrained, bank, classes, template='{}', device=device, **sizes)
     load_weights(model, state, str(path))
     model.trained = True
     return model.eval()
 
-ClipAU.load_released = staticmethod(load_released)
-
-# %% ../nbs/core/06_model.ipynb #38dd3038
 _RELEASED_NAMES = {'temporal_classifier.': 'classifier.', 'temporal.': 'temporal.conv.', 'text_adapter.': 'text_adapter.'}
 
 def _released_state(path: Path) -> dict[str, Tensor]:
@@ -265,5 +334,6 @@ def _released_state(path: Path) -> dict[str, Tensor]:
     state = {new + k.removeprefix(old): t.float() for k, t in flat.items() for old, new in _RELEASED_NAMES.items() if k.startswith(old)}
     need = [f'{part}.{i}.{kind}' for part in ('text_adapter', 'classifier') for i in (0, 2) for kind in ('weight', 'bias')]
     missing = [name for name in [*need, 'temporal.conv.weight', 'temporal.conv.bias'] if name not in state]
-    check(not missing, f'{path}: not a published head: no {", ".join(missing[:3])}. Expected text_adapter, temporal and temporal_classifier.', CheckpointError)
+    check(not missing, f'{path}: not a published head: no {", ".join(missing[:3])}. '
+          'Expected text_adapter, temporal and temporal_classifier.', CheckpointError)
     return state

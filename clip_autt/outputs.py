@@ -5,6 +5,7 @@
 # %% ../nbs/core/07_outputs.ipynb #e33fbf42
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -37,13 +38,13 @@ def window_at(
     return Window(start, stop, float(times[start]), float(times[stop]) if stop < len(times) else last + frame_s)
 
 # %% ../nbs/core/07_outputs.ipynb #4a121dc9
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Prediction:
     "A class for one video, and the action-unit scores behind it. `label` is None where most frames show no face."
-    logits: Tensor = field(repr=False)  # [C]
-    au: Tensor = field(repr=False)  # [N] scores, tau times cosine
+    logits: Tensor  # [C]
+    au: Tensor  # [N] scores, logit_scale times cosine
     classes: tuple[str, ...]
-    bank: AUBank = field(repr=False)
+    bank: AUBank
     n_frames: int
     n_faces: int  # frames that show a face
     window: Window  # what it is about: the whole video, or after adaptation the window that was chosen
@@ -56,16 +57,30 @@ class Prediction:
 
     @property
     def probs(self) -> dict[str, float]:
-        "Probability of each class; empty where no face was seen."
-        return _probs(self.classes, self.logits) if self.seen else {}
+        "Probability of each class; NaN where no face was seen."
+        return _probs(self, self.logits)
 
     @property
-    def label(self) -> str | None: return max(self.probs, key=self.probs.get) if self.seen else None
+    def label(self) -> str | None:
+        "The most probable class; None where no face was seen."
+        return max(self.probs, key=self.probs.get) if self.seen else None
 
-    def _repr_html_(self) -> str: return _show(self, _bars(self.probs), self.au, 5)
+    def __repr__(self) -> str: return _line(self, '')
+
+    def _repr_html_(self) -> str: return _table(self, [(name, f'{p:.1%}', p) for name, p in self.probs.items()], self.au)
 
 # %% ../nbs/core/07_outputs.ipynb #3e102be9
-def _probs(classes: Sequence[str], logits: Tensor) -> dict[str, float]: return dict(zip(classes, logits.softmax(-1).tolist(), strict=True))
+def _probs(result: Prediction, logits: Tensor) -> dict[str, float]:
+    "Probabilities by class, or NaN for each class where no face was seen."
+    values = logits.softmax(-1).tolist() if result.seen else [math.nan] * len(result.classes)
+    return dict(zip(result.classes, values, strict=True))
+
+def _line(result: Prediction, before: str) -> str:
+    "A result in one line."
+    answer = f'{result.label} {result.probs[result.label]:.2f}{before}' if result.seen else 'no label'
+    notes = f'; {len(result.warnings)} warning{"s" * (len(result.warnings) > 1)}' if result.warnings else ''
+    w = f'window {result.window.start}-{result.window.stop - 1}'
+    return f'{type(result).__name__}({answer}; {w}; {result.n_faces}/{result.n_frames} faces{notes})'
 
 # %% ../nbs/core/07_outputs.ipynb #3cda3689
 def bar_table(
@@ -74,46 +89,49 @@ def bar_table(
 ) -> str:  # HTML
     "A small table with a bar in each row."
     bar = '<div style="width:{:.0f}px;height:.7em;background:#0072b2"></div>'
-    cells = ''.join(f'<tr><td style="text-align:left">{escape(name)}</td><td>{escape(value)}</td><td>{bar.format(120 * min(max(x, 0), 1))}</td></tr>'
-                    for name, value, x in rows)
+    row = '<tr><td style="text-align:left">{}</td><td>{}</td><td>{}</td></tr>'
+    cells = ''.join(row.format(escape(name), escape(value), bar.format(120 * min(max(x, 0), 1))) for name, value, x in rows)
     return f'<table><caption style="text-align:left">{escape(caption)}</caption>{cells}</table>'
 
 # %% ../nbs/core/07_outputs.ipynb #063e0bd9
-def _bars(probs: dict[str, float]) -> list[tuple[str, str, float]]: return [(name, f'{p:.1%}', p) for name, p in probs.items()]
-
-def _show(result: Prediction, rows: list, scores: Tensor, n: int) -> str:
+def _table(result: Prediction, rows: list, scores: Tensor, n: int = 5) -> str:
     "A result as HTML: the given rows, then the n action units that stand out most in `scores`."
     faces = f'a face in {result.n_faces} of {result.n_frames} frames'
     if not result.seen: return f'<p><b>no prediction</b>: {faces}</p>'
     top = scores.abs().topk(min(n, len(scores))).indices.tolist()
     largest = max(float(scores.abs().max()), 1e-9)
-    return bar_table([*rows, *((result.bank.prompts[i], f'{scores[i]:+.3f}', float(scores[i].abs()) / largest) for i in top)], f'{result.label} · {faces}')
+    aus = [(result.bank.prompts[i], f'{scores[i]:+.3f}', float(scores[i].abs()) / largest) for i in top]
+    return bar_table([*rows, *aus], f'{result.label} · {faces}')
 
 # %% ../nbs/core/07_outputs.ipynb #pa55e5a1
 class Passes(NamedTuple):
     "How often parts of the model ran for a video."
-    forward: int = 0  # looks of the head at the video, all windows together
+    forward: int = 0  # runs of the head on the video, all windows together
     backward: int = 0
     text_forward: int = 0  # prompts through the text encoder
     text_backward: int = 0
 
 # %% ../nbs/core/07_outputs.ipynb #a65d1ae6
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Adapted(Prediction):
     "A prediction after test-time adaptation, with the one before it and a record of the adaptation."
-    logits_before: Tensor = field(repr=False)  # [C]
-    au_before: Tensor = field(repr=False)  # [N]
-    entropy: Tensor = field(repr=False)  # [M] nats, of every window, before the first step
+    logits_before: Tensor  # [C]
+    au_before: Tensor  # [N]
+    entropy: Tensor  # [M] nats, of every window, before the first step
     loss: tuple[float, ...]  # before each step
-    seconds: float = field(repr=False)
+    seconds: float
     passes: Passes = field(default_factory=Passes)
-    gates: dict[str, float] = field(default_factory=dict)  # for each of the method's gates, 1 if this video passed; or the share of its windows that did
+    gates: dict[str, float] = field(default_factory=dict)  # by gate: 1 if it let the video pass, or the fraction of windows
 
     @property
-    def probs_before(self) -> dict[str, float]: return _probs(self.classes, self.logits_before) if self.seen else {}
+    def probs_before(self) -> dict[str, float]:
+        "Probability of each class before adaptation; NaN where no face was seen."
+        return _probs(self, self.logits_before)
+
+    def __repr__(self) -> str: return _line(self, f', before {self.probs_before[self.label or self.classes[0]]:.2f}')
 
     def _repr_html_(self) -> str:
-        before = self.probs_before
-        rows = [(name, f'{before[name]:.1%} → {p:.1%}', p) for name, p in self.probs.items()]
-        w = (f'most confident window: frames {self.window.start} to {self.window.stop - 1}', f'{self.window.start_s:.2f} to {self.window.stop_s:.2f} s', 0.)
-        return _show(self, [*rows, w], self.au - self.au_before, 5)
+        rows = [(name, f'{self.probs_before[name]:.1%} → {p:.1%}', p) for name, p in self.probs.items()]
+        w = self.window
+        name, seconds = f'most confident window: frames {w.start} to {w.stop - 1}', f'{w.start_s:.2f} to {w.stop_s:.2f} s'
+        return _table(self, [*rows, (name, seconds, 0.)], self.au - self.au_before)

@@ -56,6 +56,12 @@ class ReleasedClipAUTT(ClipAUTT):
         super().setup()
         self.reset_scope = 'never' if self.config.departures.never_reset else 'video'
 
+    @property
+    def prediction(self) -> str:
+        "When the scored prediction was made, for tables."
+        if self.config.steps == 0: return 'without update'
+        return 'before the last update' if self.config.departures.predict_before_update else 'after the update'
+
     def make_prompts(self) -> nn.Module:
         if not self.config.departures.wordless_prompts: return super().make_prompts()
         return ReleasedPrompts(self.model.backbone, self.model.bank, self.config.n_ctx, self.seed)
@@ -65,7 +71,7 @@ class ReleasedClipAUTT(ClipAUTT):
 
     def search_entropy(self, windows: Tensor, z_text: Tensor) -> Tensor:
         scores = self.model.au_scores(windows, z_text)
-        if self.config.departures.unscaled_search: scores = scores / self.model.tau
+        if self.config.departures.unscaled_search: scores = scores / self.model.logit_scale
         p = self.model.classifier(scores).softmax(-1)
         return -(p * (p + 1e-8 * self.config.departures.entropy_epsilon).log()).sum(-1)
 

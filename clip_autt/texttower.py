@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from .utils.errors import BackboneError, InputError, check
 
 # %% auto #0
-__all__ = ['TextTower', 'text_tower', 'end_positions', 'project', 'encode_full', 'Prefix', 'Layout', 'lay_out', 'encode_laid_out',
-           'encode_short', 'cache_prefix']
+__all__ = ['TextTower', 'text_tower', 'end_positions', 'project', 'encode_full', 'Prefix', 'TokenLayout', 'locate_tokens',
+           'encode_real_tokens', 'encode_short', 'cache_prefix']
 
 # %% ../nbs/core/02_texttower.ipynb #d50e8d9a
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def _mask(size: int, lengths: Tensor, prefix: Prefix | None) -> Tensor:
 
 # %% ../nbs/core/02_texttower.ipynb #380dde63
 @dataclass(frozen=True, eq=False)
-class Layout:
+class TokenLayout:
     "Where the M real tokens of B sentences are in the padded rectangle [B, L]."
     rows: Tensor  # [M] cells with a real token
     place: Tensor  # [B, L] positions in the sentence
@@ -108,13 +108,13 @@ class Layout:
     @property
     def full(self) -> bool: return len(self.rows) == self.place.numel()
 
-def lay_out(
+def locate_tokens(
     tower: TextTower,
     size: int,  # L
     lengths: Tensor,  # [N] tokens in use, EOT included
     prefix: Prefix | None = None,  # what comes before
     times: int = 1,  # the same N sentences so many times: B = times * N
-) -> Layout:
+) -> TokenLayout:
     "The layout of sentences. One that is longer than the model reads is an `InputError`."
     start = torch.zeros_like(lengths) if prefix is None else prefix.lengths
     longest = int((lengths + start).max())
@@ -122,10 +122,10 @@ def lay_out(
     steps, many = torch.arange(size, device=lengths.device), lengths.repeat(times)
     place = (start[:, None] + steps).clamp(max=tower.context_length - 1).repeat(times, 1)
     rows = (steps < many[:, None]).flatten().nonzero()[:, 0]
-    return Layout(rows, place, many - 1, many.cumsum(0) - 1, _mask(size, lengths, prefix).repeat(times, 1, 1, 1))
+    return TokenLayout(rows, place, many - 1, many.cumsum(0) - 1, _mask(size, lengths, prefix).repeat(times, 1, 1, 1))
 
 # %% ../nbs/core/02_texttower.ipynb #68470c46
-def _rectangle(attn: nn.Module, qkv: Tensor, at: Layout) -> Tensor:
+def _rectangle(attn: nn.Module, qkv: Tensor, at: TokenLayout) -> Tensor:
     "Queries, keys and values of the real tokens [M, 3 d] as a padded [3, B, heads, L, d / heads]."
     n, size = at.place.shape
     if not at.full: qkv = qkv.new_zeros(n * size, qkv.shape[-1]).index_copy(0, at.rows, qkv)
@@ -141,7 +141,7 @@ def _at(x: Tensor, end: Tensor) -> Tensor:
     return x[torch.arange(len(end), device=end.device), :, end][:, :, None]
 
 # %% ../nbs/core/02_texttower.ipynb #d7833294
-def _run_block(block: nn.Module, h: Tensor, at: Layout, past: tuple | None, read: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+def _run_block(block: nn.Module, h: Tensor, at: TokenLayout, past: tuple | None, read: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     "One residual attention block. Returns the tokens that go on and the block's own keys and values."
     attn = block.attn
     q, k, v = _rectangle(attn, F.linear(block.ln_1(h), attn.in_proj_weight, attn.in_proj_bias), at)
@@ -154,7 +154,7 @@ def _run_block(block: nn.Module, h: Tensor, at: Layout, past: tuple | None, read
     return h + block.ls_2(block.mlp(block.ln_2(h))), own
 
 # %% ../nbs/core/02_texttower.ipynb #4fee976b
-def _run(tower: TextTower, x: Tensor, at: Layout, prefix: Prefix | None, read: bool) -> tuple[Tensor, list]:
+def _run(tower: TextTower, x: Tensor, at: TokenLayout, prefix: Prefix | None, read: bool) -> tuple[Tensor, list]:
     "All blocks over the real tokens of `x`; with `read`, only the last token of each sentence leaves the last block."
     h, kept = (x + tower.positional_embedding[at.place].to(x.dtype)).flatten(0, 1), []
     if not at.full: h = h.index_select(0, at.rows)
@@ -165,10 +165,10 @@ def _run(tower: TextTower, x: Tensor, at: Layout, prefix: Prefix | None, read: b
     return h, kept
 
 # %% ../nbs/core/02_texttower.ipynb #8fc24d53
-def encode_laid_out(
+def encode_real_tokens(
     tower: TextTower,
     x: Tensor,  # [B, L, d] token embeddings without positions, those of the prefix left out
-    at: Layout,  # of these sentences
+    at: TokenLayout,  # of these sentences
     prefix: Prefix | None = None,  # what comes before, of N sentences; B is a multiple of N
 ) -> Tensor:  # [B, D]
     "Text embeddings from the real tokens only. Needs a causal tower read at EOT."
@@ -183,7 +183,7 @@ def encode_short(
     "Text embeddings from the real tokens only; equal to `encode_full` to float rounding. Needs a causal tower read at EOT."
     check(tower.exact_short, 'this text tower is not causal or not read at EOT; use encode_full', BackboneError)
     check(x.dim() == 3 and x.shape[-1] == tower.width, f'token embeddings must be [N, L, {tower.width}], got {list(x.shape)}', InputError)
-    return encode_laid_out(tower, x, lay_out(tower, x.shape[1], lengths, prefix), prefix)
+    return encode_real_tokens(tower, x, locate_tokens(tower, x.shape[1], lengths, prefix), prefix)
 
 # %% ../nbs/core/02_texttower.ipynb #fe684ad6
 @torch.no_grad()
@@ -193,5 +193,5 @@ def cache_prefix(
     lengths: Tensor,  # [N] tokens in use
 ) -> Prefix:
     "Run constant first tokens once and keep their keys and values."
-    kept = _run(tower, x, lay_out(tower, x.shape[1], lengths), None, read=False)[1]
+    kept = _run(tower, x, locate_tokens(tower, x.shape[1], lengths), None, read=False)[1]
     return Prefix(tuple(k for k, _ in kept), tuple(v for _, v in kept), lengths)

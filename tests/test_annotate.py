@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clip_autt import ClipAU, personal_autt, read_video, write_video
+from clip_autt import ClipAU, PersonalBaseline, read_video, write_video
 from clip_autt.show.film import annotate_video, annotated_frames, film_names
 from clip_autt.cli.main import app
 from clip_autt.utils.errors import VideoError
@@ -26,7 +26,7 @@ def model():
 def made(model, tmp_path_factory):
     "A short film of a real face, what the model saw, the method, and the result."
     film = write_video(moving_portrait(2.0), tmp_path_factory.mktemp("film") / "her.mp4")
-    v, method = encode_video(model.backbone, film), personal_autt(model)
+    v, method = encode_video(model.backbone, film), PersonalBaseline(model)
     return film, v, method, method.adapt(v)
 
 

@@ -58,7 +58,7 @@ def plain(model, d, videos, predict_on="video"):
 
     @torch.no_grad()
     def chosen(windows, z):
-        p = model.classifier((1 if d.unscaled_search else model.tau) * windows @ z.T).softmax(-1)
+        p = model.classifier((1 if d.unscaled_search else model.logit_scale) * windows @ z.T).softmax(-1)
         h = -(p * (p + (1e-8 if d.entropy_epsilon else 0)).log()).sum(-1)
         return windows[h.argmin()]
 

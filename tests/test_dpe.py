@@ -10,7 +10,7 @@ from conftest import make_features
 from clip_autt import ClipAU, InputError
 from clip_autt.methods import dpe
 from clip_autt.methods.dpe import DPE, DPE_PRESETS, DPEConfig, corrected
-from clip_autt.methods.cache import Cache, info_nce
+from clip_autt.methods.cache import Cache, running_mean, info_nce
 from clip_autt.method import encode_views
 
 
@@ -109,9 +109,13 @@ def test_the_answer_before_uses_the_state_before(model):
     m.adapt(make_features(0, subject="ann"))
     state = m.state_dict()
     a = m.adapt(make_features(1, subject="ann"))
-    m.load_state_dict(state)
-    b, _ = dpe._answer(m, encode_views(model, make_features(1), 16).video, dpe._now(m))
-    assert torch.equal(a.logits_before, b)
+    text, cache = state["state"]["text"], state["state"]["cache"]
+    f, means = encode_views(model, make_features(1), 16).video, F.normalize(cache.means(), dim=-1)
+    z = model.classifier(model.au_scores(f, F.normalize(text, dim=-1)))
+    votes = torch.zeros_like(z)
+    for cls, mean in zip(cache.classes, means):
+        votes[cls] = m.config.alpha * torch.exp(-m.config.beta * (1 - f @ mean))
+    torch.testing.assert_close(a.logits_before, (z + votes).detach())
 
 
 @pytest.mark.parametrize("classes", ["ab", "abcdefg"])
@@ -130,3 +134,10 @@ def test_bad_settings():
         with pytest.raises(InputError):
             DPEConfig(**bad)
     c = DPEConfig()
+
+
+@pytest.mark.parametrize("settings", DPE_PRESETS.values(), ids=DPE_PRESETS)
+def test_a_published_preset_can_be_used(model, settings):
+    m = DPE(model, **settings, untrained_ok=True)
+    assert all(getattr(m.config, k) == v for k, v in settings.items())
+    assert m.adapt(make_features(0, 20)).logits.isfinite().all()

@@ -24,10 +24,12 @@ from clip_autt.evaluation.evaluate import Interrupted, evaluate
 from clip_autt.features import LabeledVideo, VideoFeatures
 from clip_autt.evaluation.metrics import war
 from clip_autt.model import ClipAU
-from clip_autt.methods.oracle import oracle
+from clip_autt.methods.oracle import tune_on_labels
 from clip_autt.methods.registry import METHODS, make_methods
-from clip_autt.personal.method import prepare_personal
+from clip_autt.methods.source_statistics import attach_source
+from clip_autt.personal.training import prepare_personal
 from clip_autt.method import NoAdaptation
+from clip_autt.released import ReleasedClipAUTT
 from clip_autt.train import fit
 
 evaluation = importlib.import_module("clip_autt.evaluation.evaluate")
@@ -65,6 +67,7 @@ def trained(tiny):
     model = ClipAU(tiny, classes=CLASSES)
     fit(model, planted("abcdefghijklmnop", 10, seed=1), epochs=6, progress=False)
     prepare_personal(model, planted("abcdefghijklmnop", 10, seed=1), planted("ABCD", 6, seed=9), epochs=2, draws=2, anchor=0.0)
+    attach_source(model, planted("abcdefghijklmnop", 10, seed=1))
     return model
 
 
@@ -229,7 +232,7 @@ def test_a_method_that_raises_on_one_video(trained, targets, error):
 
 def test_a_broken_video_changes_no_other_prediction(trained, targets):
     narrow = VideoFeatures(torch.randn(20, 32), torch.arange(20), torch.ones(20, dtype=torch.bool), "narrow", "Y")
-    make = lambda: {"subject": ClipAUTT(trained, reset="subject", lr=0.1), "released": ClipAUTT(trained, variant="released")}
+    make = lambda: {"subject": ClipAUTT(trained, reset="subject", lr=0.1), "released": ReleasedClipAUTT(trained)}
     mixed, clean = (run(make(), videos, with_oracle=True) for videos in ([*targets[:8], LabeledVideo(narrow, "pain"), *targets[8:]], targets))
     failed = mixed.table[mixed.table.video == "narrow"]
     assert failed.error.str.contains("width 32").all() and len(failed) == 3
@@ -309,7 +312,7 @@ def test_refused(trained, targets, tiny):
     ]:
         with pytest.raises(InputError, match=message):
             run(methods, videos, model)
-    for call in (lambda m: run("clip-au", targets, m), lambda m: oracle(m, targets)):
+    for call in (lambda m: run("clip-au", targets, m), lambda m: tune_on_labels(m, targets)):
         with pytest.raises(UntrainedError):
             call(ClipAU(tiny))
 
@@ -345,13 +348,13 @@ def test_no_head_of_the_oracle_predicts_a_video_it_was_tuned_on(trained, targets
     plain = ClipAU.predict
     monkeypatch.setattr(module, "fit", spy_fit)
     monkeypatch.setattr(ClipAU, "predict", spy_predict)
-    results = oracle(trained, targets)
+    results = tune_on_labels(trained, targets)
     assert sorted(predicted) == sorted(x.video.id for x in targets) and len(results) == len(targets)
 
 
 def test_the_oracle_is_a_head_tuned_on_the_other_half(trained, targets):
     own = targets[:6]
-    results = oracle(trained, own, seed=3)
+    results = tune_on_labels(trained, own, seed=3)
     first, second = module._halves(range(6), [x.label for x in own], 3)
     assert sorted([*first, *second]) == list(range(6))
     for test, train in ((first, second), (second, first)):
@@ -367,7 +370,7 @@ def test_a_label_reaches_its_own_prediction_only_through_the_choice_of_halves(tr
     "With the halves held fixed, turning a label round moves the other half's predictions, and not its own half's."
     monkeypatch.setattr(module, "_halves", lambda own, labels, seed: (own[::2], own[1::2]) if len(own) == 5 else (own[:3], own[3:]))
     own = targets[:6]
-    plain, turned = oracle(trained, own), oracle(trained, [own[0]._replace(label="pain"), *own[1:]])
+    plain, turned = tune_on_labels(trained, own), tune_on_labels(trained, [own[0]._replace(label="pain"), *own[1:]])
     assert [torch.equal(a.logits, b.logits) for a, b in zip(plain, turned)] == [True] * 3 + [False] * 3
 
 
@@ -391,7 +394,7 @@ def test_the_oracle_gains_where_people_differ(trained):
 @pytest.mark.parametrize("keep", [slice(1), slice(2), slice(1, None, 2)], ids=["one video", "two videos", "one class"])
 def test_the_oracle_falls_back_on_the_source_model_and_says_so(trained, targets, keep):
     own = targets[:6][keep]
-    for x, r in zip(own, oracle(trained, own), strict=True):
+    for x, r in zip(own, tune_on_labels(trained, own), strict=True):
         assert torch.equal(r.logits, trained.predict(x.video).logits) and "source model answers" in r.warnings[-1]
     table = run(["clip-au"], own + targets[6:], trained, with_oracle=True)
     assert f"oracle: for {len(own)} of {len(own) + 12} videos" in table.warnings[-1]
@@ -399,8 +402,8 @@ def test_the_oracle_falls_back_on_the_source_model_and_says_so(trained, targets,
 
 def test_the_oracle_keeps_the_order_of_interleaved_subjects(trained, targets):
     mixed = [targets[i] for i in np.arange(18).reshape(3, 6).T.ravel()]
-    assert [len(r.entropy) for r in oracle(trained, mixed)] == [1] * 18
-    for x, r in zip(mixed, oracle(trained, mixed), strict=True):
+    assert [len(r.entropy) for r in tune_on_labels(trained, mixed)] == [1] * 18
+    for x, r in zip(mixed, tune_on_labels(trained, mixed), strict=True):
         assert torch.equal(r.logits_before, trained.predict(x.video).logits)
 
 

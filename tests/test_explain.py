@@ -22,7 +22,7 @@ from clip_autt.evaluation.attribution import (
 )
 from clip_autt.features import LabeledVideo
 from clip_autt.train import zero_shot_au_scores
-from clip_autt.personal.method import PersonalBaseline, personal_autt
+from clip_autt.personal.method import PersonalBaseline
 from clip_autt.methods.registry import make_methods
 from clip_autt.outputs import Window
 from clip_autt.faces.tasks import make_clip
@@ -130,7 +130,7 @@ def test_default_baseline_is_the_normalised_source_mean_where_there_is_one(model
     scores, name = baseline_scores(model)
     unit = model.source.video_mean / model.source.video_mean.norm()
     with torch.no_grad():
-        assert torch.allclose(scores, model.tau * model.embed_text(model.au_text) @ unit, atol=1e-5)
+        assert torch.allclose(scores, model.logit_scale * model.embed_text(model.au_text) @ unit, atol=1e-5)
     assert name == "the mean source video"
     result = model.predict(make_features(0), untrained_ok=True)
     e = explain(model, result)
@@ -214,7 +214,7 @@ def make_faces(seed, **kwargs):
 
 
 def test_a_personal_result_is_explained_by_the_personal_head(bundled):
-    method, head = personal_autt(bundled), bundled.personal.head
+    method, head = PersonalBaseline(bundled), bundled.personal.head
     assert explaining_head(method) is head is not bundled
     assert explaining_head(bundled) is explaining_head(ClipAUTT(bundled)) is bundled and explaining_head(head) is head
     for r in method.adapt_many([make_faces(k, subject="a")(bundled.personal.population_baseline) for k in range(3)]):
@@ -229,7 +229,7 @@ def test_a_personal_result_is_explained_by_the_personal_head(bundled):
 
 
 def test_the_change_of_a_personal_result_has_three_parts(bundled):
-    method = personal_autt(bundled)
+    method = PersonalBaseline(bundled)
     r = method.adapt(make_faces(3, subject="a")(bundled.personal.population_baseline))
     e, head = explain_change(method, r), bundled.personal.head
     a, b = (r.classes.index(c) for c in (e.target, e.versus))

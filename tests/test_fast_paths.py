@@ -115,7 +115,7 @@ def test_one_paper_step_equals_the_definition(tiny):
 
     def logits(z):
         text = encode_full(tower, torch.cat([x[:, :1], ctx, x[:, 5:]], 1), lengths)
-        return model.classifier(model.tau * z @ model.embed_text(text).T)
+        return model.classifier(model.logit_scale * z @ model.embed_text(text).T)
 
     windows = score_windows_loop(model.temporal, v.frames, 8).detach()
     h = entropy(logits(windows))
@@ -168,10 +168,10 @@ def make_prompts(backbone, ctx_position, **kwargs):
 def test_one_run_serves_several_videos(backbone, ctx_position, shared):
     "Gradients pulled back through one shared run are those of a run for each video."
     prompts = make_prompts(backbone, ctx_position, shared=shared)
-    start, goals = prompts.remembered(prompts.ctx_start), torch.randn(3, 5, backbone.embed_dim, generator=torch.Generator().manual_seed(0))
+    start, goals = prompts.cached(prompts.ctx_start), torch.randn(3, 5, backbone.embed_dim, generator=torch.Generator().manual_seed(0))
     contexts = prompts.ctx_start.repeat(3, 1, 1, 1).requires_grad_()
     (own,) = torch.autograd.grad((prompts.encode(contexts) * goals).sum(), contexts)
-    for pulled in (start.pull(goals, keep=True), torch.cat([start.pull(g[None], keep=True) for g in goals])):
+    for pulled in (start.vjp(goals, keep=True), torch.cat([start.vjp(g[None], keep=True) for g in goals])):
         torch.testing.assert_close(pulled / own.abs().max(), own / own.abs().max(), atol=1e-5, rtol=0)
     torch.testing.assert_close(start.text, prompts.encode(contexts)[2], atol=1e-5, rtol=1e-5)
 
@@ -179,16 +179,16 @@ def test_one_run_serves_several_videos(backbone, ctx_position, shared):
 @POSITIONS
 def test_what_is_remembered_is_of_this_context(tiny, ctx_position):
     prompts = make_prompts(tiny, ctx_position)
-    start = prompts.remembered(prompts.ctx)
-    assert prompts.remembered(prompts.ctx_start) is start
+    start = prompts.cached(prompts.ctx)
+    assert prompts.cached(prompts.ctx_start) is start
     with torch.no_grad():
         prompts.ctx += 0.01
-    moved = prompts.remembered(prompts.ctx)
-    assert moved is not start and prompts.remembered(prompts.ctx) is moved and prompts.remembered(prompts.ctx_start) is start
+    moved = prompts.cached(prompts.ctx)
+    assert moved is not start and prompts.cached(prompts.ctx) is moved and prompts.cached(prompts.ctx_start) is start
     torch.testing.assert_close(moved.text, prompts().detach(), atol=1e-6, rtol=1e-6)
     prompts.ctx_start.copy_(prompts.ctx + 0.01)
     prompts.reset()
-    torch.testing.assert_close(prompts.remembered(prompts.ctx).text, prompts().detach(), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(prompts.cached(prompts.ctx).text, prompts().detach(), atol=1e-6, rtol=1e-6)
 
 
 def plain_adaptation(model, v, ctx_position, steps, lr, window=8):
@@ -235,8 +235,8 @@ def test_five_steps_equal_the_plain_formula(tiny, ctx_position, reset):
 @pytest.mark.parametrize("reset", ["video", "never"])
 def test_how_often_the_text_encoder_runs(tiny, monkeypatch, reset):
     method, runs = ClipAUTT(ClipAU(tiny), window=8, reset=reset, untrained_ok=True), []
-    encode = AUPrompts._encode
-    monkeypatch.setattr(AUPrompts, "_encode", lambda self, ctx: runs.append(ctx.shape[:-3].numel()) or encode(self, ctx))
+    encode = AUPrompts.encode_context
+    monkeypatch.setattr(AUPrompts, "encode_context", lambda self, ctx: runs.append(ctx.shape[:-3].numel()) or encode(self, ctx))
     method.adapt(make_features(0))
     assert runs == [1, 1]  # at the start, which is remembered, and after the step
     method.adapt_many([make_features(i) for i in (1, 2, 3)])
@@ -285,7 +285,7 @@ def test_steps_never_wait_for_a_gpu(tiny, ctx_position):
     method = ClipAUTT(ClipAU(tiny), window=8, steps=3, ctx_position=ctx_position, untrained_ok=True)
     batch = Batch.of(encode_many_views(method.model, [make_features(i) for i in range(3)], 8))
     ctx = torch.nn.Parameter(method.prompts.ctx_start.repeat(3, 1, 1, 1))
-    start = method.prompts.remembered(method.prompts.ctx_start)
+    start = method.prompts.cached(method.prompts.ctx_start)
     method.prompts.encode(ctx)  # lays the tokens out, once
     with Waits() as waits:
         float(ctx.detach().sum())
@@ -307,9 +307,9 @@ def test_autocast_is_close_and_a_choice(tiny, autocast):
 
 def test_small_gradients_survive_float16(tiny):
     prompts, goal = make_prompts(tiny, "front"), torch.randn(5, 64, generator=torch.Generator().manual_seed(0))
-    exact = prompts.linked(prompts.ctx).pull(goal)
+    exact = prompts.graph(prompts.ctx).vjp(goal)
     prompts.autocast = torch.float16
-    link = prompts.linked(prompts.ctx)
+    link = prompts.graph(prompts.ctx)
     for size in (1e-12, 1.0, 1e6):
-        torch.testing.assert_close(link.pull(goal * size, keep=True) / size / exact.abs().max(), exact / exact.abs().max(), atol=0.02, rtol=0)
-    assert (link.pull(torch.zeros_like(goal)) == 0).all()
+        torch.testing.assert_close(link.vjp(goal * size, keep=True) / size / exact.abs().max(), exact / exact.abs().max(), atol=0.02, rtol=0)
+    assert (link.vjp(torch.zeros_like(goal)) == 0).all()

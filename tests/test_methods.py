@@ -5,12 +5,14 @@ import dataclasses
 from dataclasses import replace
 
 import pandas as pd
+import numpy as np
 import pytest
 import torch
 
 from clip_autt import ClipAU, InputError, LabeledVideo, TestTimeMethod, VideoFeatures
 from clip_autt.evaluation.evaluate import evaluate
-from clip_autt.personal.method import prepare_personal
+from clip_autt.methods.source_statistics import attach_source
+from clip_autt.personal.training import prepare_personal
 from clip_autt.methods.registry import METHODS, make_method, make_methods
 from clip_autt.train import fit
 
@@ -63,6 +65,7 @@ def world(request, tiny):
     train, val = planted("abcdef", classes, 14, seed=1), planted("gh", classes, 14, seed=2)
     fit(model, train, epochs=4, progress=False)
     prepare_personal(model, train, val, draws=1, epochs=4)
+    attach_source(model, train)
     for trained in (model, model.personal.head):
         trained.zero_grad()  # what training left
     return World(model, planted("XY", classes, seed=3, lengths=(24, 9, 40)))  # 9 frames are fewer than a window
@@ -136,6 +139,17 @@ def test_it_says_what_it_cost(world, name):
     assert all(p.forward >= 1 and p.backward >= 0 and p.text_backward <= p.text_forward for p in passes)
     learns_by_gradient = any(p.backward for p in passes)
     assert learns_by_gradient == (name.split("+")[0] in BY_GRADIENT)
+
+
+def test_predict_learns_nothing_and_answers_like_adapt(world, name):
+    method = make_method(name, world.model)
+    method.adapt_many(world.videos[:2])
+    state, v = method.state_dict(), world.videos[0]
+    p = method.predict(v)
+    assert same(method.state_dict(), state)
+    assert p.n_frames == len(v) and p.logits.shape == (len(world.model.classes),) and p.logits.isfinite().all()
+    if name in CONSTANT:
+        assert torch.allclose(p.logits, method.adapt(v).logits, atol=1e-5)
 
 
 def test_the_suite_is_not_empty(world, name):
@@ -242,7 +256,7 @@ def test_a_video_without_a_face_teaches_nothing(world, name):
         m.adapt_many(world.videos[:2])
     before = met.state_dict()
     r = met.adapt(faceless(world.videos[2]))
-    assert r.label is None and r.probs == {}
+    assert r.label is None and list(r.probs) == list(world.model.classes) and np.isnan([*r.probs.values()]).all()
     if getattr(met, "reset_scope", None) != "video":  # else it forgets, and that is no lesson
         assert same(met.state_dict(), before)
     assert same(said(met.adapt_many(world.videos[2:3])), said(spared.adapt_many(world.videos[2:3])))
@@ -258,7 +272,7 @@ def test_what_a_method_needs_is_asked_for_by_name(world):
         except InputError as error:
             refused.add(name)
             assert "model" in str(error)
-    assert refused == {"promptalign", "tta-cap", "personal"}
+    assert refused == {"promptalign", "tta-cap", "personal", "personal-baseline"}
 
 
 def test_all_can_be_made_at_once_and_share_a_model(world):

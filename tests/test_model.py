@@ -1,5 +1,6 @@
 """ClipAU: saving, loading, refusing."""
 
+import copy
 import json
 
 import pytest
@@ -12,7 +13,7 @@ from clip_autt import AUBank, BackboneError, CheckpointError, ClipAU, InputError
 
 @pytest.fixture
 def saved(tmp_path, tiny):
-    model = ClipAU(tiny, bank=AUBank.default().subset(regions=["brow", "eyes"]), classes=("calm", "stressed", "other"), tau=3.0, activation="glu")
+    model = ClipAU(tiny, bank=AUBank.default().subset(regions=["brow", "eyes"]), classes=("calm", "stressed", "other"), logit_scale=3.0, activation="glu")
     model.trained = True
     model.save_pretrained(tmp_path / "m")
     return model, tmp_path / "m"
@@ -27,7 +28,7 @@ def test_round_trip_is_bit_exact(saved):
     model, folder = saved
     again, x = ClipAU.from_pretrained(folder), make_features(0).frames[None]
     assert torch.equal(again(x).logits, model(x).logits)
-    assert (again.classes, again.bank, again.tau, again.trained) == (model.classes, model.bank, 3.0, True)
+    assert (again.classes, again.bank, again.logit_scale, again.trained) == (model.classes, model.bank, 3.0, True)
 
 
 def test_no_path_of_this_machine_is_saved(tmp_path, tiny):
@@ -45,7 +46,7 @@ def test_no_path_of_this_machine_is_saved(tmp_path, tiny):
         (lambda d: edit(d, classes=["a", "b"]), "classifier.2.weight is"),
         (lambda d: edit(d, bank=AUBank.default().to_dict()), "classifier.0.weight is"),
         (lambda d: edit(d, activation="gelu"), "temporal.conv.weight is"),
-        (lambda d: edit(d, tau=...), "no tau"),
+        (lambda d: edit(d, logit_scale=...), "no logit_scale"),
         (lambda d: (d / "config.json").write_text("{"), "not valid JSON"),
         (lambda d: (d / "config.json").unlink(), "missing"),
         (lambda d: (d / "head.safetensors").unlink(), "no such file"),
@@ -112,3 +113,39 @@ def test_wrong_shapes_and_types(model, bad):
 def test_parameters_at_vit_b_32_are_the_papers(tmp_path):
     model = ClipAU(load_backbone("ViT-B-32"), bank=AUBank.released(), template="{}")
     assert sum(p.numel() for p in model.parameters()) == 1_324_802
+
+
+@pytest.mark.parametrize("call", [lambda m: m("film.mp4"), lambda m: m(torch.zeros(1, 20, 64), text=[0.0]), lambda m: ClipAU(3), lambda m: m.check_features(3)])
+def test_a_wrong_type_is_a_type_error_of_the_family(model, call):
+    with pytest.raises(TypeError, match="got (str|list|int)") as caught:
+        call(model)
+    assert isinstance(caught.value, InputError)
+
+
+def test_everything_moves(model, video):
+    plain = model(video.frames[None]).logits
+    for dtype, eps in ((torch.float64, 1e-5), (torch.float16, 1e-2)):
+        moved = copy.deepcopy(model).to(dtype)
+        assert {moved.backbone.dtype, moved.au_text.dtype, next(moved.backbone.model.parameters()).dtype} == {dtype}
+        assert moved.backbone.hash == model.backbone.hash
+        torch.testing.assert_close(moved.predict(video, untrained_ok=True).logits.float(), plain[0], atol=eps, rtol=eps)
+
+
+def test_a_shared_backbone_stays_where_it_is(tiny):
+    a, b = ClipAU(tiny), ClipAU(tiny)
+    a.to("meta")
+    assert a.backbone.device == "meta" and a.backbone.tower.positional_embedding.device.type == "meta"
+    assert b.backbone is tiny and tiny.device == "cpu" and b(make_features(0).frames[None]).logits.isfinite().all()
+
+
+def test_a_subclass_is_loaded_as_itself(saved, tmp_path, tiny):
+    class Mine(ClipAU):
+        pass
+
+    assert type(Mine.from_pretrained(saved[1])) is Mine
+    path = save_published_head(tmp_path / "h.pth", ClipAU(tiny, bank=AUBank.released(), template="{}"))
+    assert type(Mine.load_released(path, tiny)) is Mine
+
+
+def test_the_repr_says_what_it_is(saved):
+    assert repr(saved[0]) == f"ClipAU(tiny, {len(saved[0].bank)} AUs, classes calm, stressed, other, trained)"

@@ -6,13 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from clip_autt import ClipAU, ClipAUTT, LabeledVideo, VideoFeatures, stream
+from clip_autt import ClipAU, ClipAUTT, LabeledVideo, VideoFeatures
 from clip_autt.personal.baseline import Baseline, normalize_to_baseline, resting_statistics, population_baseline
 from clip_autt.utils.errors import CheckpointError, InputError
+from clip_autt.methods.source_statistics import attach_source, source_statistics
 from clip_autt.methods.tpt import TPT
-from clip_autt.personal.method import PersonalBaseline, MostConfidentWindow, online_relative, personal_autt, prepare_personal, augment_baselines
+from clip_autt.personal.method import MostConfidentWindow, PersonalBaseline
+from clip_autt.personal.training import augment_baselines, online_relative, prepare_personal
 from clip_autt.personal.threshold import LogitPrior, centred, logit_prior, personal_threshold
-from clip_autt.method import NoAdaptation
+from clip_autt.method import NoAdaptation, TestTimeMethod
 from clip_autt.train import fit
 
 CLASSES = ("neutral", "pain")
@@ -46,6 +48,7 @@ def make_model(tiny, classes=CLASSES):
     train = planted("abcdefghijkl", seed=1, classes=classes)
     fit(model, train, epochs=5, progress=False)
     prepare_personal(model, train, planted("ABCDEF", seed=2, classes=classes), epochs=3, draws=2, batch_size=8, anchor=0.0)
+    attach_source(model, train)
     return model
 
 
@@ -147,7 +150,7 @@ def test_the_prior_recovers_its_numbers_for_seven_classes():
     z = means[y] + centred(0.5 * torch.randn(7000, 7, generator=g)) + centred(0.8 * torch.randn(100, 7, generator=g))[who]
     found = logit_prior(z, y, who)
     torch.testing.assert_close(found.means, means, atol=0.3, rtol=0)
-    assert found.noise == pytest.approx(0.5, rel=0.05) and found.shift == pytest.approx(0.8, rel=0.15)
+    assert found.noise == pytest.approx(0.5, rel=0.05) and found.person_sd == pytest.approx(0.8, rel=0.15)
 
 
 # --- training
@@ -185,7 +188,7 @@ def test_prepare_refuses(tiny):
 
 def test_it_gains_where_people_rest_differently(model):
     strangers = planted("PQRSTU", seed=8, rest=2.0)
-    results = personal_autt(model).adapt_many([x.video for x in strangers])
+    results = PersonalBaseline(model).adapt_many([x.video for x in strangers])
     right = sum(r.label == x.label for r, x in zip(results, strangers)) / len(strangers)
     before = sum(max(r.probs_before, key=r.probs_before.get) == x.label for r, x in zip(results, strangers)) / len(strangers)
     assert right > before + 0.1
@@ -195,12 +198,12 @@ def test_it_gains_where_people_rest_differently(model):
 def test_any_number_of_classes(tiny, n_classes):
     classes = tuple(f"class {i}" for i in range(n_classes))
     m = make_model(tiny, classes)
-    results = personal_autt(m).adapt_many([x.video for x in planted("XY", 14, rest=1.0, seed=4, classes=classes)])
+    results = PersonalBaseline(m).adapt_many([x.video for x in planted("XY", 14, rest=1.0, seed=4, classes=classes)])
     assert all(len(r.probs) == n_classes and sum(r.probs.values()) == pytest.approx(1, abs=1e-5) for r in results)
 
 
 def test_the_first_video_is_relative_to_itself(model, videos):
-    result = PersonalBaseline(model, NoAdaptation).adapt(videos[0])
+    result = PersonalBaseline(model, NoAdaptation, estimate_threshold=False).adapt(videos[0])
     p, x = model.personal, videos[0].frames
     with torch.no_grad():
         want = p.head(normalize_to_baseline(x, Baseline.of(x), p.population_baseline)[None]).logits[0]
@@ -209,44 +212,70 @@ def test_the_first_video_is_relative_to_itself(model, videos):
 
 
 def test_a_new_person_starts_afresh(model, videos):
-    method = personal_autt(model)
+    method = PersonalBaseline(model)
     together = method.adapt_many(videos)
-    alone = personal_autt(model).adapt_many([v for v in videos if v.subject == "Y"])
+    alone = PersonalBaseline(model).adapt_many([v for v in videos if v.subject == "Y"])
     torch.testing.assert_close(logits(together[8:]), logits(alone))
 
 
 @pytest.mark.parametrize("reset", ["video", "never"])
 def test_other_scopes(model, videos, reset):
-    results = personal_autt(model, reset=reset).adapt_many(videos)
-    fresh = personal_autt(model).adapt(videos[9])
+    results = PersonalBaseline(model, reset=reset).adapt_many(videos)
+    fresh = PersonalBaseline(model).adapt(videos[9])
     assert torch.allclose(results[9].logits, fresh.logits, atol=1e-5) == (reset == "video")
 
 
 def test_a_faceless_video_teaches_nothing(model, videos):
     hidden = replace(videos[1], found=torch.zeros(20, dtype=torch.bool))
-    with_it = personal_autt(model).adapt_many([videos[0], hidden, videos[2]])
-    without = personal_autt(model).adapt_many([videos[0], videos[2]])
+    with_it = PersonalBaseline(model).adapt_many([videos[0], hidden, videos[2]])
+    without = PersonalBaseline(model).adapt_many([videos[0], videos[2]])
     torch.testing.assert_close(with_it[2].logits, without[1].logits)
     assert with_it[1].label is None
 
 
 def test_the_inner_method_sees_relative_videos_and_its_own_scope(model, videos):
-    rival = PersonalBaseline(model, lambda head: TPT(head))
+    rival = PersonalBaseline(model, TPT, estimate_threshold=False)
     results = rival.adapt_many(videos[:3])
-    assert isinstance(rival, stream.TestTimeMethod) and rival.inner.model is model.personal.head
-    base = PersonalBaseline(model, NoAdaptation).adapt_many(videos[:3])
+    assert isinstance(rival, TestTimeMethod) and rival.inner.model is model.personal.head
+    base = PersonalBaseline(model, NoAdaptation, estimate_threshold=False).adapt_many(videos[:3])
     assert torch.allclose(logits(results), logits(base), atol=1.0) and not torch.equal(logits(results), logits(base))
 
 
-def test_the_window_is_the_surest(model, videos):
+def test_the_window_is_the_most_confident_one(model, videos):
     result = MostConfidentWindow(model.personal.head).adapt(videos[0])
     assert result.window.start == int(result.entropy.argmin()) and len(result.entropy) == 5
+
+
+def test_predict_learns_nothing(model, videos):
+    method = PersonalBaseline(model)
+    method.adapt_many(videos[:4])
+    before, guess = method.state_dict(), method.predict(videos[4])
+    after = method.state_dict()
+    assert torch.equal(before["logits"], after["logits"]) and after["person"].n == before["person"].n == 4
+    torch.testing.assert_close(guess.logits, method.adapt(videos[4]).logits)
+    torch.testing.assert_close(method.predict(videos[9]).logits, PersonalBaseline(model).adapt(videos[9]).logits)
+
+
+def test_the_personal_part_moves_with_the_model(model, videos):
+    moved, v = copy.deepcopy(model).double(), videos[0]
+    assert moved.personal.head.backbone is moved.backbone and moved.source.prototypes.dtype == torch.float64
+    torch.testing.assert_close(PersonalBaseline(moved).adapt(v).logits.float(), PersonalBaseline(model).adapt(v).logits, atol=1e-4, rtol=1e-4)
+    nowhere = copy.deepcopy(model).to("meta")
+    assert {nowhere.personal.head.au_text.device.type, nowhere.personal.population_baseline.center.device.type} == {"meta"}
+
+
+def test_the_source_of_the_personal_head_is_relative(model):
+    train = planted("abcdefghijkl", seed=1)
+    views = augment_baselines(train, model.personal.population_baseline, 0, 2)[: len(train)]
+    again = source_statistics(model.personal.head.temporal, views, model.classes)
+    assert torch.equal(again.frame_mean, model.personal.head.source.frame_mean)
+    assert not torch.allclose(again.frame_mean, model.source.frame_mean, atol=1e-2)
 
 
 def test_saved_and_loaded_with_the_model(model, videos, tmp_path):
     model.save_pretrained(tmp_path)
     again = ClipAU.from_pretrained(tmp_path, model.backbone)
-    assert torch.equal(logits(personal_autt(again).adapt_many(videos)), logits(personal_autt(model).adapt_many(videos)))
+    assert torch.equal(logits(PersonalBaseline(again).adapt_many(videos)), logits(PersonalBaseline(model).adapt_many(videos)))
     torch.testing.assert_close(again.source.prototypes, model.source.prototypes)
     plain = copy.copy(again)
     plain.personal = plain.source = None
@@ -258,22 +287,22 @@ def test_half_precision_on_disk(model, videos, tmp_path):
     model.save_pretrained(tmp_path, torch.float16)
     again = ClipAU.from_pretrained(tmp_path, model.backbone)
     assert again.classifier[0].weight.dtype == torch.float32
-    torch.testing.assert_close(logits(personal_autt(again).adapt_many(videos)), logits(personal_autt(model).adapt_many(videos)), atol=0.1, rtol=0.05)
+    torch.testing.assert_close(logits(PersonalBaseline(again).adapt_many(videos)), logits(PersonalBaseline(model).adapt_many(videos)), atol=0.1, rtol=0.05)
 
 
 def test_profiles(model, tiny, videos, tmp_path):
-    method = personal_autt(model)
+    method = PersonalBaseline(model)
     with pytest.raises(InputError, match="nothing was learned"):
         method.save_profile(tmp_path / "x.safetensors")
     method.adapt_many(videos[:8])
     method.save_profile(tmp_path / "x.safetensors")
-    later = personal_autt(model)
+    later = PersonalBaseline(model)
     later.load_profile(tmp_path / "x.safetensors")
     assert later.person.n == 8 and torch.equal(later.adapt(videos[0]).logits, method.adapt(videos[0]).logits)
     later.reset()
     assert later.person.n == 8, "reset returns to the profile"
     with pytest.raises(CheckpointError, match="another model"):
-        personal_autt(make_model(tiny, ("calm", "torn"))).load_profile(tmp_path / "x.safetensors")
+        PersonalBaseline(make_model(tiny, ("calm", "torn"))).load_profile(tmp_path / "x.safetensors")
     ClipAUTT(model).save_profile(tmp_path / "prompts.safetensors")
     with pytest.raises(CheckpointError, match="not a personal profile"):
         later.load_profile(tmp_path / "prompts.safetensors")
@@ -281,4 +310,4 @@ def test_profiles(model, tiny, videos, tmp_path):
 
 def test_a_model_without_a_personal_head_says_what_to_do(tiny):
     with pytest.raises(InputError, match="prepare_personal"):
-        personal_autt(ClipAU(tiny))
+        PersonalBaseline(ClipAU(tiny))

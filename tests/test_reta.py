@@ -179,3 +179,10 @@ def test_bad_settings():
     for bad in (dict(lam=1.5), dict(lr=-1.0), dict(gate_divisor="R"), dict(basis=0)):
         with pytest.raises(InputError):
             ReTAConfig(**bad)
+
+
+@pytest.mark.parametrize("settings", RETA_PRESETS.values(), ids=RETA_PRESETS)
+def test_a_published_preset_can_be_used(model, settings):
+    m = ReTA(model, **settings, untrained_ok=True)
+    assert all(getattr(m.config, k) == v for k, v in settings.items())
+    assert m.adapt(make_features(0, 20)).logits.isfinite().all()

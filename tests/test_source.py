@@ -9,7 +9,7 @@ from conftest import make_features
 from safetensors.torch import save
 
 from clip_autt import CheckpointError, ClipAU, InputError, LabeledVideo
-from clip_autt.methods.source_statistics import SourceStatistics, from_state, hidden, mean_and_variance, source_of, source_statistics, static_prototypes
+from clip_autt.methods.source_statistics import SourceStatistics, hidden, mean_and_variance, source_of, source_statistics, static_prototypes
 from clip_autt.temporal import score_windows
 
 
@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_prototypes(model, source):
 
 def test_saved_statistics_are_bit_equal_small_and_nameless(source):
     state = source.state()
-    again = from_state(state)
+    again = SourceStatistics.from_state(state)
     assert all(torch.equal(getattr(source, f.name), getattr(again, f.name)) for f in fields(source))
     assert b"name 0" not in save(state)
     forty = {k: v.new_zeros([40 * 2 * 5 if k.startswith("prototype") else 40, 128][: v.dim()]) for k, v in state.items() if v.dim() == 2 or k[:5] == "proto"}
@@ -118,11 +118,11 @@ def test_what_cannot_be_used_says_why(model, source):
         source_statistics(model.temporal, [], model.classes)
     with pytest.raises(InputError, match="videos of class pain"):
         source_statistics(model.temporal, labeled(), ("neutral", "joy"))
-    with pytest.raises(InputError, match="source = source_statistics"):
+    with pytest.raises(InputError, match="attach_source"):
         source_of(model, "a method")
     model.source = source
     assert source_of(model, "a method").frame_mean.shape == (64,)
-    model.source = from_state({**source.state(), "prototype_class": source.state()["prototype_class"] + 5})
+    model.source = SourceStatistics.from_state({**source.state(), "prototype_class": source.state()["prototype_class"] + 5})
     with pytest.raises(InputError, match="another head"):
         source_of(model, "a method")
 

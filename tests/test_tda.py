@@ -140,3 +140,10 @@ def test_bad_settings():
     for bad in (dict(size=0), dict(keep_fraction=0.0), dict(alpha=-1.0), dict(mask_low=1.0)):
         with pytest.raises(InputError):
             TDAConfig(**bad)
+
+
+@pytest.mark.parametrize("settings", TDA_PRESETS.values(), ids=TDA_PRESETS)
+def test_a_published_preset_can_be_used(model, settings):
+    m = TDA(model, **settings, untrained_ok=True)
+    assert all(getattr(m.config, k) == v for k, v in settings.items())
+    assert m.adapt(make_features(0, 20)).logits.isfinite().all()

@@ -291,7 +291,7 @@ def test_a_checkpoint_of_other_data_or_another_model_is_refused(fresh, tmp_path)
     for other in (data[::-1], data[:-1], flipped, renamed, examples(seed=1)):
         with pytest.raises(CheckpointError, match="training: training videos"):
             quiet(fresh(), other, epochs=2, checkpoint=path)
-    for model, what in ((fresh(tau=3.0), "tau 5.0 in the file but 3.0"), (fresh(seed=1), "starting weights"), (fresh(activation="glu"), "activation gelu")):
+    for model, what in ((fresh(logit_scale=3.0), "logit scale 5.0 in the file but 3.0"), (fresh(seed=1), "starting weights"), (fresh(activation="glu"), "activation gelu")):
         with pytest.raises(CheckpointError, match=what):
             quiet(model, data, epochs=2, checkpoint=path)
 

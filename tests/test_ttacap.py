@@ -184,7 +184,7 @@ def test_before_a_later_video_nothing_is_written(make):
 
 def test_no_statistics_no_method(model):
     model.source = None
-    with pytest.raises(InputError, match=r"TTA-CaP needs statistics.*source_statistics"):
+    with pytest.raises(InputError, match=r"TTA-CaP needs statistics.*attach_source"):
         TTACaP(model, untrained_ok=True)
 
 

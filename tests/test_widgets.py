@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import make_features
 
-from clip_autt import Clip, ClipAUTT, InputError, LabeledVideo, NoAdaptation, make_clip, moving_portrait, personal_autt, write_video
+from clip_autt import Clip, ClipAUTT, InputError, LabeledVideo, NoAdaptation, PersonalBaseline, make_clip, moving_portrait, write_video
 from clip_autt.utils.errors import BankError
 from clip_autt.evaluation.attribution import explain
 from clip_autt.features import encode_clip, encode_video
@@ -227,7 +227,7 @@ def test_choosing_shows_the_crop_and_learns_nothing(lab, clip):
 
 
 def test_answers_are_those_of_the_default_method(lab, facs, clip):
-    method = personal_autt(facs, reset="never")
+    method = PersonalBaseline(facs, reset="never")
     for name, c in (("one", clip), ("two", make_clip("pain", 30_001, "neutral", 4, every=2))):
         lab.clips.value = name
         lab.predict.click()
@@ -298,7 +298,7 @@ def test_an_uploaded_video_is_answered_and_leaves_no_trace(lab, facs, face_mp4):
     give(lab.upload, "me & you.mp4", content)
     assert lab.view.name == "me & you.mp4" and lab.view.box is not None and not lab.upload.value
     lab.predict.click()
-    expected = personal_autt(facs, reset="never").adapt(encode_video(facs.backbone, face_mp4))
+    expected = PersonalBaseline(facs, reset="never").adapt(encode_video(facs.backbone, face_mp4))
     assert torch.allclose(lab.view.result.logits, expected.logits, atol=1e-3) and lab.source is None
     assert "me &amp; you.mp4" in lab.text.value
     states = [w.get_state() for w in tree(lab)]
@@ -351,7 +351,7 @@ def test_saving_and_loading_the_person(lab, facs, tmp_path):
     lab.path.value = str(tmp_path / "her.safetensors")
     lab.save.click()
     assert "learned from 1 videos" in lab.message.value and "No picture" in lab.message.value
-    method = personal_autt(facs, reset="never")
+    method = PersonalBaseline(facs, reset="never")
     method.load_profile(tmp_path / "her.safetensors")
     assert torch.equal(method.logits, lab.method.logits) and torch.equal(method.person.center, lab.method.person.center)
 

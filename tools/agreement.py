@@ -16,7 +16,8 @@ from clip_autt.evaluation.embedded import load_head
 from clip_autt.evaluation.attribution import agreement, explain
 from clip_autt.utils.files import atomic_path
 from clip_autt.train import zero_shot_au_scores
-from clip_autt.personal.method import online_relative, personal_autt
+from clip_autt.personal.method import PersonalBaseline
+from clip_autt.personal.training import online_relative
 from clip_autt.faces.tasks import TARGET_DOMAIN, TASKS, true_intensities
 from clip_autt.faces.videos import N_TARGETS, cache_folder, kept_target_videos
 
@@ -30,7 +31,7 @@ SCORES = {
     "before": "personal head before: plain embeddings",
     "after": "**personal head after: relative to the person**",
 }
-NAMED = {"clip-au": "CLIP-AU", "after": "`personal_autt`", "chance": "chance: any AU"}
+NAMED = {"clip-au": "CLIP-AU", "after": "`PersonalBaseline`", "chance": "chance: any AU"}
 
 
 def measure(task: str, seed: int, folder: Path, jobs: int) -> dict[str, float]:
@@ -38,7 +39,7 @@ def measure(task: str, seed: int, folder: Path, jobs: int) -> dict[str, float]:
     model = load_head(task)
     videos = kept_target_videos(model.backbone, task, seed, folder=folder, n_jobs=jobs)
     truth = true_intensities(task, range(seed, seed + N_TARGETS), domain=TARGET_DOMAIN, seed=seed)
-    method = personal_autt(model)
+    method = PersonalBaseline(model)
     answers = {"clip-au": [model.predict(x.video) for x in videos], "after": method.adapt_many([x.video for x in videos])}
     scores = {
         "frozen": zero_shot_au_scores(model, videos),
@@ -100,7 +101,7 @@ Share of the {top} AUs with the largest contributions (`explain`, against the me
 
 * *For an AU* is the kinder question. A sentence that CLIP always likes less than others hurts within a video and not here.
 * CLIP-AU was trained for the class alone. Its scores do not follow the muscles in a way that its names could be believed. Its bars show what the classifier used, and nothing about the face.
-* The personal head was trained with an anchor (`nbs/core/08a_meaning.ipynb`) to the frozen cosine, so the frozen rows are what it is tied to. *Before* is that head on a person it does not know; *after* is what `personal_autt` reports.
+* The personal head was trained with an anchor (`nbs/core/08a_meaning.ipynb`) to the frozen cosine, so the frozen rows are what it is tied to. *Before* is that head on a person it does not know; *after* is what `PersonalBaseline` reports.
 * A correlation of this size is a tendency over many videos. It is no measurement of a muscle in one video, and the last table shows it: most of the AUs named first did not move.
 * In pain they moved no more often than chance. The same five lead nearly every explanation there, and three of them (AU38, AU39, AU17: nostrils and chin) never occur in these clips. No correlation can be computed for such an AU, so the first table does not see it. On other strangers (seed 30000) their scores followed closed eyes and the wrinkled nose, with rank correlations of about 0.7 and 0.5: pain is read from the right places, under wrong names.
 * Nothing was trained on these people or chosen by them.

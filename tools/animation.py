@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clip_autt import TARGET_DOMAIN, ClipAU, encode_clip, personal_autt, write_video
+from clip_autt import TARGET_DOMAIN, ClipAU, PersonalBaseline, encode_clip, write_video
 from clip_autt.show.film import annotated_frames
 from clip_autt.faces.tasks import draw_person
 
@@ -17,7 +17,7 @@ PERSON, N, WIDTH, SECONDS = 30_041, 20, 560, 0.16  # a stranger, their clips, pi
 def films():
     "The last clips of a stranger, each with what was concluded about it."
     model = ClipAU.from_pretrained("facs-tiny")
-    method = personal_autt(model)
+    method = PersonalBaseline(model)
     clips = draw_person("pain", PERSON, n=N, domain=TARGET_DOMAIN, seed=30_000)
     large = draw_person("pain", PERSON, n=N, domain=TARGET_DOMAIN, seed=30_000, size=256)
     videos = [encode_clip(model.backbone, c) for c in clips]

@@ -15,7 +15,8 @@ from clip_autt.utils.assets import assets, write_hashes
 from clip_autt.features import LabeledVideo, VideoFeatures
 from clip_autt.utils.files import atomic_path
 from clip_autt.model import ClipAU
-from clip_autt.personal.method import prepare_personal
+from clip_autt.methods.source_statistics import attach_source
+from clip_autt.personal.training import prepare_personal
 from clip_autt.faces.pretrain import Faces, Recipe, check_seeds, draw_faces, packed, pretrain, retrieval_auc, tone_gap
 from clip_autt.faces.tasks import SOURCE_SUBJECTS, TASKS, VALIDATION_SUBJECTS
 from clip_autt.train import fit
@@ -84,6 +85,7 @@ def head(folder: Path, task: str, clip: Backbone, jobs: int) -> dict:
     model = ClipAU(clip, classes=TASKS[task].classes)
     history = fit(model, train, val, epochs=30, lr=1e-3, patience=10, progress=False)
     personal = prepare_personal(model, train, val)
+    attach_source(model, train)
     model.save_pretrained(assets() / "facs-tiny" / task, torch.float16)
     best = history.best_epoch - 1
     print(f"{task}: {history}\n{task}, personal: {personal}", flush=True)

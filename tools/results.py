@@ -15,7 +15,7 @@ from clip_autt.utils.assets import assets
 from clip_autt.utils.files import atomic_path, content_hash
 from clip_autt.methods.oracle import oracle
 from clip_autt.faces.people import DomainShift
-from clip_autt.personal.method import online_relative
+from clip_autt.personal.training import online_relative
 from clip_autt.evaluation.stream import Stream
 from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN, TASKS, make_clip
 from clip_autt.faces.videos import kept_target_videos

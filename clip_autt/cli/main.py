@@ -166,13 +166,16 @@ def _explainer(method: TestTimeMethod) -> Callable[[Adapted], dict]:
 def _personal_method(model: ClipAU, variant: str | None, window: int, reset: str | None, tuning: dict):
     "The method that the options describe. Options that the variant does not know are refused, not ignored."
     from clip_autt.autt import ClipAUTT
-    from clip_autt.personal.method import personal_autt
+    from clip_autt.released import ReleasedClipAUTT
+    from clip_autt.personal.method import PersonalBaseline
 
     variant, given = variant or ('personal' if model.personal else 'paper'), {k: x for k, x in tuning.items() if x is not None}
     check(variant in ('personal', 'paper', 'released'), f"--variant must be personal, paper or released, got {variant!r}")
-    if variant != 'personal': return ClipAUTT(model, window, variant=variant, reset=reset, **given)
+    if variant != 'personal':
+        cls = ClipAUTT if variant == 'paper' else ReleasedClipAUTT
+        return cls(model, window=window, reset=reset, **given)
     check(not given, f"--{', --'.join(k.replace('_', '-') for k in given)}: only for --variant paper or released; the personal variant takes no gradient steps")
-    return personal_autt(model, window, reset=reset or 'subject')
+    return PersonalBaseline(model, window=window, reset=reset or 'subject')
 
 # %% ../../nbs/cli/03_main.ipynb #78a0094a
 def checkup() -> list[tuple[str, bool, str]]:  # what, whether it is well, details
@@ -278,9 +281,13 @@ def train(
 def _prepare(model: ClipAU, train: list[LabeledVideo], val: list[LabeledVideo] | float, seed: int, checkpoint: Path, progress: bool) -> None:
     "The personal head, where the data allow one; a note where they do not."
     from clip_autt.utils.errors import InputError
-    from clip_autt.personal.method import prepare_personal
+    from clip_autt.methods.source_statistics import attach_source
+    from clip_autt.personal.training import prepare_personal
+    from clip_autt.split import split_videos
 
-    try: prepare_personal(model, train, val, seed, checkpoint=checkpoint, progress=progress)
+    try:
+        prepare_personal(model, train, val, seed, checkpoint=checkpoint, progress=progress)
+        attach_source(model, split_videos(train, val, seed)[0], seed)
     except InputError as e: typer.echo(f'note: no personal head was trained: {e}', err=True)
 
 # %% ../../nbs/cli/03_main.ipynb #c6739c3b
@@ -361,14 +368,14 @@ def demo(
 # %% ../../nbs/cli/03_main.ipynb #9f42ed52
 def _example(model: ClipAU, task: str, seed: int, subjects: int) -> tuple[Clip, Adapted]:
     "The last clip of the first person that shows what the task is about, and the adapted prediction for it."
-    from clip_autt.personal.method import personal_autt
+    from clip_autt.personal.method import PersonalBaseline
     from clip_autt.faces.tasks import TARGET_DOMAIN, make_clips, stride
     from clip_autt.faces.videos import kept_target_videos
 
     videos = [x for x in kept_target_videos(model.backbone, task, seed, subjects) if x.video.subject == f's{seed}']
     last = max(i for i, x in enumerate(videos) if x.label == task)
     clips = make_clips(task, [seed], domain=TARGET_DOMAIN, seed=seed, every=stride(task))
-    return next(islice(clips, last, None)), personal_autt(model).adapt_many([x.video for x in videos])[last]
+    return next(islice(clips, last, None)), PersonalBaseline(model).adapt_many([x.video for x in videos])[last]
 
 # %% ../../nbs/cli/03_main.ipynb #775a798f
 app.command()(protocol)

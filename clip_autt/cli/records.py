@@ -34,7 +34,8 @@ def record(
     before = getattr(result, 'au_before', None)
     aus = [dict(au=au.id, name=au.name, score=float(result.au[i]), delta=0. if before is None else float(result.au[i] - before[i]))
            for i, au in enumerate(result.bank)]
-    return dict(path=path, label=result.label, probs=result.probs, probs_before=getattr(result, 'probs_before', None), window=result.window._asdict(),
+    probs, probs_before = (x if result.seen else {} for x in (result.probs, getattr(result, 'probs_before', None)))
+    return dict(path=path, label=result.label, probs=probs, probs_before=probs_before, window=result.window._asdict(),
                 n_frames=result.n_frames, n_faces=result.n_faces, aus=aus if result.seen else [], warnings=[*result.warnings, *extra], error=None)
 
 # %% ../../nbs/cli/00_records.ipynb #191d11bb

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..video.clip import FrameFiles
 from .manifest import Item, Manifest, Skipped, read_text
-from ..train import split_subjects
+from ..split import split_subjects
 from ..utils.errors import ManifestError, check
 from ..utils.files import natural_key, natural_sorted, some_of
 from ..utils.patch import patch

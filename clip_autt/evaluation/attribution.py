@@ -69,7 +69,7 @@ def explaining_head(
 def _rest_names(maker: ClipAU | TestTimeMethod) -> tuple[str, str]:
     "What changes the logits before the scores move, and after."
     if not isinstance(maker, PersonalBaseline): return 'not from AUs', 'not from AUs'
-    return 'the personal head', "the person's threshold" if maker.shift and isinstance(maker.inner, MostConfidentWindow) else 'not from AUs'
+    return 'the personal head', "the person's threshold" if maker.config.estimate_threshold and isinstance(maker.inner, MostConfidentWindow) else 'not from AUs'
 
 # %% ../../nbs/evaluation/08_attribution.ipynb #fe261d8b
 @torch.no_grad()

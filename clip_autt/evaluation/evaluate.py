@@ -22,7 +22,7 @@ from ..utils.errors import ClipAUTTError, InputError, check
 from ..features import LabeledVideo
 from ..utils.files import code_hash, content_hash
 from ..model import ClipAU
-from ..methods.oracle import check_videos, oracle
+from ..methods.oracle import check_videos, tune_on_labels
 from .parallel import ResultCache, fingerprint, map_units
 from ..methods.registry import describe_method, make_methods, override_reset
 from ..outputs import Adapted
@@ -126,7 +126,7 @@ def _row(x: LabeledVideo, outcome: Adapted | Exception, seconds: float, classes:
 # %% ../../nbs/evaluation/03_evaluate.ipynb #7ec89cdb
 def _said(r: Adapted, predict: str) -> dict:
     "Labels and probabilities before and after, the window, passes and gates."
-    before, after = (max(p, key=p.get) if p else None for p in (r.probs_before, r.probs))
+    before, after = (max(p, key=p.get) if r.seen else None for p in (r.probs_before, r.probs))
     return dict(predicted=after if predict == 'after' else before, before=before, after=after, window_start=r.window.start, window_stop=r.window.stop,
                 notes='; '.join(r.warnings), **r.passes._asdict(), **{f'gate_{k}': float(x) for k, x in r.gates.items()},
                 **{f'prob_{c}': p for c, p in r.probs.items()}, **{f'before_{c}': p for c, p in r.probs_before.items()})
@@ -167,7 +167,7 @@ class _Oracle(NoAdaptation):
         super().__init__(model)
         self.seed = seed
 
-    def adapt(self, videos: Sequence[LabeledVideo]) -> list[Adapted]: return oracle(self.model, videos, self.seed)
+    def adapt_many(self, videos: Sequence[LabeledVideo]) -> list[Adapted]: return tune_on_labels(self.model, videos, self.seed)
 
 # %% ../../nbs/evaluation/03_evaluate.ipynb #679306ff
 def evaluate(

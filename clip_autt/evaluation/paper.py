@@ -24,7 +24,8 @@ from ..features import FPS, LabeledVideo
 from ..utils.files import atomic_path, write_json
 from .metrics import macro_f1, uar, war
 from ..model import ClipAU
-from ..personal.method import prepare_personal
+from ..methods.source_statistics import attach_source
+from ..personal.training import prepare_personal
 from ..faces.practice import _MARKER as MARK
 from .results import Results
 from ..data.store import FeatureStore
@@ -111,6 +112,7 @@ def train_source(
     model = ClipAU(backbone, classes=data.classes, seed=seed)
     fit(model, train, val, epochs=epochs, window=train_window, seed=seed, checkpoint=folder/'training.pt', progress=progress)
     prepare_personal(model, train, val, seed, checkpoint=folder/'training-personal.pt', progress=progress)
+    attach_source(model, train, seed)
     model.save_pretrained(folder)
     return model
 

@@ -24,4 +24,4 @@ def class_text(
         scores = model.au_scores(video[None], z_text.detach())[0].detach().requires_grad_()
         logits = model.classifier(scores)
         slopes = torch.stack([torch.autograd.grad(x, scores, retain_graph=True)[0] for x in logits])  # [C, N]
-    return model.tau * slopes @ z_text, (logits - slopes @ scores).detach()
+    return model.logit_scale * slopes @ z_text, (logits - slopes @ scores).detach()

@@ -72,7 +72,7 @@ def votes(
     "The class that each prototype predicts from the part of the video that lies in the text space."
     basis = text_basis(text[-1], size)
     projected = video @ basis.T @ basis
-    return model.classifier(model.tau * text @ projected).argmax(-1)
+    return model.classifier(model.logit_scale * text @ projected).argmax(-1)
 
 # %% ../../nbs/methods/11_reta.ipynb #0f0784c5
 def disagreement(

@@ -5,22 +5,26 @@
 # %% ../../nbs/methods/03_source_statistics.ipynb #cf3531c8
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..utils.errors import CheckpointError, check, dtype_shape
-from ..features import LabeledVideo, VideoFeatures
+from ..features import LabeledVideo, VideoFeatures, by_subject
+from ..model import ClipAU
+from ..personal.training import augment_baselines
 from ..temporal import TemporalConv, score_windows
+from ..utils.checkpoint import save_or_remove
+from ..utils.errors import CheckpointError, check, dtype_shape
+from ..utils.weights import read_weights
 
 # %% auto #0
 __all__ = ['NEIGHBOURS', 'QUANTILES', 'N_RUNS', 'SHARE', 'MAX_NOISE', 'mean_and_variance', 'hidden', 'static_prototypes',
-           'SourceStatistics', 'from_state', 'source_statistics', 'source_of']
+           'SourceStatistics', 'source_statistics', 'attach_source', 'source_of']
 
 # %% ../../nbs/methods/03_source_statistics.ipynb #4fc7a99e
 def mean_and_variance(
@@ -120,27 +124,43 @@ class SourceStatistics:
         "Tensors to save: tables in half precision, numbers of classes and people as 16-bit integers."
         return {f.name: _as_stored(getattr(self, f.name)).cpu().contiguous() for f in fields(self)}
 
-    def to(self, device: str | torch.device) -> SourceStatistics:
-        return SourceStatistics(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+    @classmethod
+    def from_state(
+        cls,
+        state: Mapping[str, Tensor],  # what `state` gave; other entries are ignored
+    ) -> SourceStatistics:
+        "Statistics from saved tensors. What does not fit together is a `CheckpointError`."
+        missing = [f.name for f in fields(cls) if f.name not in state]
+        if missing: raise CheckpointError(f'source statistics without {", ".join(missing[:3])}. {_AGAIN}')
+        tensors = {f.name: state[f.name] for f in fields(cls)}
+        s = cls(**{name: t.float() if t.is_floating_point() else t.long() for name, t in tensors.items()})
+        _check_fit(s)
+        return s
+
+    def to(self, device: str | torch.device) -> SourceStatistics: return self.apply(lambda t: t.to(device))
+
+    def save(self, folder: Path, dtype: torch.dtype) -> None: save_or_remove(folder/'source.safetensors', self.state())
+
+    @classmethod
+    def load(cls, folder: Path, model: ClipAU) -> SourceStatistics:
+        return cls.from_state(read_weights(folder/'source.safetensors')).to(model.au_text.device)
+
+    def apply(self, fn: Callable[[Tensor], Tensor], model: ClipAU | None = None) -> SourceStatistics:
+        return SourceStatistics(**{f.name: fn(getattr(self, f.name)) for f in fields(self)})
 
 def _as_stored(x: Tensor) -> Tensor: return x.to(torch.float16 if x.dim() == 2 else torch.float32 if x.is_floating_point() else torch.int16)
 
 # %% ../../nbs/methods/03_source_statistics.ipynb #998933b7
-def from_state(
-    state: Mapping[str, Tensor],  # what `state` gave; other entries are ignored
-) -> SourceStatistics:
-    "Statistics from saved tensors. What does not fit together is a `CheckpointError`."
-    names = [f.name for f in fields(SourceStatistics)]
-    missing = [name for name in names if name not in state]
-    again = 'Compute them again with source_statistics.'
-    check(not missing, f'source statistics without {", ".join(missing[:3])}. {again}', CheckpointError)
-    s = SourceStatistics(**{name: state[name].float() if state[name].is_floating_point() else state[name].long() for name in names})
+_AGAIN = 'Compute them again with source_statistics.'
+
+def _check_fit(s: SourceStatistics) -> None:
+    "Refuse statistics whose shapes or numbers do not fit together."
     wrong = [f'{name} is {list(getattr(s, name).shape)}' for name, shape in _shapes(s).items() if getattr(s, name).shape != shape]
     widths = f'D={len(s.frame_mean)}, H={len(s.hidden_mean)}'
-    check(not wrong, f'source statistics that do not fit together: {"; ".join(wrong)}, for {widths}. {again}', CheckpointError)
+    check(not wrong, f'source statistics that do not fit together: {"; ".join(wrong)}, for {widths}. {_AGAIN}', CheckpointError)
     known = torch.isin(s.prototype_subject, torch.arange(len(s.subject_mean), device=s.prototype_subject.device))
-    check(bool(known.all()) and bool((s.prototype_class >= 0).all()), f'prototypes of people or classes that there are not. {again}', CheckpointError)
-    return s
+    check(bool(known.all()) and bool((s.prototype_class >= 0).all()), f'prototypes of people or classes that there are not. {_AGAIN}',
+          CheckpointError)
 
 def _shapes(s: SourceStatistics) -> dict[str, tuple[int, ...]]:
     "The shape that each tensor must have."
@@ -148,8 +168,6 @@ def _shapes(s: SourceStatistics) -> dict[str, tuple[int, ...]]:
     over_d = ('frame_mean', 'frame_var', 'frame_median', 'video_mean', 'video_var')
     return {**dict.fromkeys(over_d, (d,)), 'hidden_mean': (h,), 'hidden_var': (h,), 'prototypes': (p, d), 'prototype_class': (p,),
             'prototype_subject': (p,), 'subject_mean': (n, d), 'subject_var': (n, d)}
-
-SourceStatistics.from_state = staticmethod(from_state)
 
 # %% ../../nbs/methods/03_source_statistics.ipynb #b589d9b7
 @torch.no_grad()
@@ -166,8 +184,7 @@ def source_statistics(
     unknown = sorted({x.label for x in videos} - set(classes))
     check(not unknown, f'videos of class {", ".join(unknown)}, but the classes are {", ".join(classes)}')
     like = temporal.conv.weight
-    people = defaultdict(list)
-    for x in videos: people[x.video.subject].append(x)
+    people = by_subject(videos)
     each = lambda f: mean_and_variance(f(x.video.frames.to(like)) for x in videos)
     frame_mean, frame_var = each(lambda x: x)
     hidden_mean, hidden_var = each(lambda x: hidden(temporal, x))
@@ -175,7 +192,7 @@ def source_statistics(
     medians = [torch.cat([x.video.frames for x in own]).to(like).median(0).values for own in people.values()]
     s = SourceStatistics(frame_mean, frame_var, torch.stack(medians).median(0).values, hidden_mean, hidden_var, video_mean, video_var,
                          *_people(temporal, list(people.values()), classes, seed, window, most))
-    return from_state(s.state()).to(like.device)
+    return SourceStatistics.from_state(s.state()).to(like.device)
 
 # %% ../../nbs/methods/03_source_statistics.ipynb #a7395392
 def _people(temporal: TemporalConv, people: Sequence[Sequence[LabeledVideo]], classes: Sequence[str], seed: int, window: int, most: int) -> tuple[Tensor, ...]:
@@ -198,15 +215,28 @@ def _moments(temporal: TemporalConv, v: VideoFeatures, window: int) -> Tensor:
     "Unit embeddings [n, D] of windows half a window apart."
     return score_windows(temporal, v.frames.to(temporal.conv.weight), window)[::max(1, window // 2)].cpu()
 
+# %% ../../nbs/methods/03_source_statistics.ipynb #f7a0e41f
+def attach_source(
+    model: ClipAU,  # a trained one; gets `source`, and so does its personal head
+    train: Sequence[LabeledVideo],  # the videos it was trained on
+    seed: int = 0,  # of `prepare_personal`: the personal head's views are drawn with it
+) -> SourceStatistics:  # of the model
+    "Store statistics of the people in the training data beside a head: what PromptAlign and TTA-CaP need."
+    model.source = source_statistics(model.temporal, train, model.classes)
+    if model.personal:
+        head, views = model.personal.head, augment_baselines(train, model.personal.population_baseline, seed)
+        head.source = source_statistics(head.temporal, views, model.classes)
+    return model.source
+
 # %% ../../nbs/methods/03_source_statistics.ipynb #1c34d610
 def source_of(
-    model,  # a `ClipAU`
+    model: ClipAU,
     who: str,  # the method that asks, for the message
 ) -> SourceStatistics:
     "The statistics of a model, or an `InputError` that says how to make them."
-    s = getattr(model, 'source', None)
+    s = model.source
     check(s is not None, f'{who} needs statistics of the people that the model was trained on, and this model has none. '
-          'Compute them from the training videos: model.source = source_statistics(model.temporal, videos, model.classes).')
+          'Compute them from the training videos: attach_source(model, videos).')
     own, theirs = (model.au_text.shape[1], len(model.classes)), (len(s.frame_mean), int(s.prototype_class.max()) + 1)
     check(own[0] == theirs[0] and own[1] >= theirs[1], f'{who}: statistics of width {theirs[0]} and {theirs[1]} classes, but the model has width {own[0]} '
           f'and {own[1]} classes. They belong to another head; compute them again.')

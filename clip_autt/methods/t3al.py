@@ -117,7 +117,7 @@ class T3AL(OnlineMethod):
         last = adapter[-1]
         self.bias = last.bias.detach()
         self.source = dict(text=last.weight.detach().clone(), image=torch.eye(last.out_features).to(last.weight),
-                           log_scale=torch.tensor(math.log(self.model.tau)).to(last.weight))
+                           log_scale=torch.tensor(math.log(self.model.logit_scale)).to(last.weight))
 
     def initial_state(self) -> dict: return {'weights': {name: w.clone() for name, w in self.source.items()}, 'adam': None, 'videos': 0}
 

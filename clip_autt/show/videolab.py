@@ -23,7 +23,7 @@ from ..video.face import FaceBox, center_box, choose_box, crop_face, crop_frames
 from ..features import FPS, Crops, VideoFeatures, crop_batches, embed_crops, encode_clip
 from ..model import ClipAU
 from ..faces.people import Subject
-from ..personal.method import PersonalBaseline, personal_autt
+from ..personal.method import PersonalBaseline
 from ..faces.portraits import moving_portrait
 from ..outputs import Adapted
 from ..faces.tasks import TARGET_DOMAIN, TASKS, make_clip, stride
@@ -185,7 +185,7 @@ class VideoLab(w.VBox):
         videos: Mapping[str, Clip | str | Path | Callable[[], Clip]] | None = None,  # by name; rendered ones if None
     ):
         self.model = ClipAU.from_pretrained('facs-tiny') if model is None else model
-        self.method = personal_autt(self.model, reset='never')
+        self.method = PersonalBaseline(self.model, reset='never')
         self.videos, self.names, self.source, self.view = sample_videos(self.model) if videos is None else dict(videos), [], None, None
         wide = w.Layout(width='24em')
         self.clips = w.Dropdown(options=['choose a clip', *self.videos], layout=wide)
@@ -301,4 +301,4 @@ def save_profile(lab: VideoLab, button=None) -> None:
         person, answers = lab.method.person, len(lab.method.logits)
         held = f'where the face rests and how far it moves, 2 × {len(person.center)} numbers, and {answers} answers'
         lab.message.value = (f'Saved {escape(lab.path.value)}, learned from {person.n} videos: {held}. No picture and no name. '
-                             'Load it with load_profile of personal_autt.')
+                             'Load it with load_profile of PersonalBaseline.')

@@ -10,9 +10,9 @@ from .checkpoint import (
 )
 from .errors import (
     BackboneError as BackboneError, BankError as BankError, CheckpointError as CheckpointError,
-    ClipAUTTError as ClipAUTTError, InputError as InputError, ManifestError as ManifestError,
-    NoFaceError as NoFaceError, UntrainedError as UntrainedError, VideoError as VideoError, check as check,
-    did_you_mean as did_you_mean, dtype_shape as dtype_shape,
+    ClipAUTTError as ClipAUTTError, InputError as InputError, InputTypeError as InputTypeError,
+    ManifestError as ManifestError, NoFaceError as NoFaceError, UntrainedError as UntrainedError,
+    VideoError as VideoError, check as check, did_you_mean as did_you_mean, dtype_shape as dtype_shape,
 )
 from .files import (
     atomic_path as atomic_path, code_hash as code_hash, content_hash as content_hash, natural_key as natural_key,

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 # %% auto #0
 __all__ = ['ClipAUTTError', 'BankError', 'VideoError', 'NoFaceError', 'BackboneError', 'CheckpointError', 'InputError',
-           'UntrainedError', 'ManifestError', 'check', 'dtype_shape', 'did_you_mean']
+           'InputTypeError', 'UntrainedError', 'ManifestError', 'check', 'dtype_shape', 'did_you_mean']
 
 # %% ../../nbs/utils/00_errors.ipynb #7a543c4e
 class ClipAUTTError(ValueError):
@@ -33,6 +33,9 @@ class CheckpointError(ClipAUTTError):
 
 class InputError(ClipAUTTError):
     "An argument of the wrong shape, type or range."
+
+class InputTypeError(InputError, TypeError):
+    "An argument of the wrong type. It is a `TypeError` as well."
 
 class UntrainedError(ClipAUTTError):
     "A prediction was asked of a head that was never trained."

@@ -107,12 +107,12 @@ def numbers(model: ClipAU, frames: torch.Tensor, features: torch.Tensor, pull: t
     device = model.backbone.device
     autocast = None if precision == "float32" else precision
     method = ClipAUTT(model, steps=1, autocast=autocast, untrained_ok=True)
-    link = method.prompts.linked(method.prompts.ctx_start)
+    link = method.prompts.graph(method.prompts.ctx_start)
     results = method.adapt_many(on_cpu(features), batch_size=len(features))
     with half(device, precision):
         own = encode(model, frames)
     return dict(
-        frames=own.float().cpu(), text=link.text.float().cpu(), gradient=link.pull(pull.to(link.text)).float().cpu(),
+        frames=own.float().cpu(), text=link.text.float().cpu(), gradient=link.vjp(pull.to(link.text)).float().cpu(),
         before=torch.stack([r.logits_before for r in results]), after=torch.stack([r.logits for r in results]), windows=[r.window.start for r in results],
         entropy=[r.entropy for r in results],
     )  # fmt: skip
