@@ -106,13 +106,13 @@ def test_the_ensemble_refuses_one_template_that_is_no_tuple(make):
 
 def test_the_surest_views_are_averaged(make, model):
     v = make_features(2, 30)
-    views = encode_views(model, v).views
-    method = make(FrameMean, share=0.25)
+    views = encode_views(model, v).all
+    method = make(FrameMean, keep_fraction=0.25)
     h = entropy(method.score(views)[0])
     kept = h.argsort()[: len(views) // 4]
     assert len(kept) == 4
     assert torch.allclose(method.adapt(v).logits, method.score(unit(views[kept].mean(0)))[0], atol=1e-5)
-    assert torch.allclose(make(FrameMean, share=1.0).adapt(v).logits, method.score(unit(views.mean(0)))[0], atol=1e-5)
+    assert torch.allclose(make(FrameMean, keep_fraction=1.0).adapt(v).logits, method.score(unit(views.mean(0)))[0], atol=1e-5)
     assert torch.allclose(method.adapt(v).logits_before, model(v.frames[None]).logits[0], atol=1e-5)
 
 
@@ -122,10 +122,10 @@ def test_a_tenth_of_few_views_is_one_view(make, model):
     assert torch.allclose(r.logits, r.logits_before, atol=1e-5)
 
 
-@pytest.mark.parametrize("share", [0.0, 1.1, -1.0, float("nan")])
-def test_surest_views_refuses(make, share):
-    with pytest.raises(InputError, match="share"):
-        make(FrameMean, share=share)
+@pytest.mark.parametrize("keep_fraction", [0.0, 1.1, -1.0, float("nan")])
+def test_surest_views_refuses(make, keep_fraction):
+    with pytest.raises(InputError, match="keep_fraction"):
+        make(FrameMean, keep_fraction=keep_fraction)
 
 
 @pytest.mark.parametrize("gamma, pooled", [(0.0, 2.0), (1.0, 4.76), (50.0, 5.0)])

@@ -1,4 +1,4 @@
-"The switches of tools/departures.py: both ends are the library's own variants, and each wrapper does what its row says."
+"The switches of the published code: each is checked against a plain definition, and each wrapper does what its row says."
 
 import re
 from dataclasses import fields, replace
@@ -9,9 +9,14 @@ import torch
 import torch.nn.functional as F
 from conftest import make_features
 
-from clip_autt import AUBank, ClipAU, ClipAUTT, LabeledVideo
+from clip_autt import AUBank, AUPrompts, ClipAU, ClipAUTT, LabeledVideo, ReleasedPrompts
+from clip_autt.features import by_subject
+from clip_autt.method import encode_views
+from clip_autt.released import Departures, ReleasedClipAUTT
+from clip_autt.window import entropy
 
-SWITCHES = "wordless", "before", "kept", "together", "no_tau", "normed", "epsilon", "window"
+SWITCHES = [f.name for f in fields(Departures)]
+LR = 1e-3
 
 
 @pytest.fixture
@@ -23,51 +28,89 @@ def departures(monkeypatch):
 
 
 @pytest.fixture
+def heads(departures):
+    import departure_heads
+
+    return departure_heads
+
+
+@pytest.fixture
 def videos():
     "Three people with five videos each."
-    return [LabeledVideo(make_features(10 * p + i, 24 + i, subject=f"p{p}", id=f"{p}-{i}"), ("neutral", "pain")[i % 2]) for p in range(3) for i in range(5)]
+    return [
+        LabeledVideo(make_features(10 * p + i, 24 + i, subject=f"p{p}", id=f"{p}-{i}"), ("neutral", "pain")[i % 2])
+        for p in range(3)
+        for i in range(5)
+    ]
 
 
-def adapted(departures, model, setup, videos):
-    tuner = departures.Tuner(model, setup)
-    return torch.cat([tuner.adapt([x.video for x in own]) for own in departures.people(videos)])
+def plain(model, d, videos, predict_on="video"):
+    "One step with the switches `d`, written out: logits [B, C] of all videos, person by person."
+    prompts = ReleasedPrompts(model.backbone, model.bank) if d.wordless_prompts else AUPrompts(model.backbone, model.bank, model.template)
+    logits, ctx = [], prompts.ctx_start.clone()
+
+    def embed(ctx):
+        text = prompts.encode(ctx)
+        return model.embed_text(F.normalize(text, dim=-1) if d.normalized_text else text)
+
+    def classify(x, z):
+        return model.classifier(model.au_scores(x, z))
+
+    @torch.no_grad()
+    def chosen(windows, z):
+        p = model.classifier((1 if d.unscaled_search else model.logit_scale) * windows @ z.T).softmax(-1)
+        h = -(p * (p + (1e-8 if d.entropy_epsilon else 0)).log()).sum(-1)
+        return windows[h.argmin()]
+
+    for own in by_subject(videos).values():
+        for group in [own] if d.one_context else [[x] for x in own]:
+            start = torch.nn.Parameter((ctx if d.never_reset else prompts.ctx_start).clone())
+            seen, z = [encode_views(model, x.video) for x in group], embed(start)
+            before = torch.stack([classify(chosen(x.windows, z), z) for x in seen])
+            (start.grad,) = torch.autograd.grad(entropy(before).mean(), start)
+            torch.optim.AdamW([start], lr=LR, weight_decay=1e-4).step()
+            ctx = start.detach()
+            with torch.no_grad():
+                z = embed(ctx)
+                after = [classify(chosen(x.windows, z) if predict_on == "window" else x.video, z) for x in seen]
+            logits += list(before.detach()) if d.predict_before_update else after
+    return torch.stack(logits)
 
 
-def by_library(method, departures, videos):
-    return torch.stack([r.logits for own in departures.people(videos) for r in method.adapt([x.video for x in own])])
+def by_library(method, videos):
+    return torch.stack([r.logits for own in by_subject(videos).values() for r in method.adapt_many([x.video for x in own])])
 
 
-def test_without_a_switch_it_is_the_papers_method(departures, model, videos):
-    for setup, on in ((departures.PAPER, "video"), (replace(departures.PAPER, window=True), "window")):
-        expected = by_library(ClipAUTT(model, variant="paper", predict_on=on, untrained_ok=True), departures, videos)
-        assert torch.allclose(adapted(departures, model, setup, videos), expected, atol=1e-5)
+@pytest.mark.parametrize("on", ["video", "window"])
+def test_without_a_switch_it_is_the_papers_method(model, videos, on):
+    described = by_library(ClipAUTT(model, predict_on=on, untrained_ok=True), videos)
+    subclass = by_library(ReleasedClipAUTT(model, departures=Departures.none(), predict_on=on, untrained_ok=True), videos)
+    assert torch.allclose(subclass, described, atol=1e-5)
+    assert torch.allclose(subclass, plain(model, Departures.none(), videos, on), atol=1e-5)
 
 
-def test_with_all_switches_it_is_the_released_variant(departures, model, videos):
-    expected = by_library(ClipAUTT(model, variant="released", untrained_ok=True), departures, videos)
-    assert torch.allclose(adapted(departures, model, departures.RELEASED, videos), expected, atol=1e-5)
+def test_with_all_switches_it_is_the_plain_definition(model, videos):
+    assert torch.allclose(by_library(ReleasedClipAUTT(model, untrained_ok=True), videos), plain(model, Departures(), videos), atol=1e-5)
 
 
 @pytest.mark.parametrize("switch", SWITCHES)
-def test_each_switch_alone_is_the_papers_method_with_one_difference(departures, model, videos, switch):
-    setup = replace(departures.PAPER, **{switch: True})
-    base, other = (adapted(departures, model, s, videos) for s in (departures.PAPER, setup))
-    if switch == "epsilon":  # moves an entropy by 1e-8
-        assert torch.allclose(base, other, atol=1e-5)
-    elif switch == "no_tau":  # only the search is without tau, so a video changes where another window is found
-        changed = (base - other).abs().amax(-1) > 1e-7
-        assert changed.tolist() == [found(model, x.video, True) != found(model, x.video, False) for x in videos]
-    else:
-        assert not torch.allclose(base, other, atol=1e-7)
+def test_each_switch_alone_is_the_papers_method_with_one_difference(model, videos, switch):
+    d = replace(Departures.none(), **{switch: True})
+    described, changed = by_library(ClipAUTT(model, untrained_ok=True), videos), by_library(ReleasedClipAUTT(model, departures=d, untrained_ok=True), videos)
+    assert torch.allclose(changed, plain(model, d, videos), atol=1e-5)
+    if switch == "entropy_epsilon":  # moves an entropy by 1e-8
+        assert torch.allclose(changed, described, atol=1e-5)
+    elif switch != "unscaled_search":  # see below
+        assert not torch.allclose(changed, described, atol=1e-7)
 
 
-@torch.no_grad()
-def found(model, video, no_tau: bool) -> int:
-    "The window with the lowest entropy of `C(tau cos)`, or of `C(cos)`, one after the other."
-    z, n = F.normalize(model.embed_text(model.au_text), dim=-1), len(video) - 15
-    windows = [model.temporal(video.frames[None, i : i + 16])[0] for i in range(n)]
-    logits = [model.classifier((1 if no_tau else model.tau) * F.normalize(w, dim=-1) @ z.T) for w in windows]
-    return min(range(n), key=lambda i: float(torch.special.entr(logits[i].softmax(-1)).sum()))
+def test_the_search_without_the_scale_finds_other_windows(model):
+    windows = F.normalize(torch.randn(400, 64, generator=torch.Generator().manual_seed(0)), dim=-1)
+    z = model.embed_text(model.au_text)
+    off, on = (ReleasedClipAUTT(model, departures=d, untrained_ok=True) for d in (Departures.none(), replace(Departures.none(), unscaled_search=True)))
+    h, unscaled = off.search_entropy(windows, z), on.search_entropy(windows, z)
+    assert torch.allclose(h, entropy(model.classifier(model.au_scores(windows, z))), atol=1e-6)
+    assert torch.allclose(unscaled, entropy(model.classifier(windows @ z.T)), atol=1e-6) and not torch.allclose(h, unscaled, atol=1e-4)
 
 
 def test_frames_wrap_past_the_end(departures):
@@ -104,47 +147,49 @@ def test_the_best_pass_is_chosen_by_labels_and_handed_on(departures):
     class Scripted:
         "Right on one more video at each of four passes, then on none."
 
-        setup = replace(Setup := departures.Setup(), passes="best")
         model = type("Model", (), {"classes": ("neutral", "pain")})
-        ctx = 0
+        count = 0
 
-        def adapt(self, videos):
-            self.ctx += 1
-            right = torch.arange(len(videos)) < (self.ctx if self.ctx <= 4 else 0)
-            return torch.stack([~right, right], 1).float()
+        def adapt_many(self, videos):
+            self.count += 1
+            right = torch.arange(len(videos)) < (self.count if self.count <= 4 else 0)
+            return [type("Answer", (), {"logits": x.float()}) for x in torch.stack([~right, right], 1)]
+
+        def state_dict(self):
+            return {"count": self.count}
+
+        def load_state_dict(self, state):
+            self.count = state["count"]
 
     own = [LabeledVideo(make_features(i), "pain") for i in range(5)]
     best, last = Scripted(), Scripted()
-    last.setup = replace(departures.Setup(), passes="last")
-    assert departures.score_person(best, own) == 0.8 and best.ctx == 4
-    assert departures.score_person(last, own) == 0 and last.ctx == departures.N_PASSES
+    assert departures.score_person(best, own, "best") == 0.8 and best.count == 4
+    assert departures.score_person(last, own, "last") == 0 and last.count == departures.N_PASSES
 
 
 def test_the_prompt_is_carried_over_only_where_it_is_kept(departures, model, videos):
-    start = departures.Tuner(model, departures.PAPER).ctx
-    for setup, far in ((departures.PAPER, False), (replace(departures.PAPER, kept=True), True)):
-        tuner = departures.Tuner(model, setup)
-        for own in departures.people(videos):
-            tuner.adapt([x.video for x in own])
-        moved = float((tuner.ctx - start).abs().max())
-        assert (moved > 1.5e-3) == far
+    for setup, far in ((departures.PAPER, False), (departures.PAPER.turned(never_reset=True), True)):
+        method = setup.method(model)
+        start = method.ctx
+        by_library(method, videos)
+        assert (float((method.ctx - start).abs().max()) > 1.5e-3) == far
 
 
-def test_heads_of_other_banks_and_splits(departures, videos):
+def test_heads_of_other_banks_and_splits(heads, videos):
     bank = AUBank.default()
-    lost = departures.comma_lost(bank)
+    lost = heads.comma_lost(bank)
     assert len(lost) == 46 and lost.prompts[-1] == bank.prompts[-2] + bank.prompts[-1]
-    assert all(" " not in p for p in departures.underscored(bank).prompts)
-    train, val = departures.split_by_video(videos[:10], videos[10:])
+    assert all(" " not in p for p in heads.underscored(bank).prompts)
+    train, val = heads.split_by_video(videos[:10], videos[10:])
     assert len(train) == 10 and len(val) == 5
     assert {x.video.id for x in train} | {x.video.id for x in val} == {x.video.id for x in videos}
     assert {x.video.id[0] for x in train} & {x.video.id[0] for x in val}
 
 
-def test_few_batches_train_the_head(departures, tiny, videos):
+def test_few_batches_train_the_head(heads, tiny, videos):
     model = ClipAU(tiny)
     before = model.classifier[0].weight.detach().clone()
-    departures.fit_few_batches(model, videos[:10], videos[10:], epochs=2, batches=1)
+    heads.fit_few_batches(model, videos[:10], videos[10:], epochs=2, batches=1)
     assert model.trained and not before.equal(model.classifier[0].weight)
 
 
@@ -154,16 +199,19 @@ def test_every_item_has_a_row_and_every_switch_is_in_one(departures):
     setups = [s for r in departures.ROWS for pair in (r.paper, r.released) if pair for s in pair]
     for f in fields(departures.Setup):
         assert len({getattr(s, f.name) for s in setups}) > 1, f.name
+    for name in SWITCHES:
+        assert len({getattr(s.departures, name) for s in setups}) == 2, name
     assert {s.head for s in setups} == {*departures.HEADS}
     for r in departures.ROWS:
         for off, on in filter(None, (r.paper, r.released)):
-            assert sum(getattr(off, f.name) != getattr(on, f.name) for f in fields(off)) == 1
+            a, b = ({**vars(s), **vars(s.departures)} for s in (off, on))
+            assert sum(a[k] != b[k] for k in a if k != "departures") == 1
 
 
 def test_a_change_is_with_minus_without_in_points(departures, monkeypatch, tmp_path):
     wars = {False: {0: 0.8, 10: 0.7}, True: {0: 0.85, 10: 0.71}}
-    monkeypatch.setattr(departures, "measure", lambda folder, task, seed, setup: dict(war=wars[setup.before][seed]))
-    pair = departures.PAPER, replace(departures.PAPER, before=True)
+    monkeypatch.setattr(departures, "measure", lambda folder, task, seed, setup: dict(war=wars[setup.departures.predict_before_update][seed]))
+    pair = departures.PAPER, departures.PAPER.turned(predict_before_update=True)
     assert departures.cell(tmp_path, "pain", (0, 10), pair, ("pain",)) == "+3.0 ± 2.8"
     assert departures.cell(tmp_path, "pain", (0,), pair, ("pain",)) == "+5.0"
     assert departures.cell(tmp_path, "pain", (0,), pair, ("stress",)) == "–"
@@ -177,7 +225,7 @@ def test_what_was_measured_is_kept(departures, monkeypatch, tmp_path, model, vid
     monkeypatch.setattr(departures, "clip", lambda: model.backbone)
     first, second = (departures.measure(tmp_path, "pain", 0, departures.PAPER) for _ in range(2))
     other = departures.measure(tmp_path, "pain", 0, departures.RELEASED)
-    assert first == second and calls == [departures.PAPER, departures.RELEASED] and other["wordless"]
+    assert first == second and calls == [departures.PAPER, departures.RELEASED] and other["departures"]["wordless_prompts"]
     with torch.no_grad():
         model.classifier[0].bias += 1
     departures.measure(tmp_path, "pain", 0, departures.PAPER)

@@ -8,9 +8,8 @@ import torch.nn.functional as F
 from conftest import make_features
 
 from clip_autt import ClipAU, InputError
-from clip_autt.methods import dpe
-from clip_autt.methods.dpe import DPE, PRESETS, DPEConfig, corrected, objective, running_mean
-from clip_autt.methods.cache import Cache, info_nce
+from clip_autt.methods.dpe import DPE, DPE_PRESETS, DPEConfig, corrected
+from clip_autt.methods.cache import Cache, running_mean, info_nce
 from clip_autt.method import encode_views
 
 
@@ -28,8 +27,8 @@ def test_without_learning_and_advice_it_is_the_source(model):
 
 def test_sure_videos_enter_a_running_mean_and_unsure_ones_do_not(model, monkeypatch):
     fitted = []
-    real = dpe._fit
-    monkeypatch.setattr(dpe, "_fit", lambda *args: fitted.append(real(*args)) or fitted[-1])
+    real = DPE.fit
+    monkeypatch.setattr(DPE, "fit", lambda *args: fitted.append(real(*args)) or fitted[-1])
     m = method(model, lr=0.01, alpha=9.0)
     m.gate_nats = 10.0
     z = m.z_text
@@ -73,9 +72,9 @@ def test_info_nce_reaches_the_action_unit_vectors(model):
     for c in (0, 1):
         cache = cache.put(c, F.normalize(torch.randn(64, generator=torch.Generator().manual_seed(c)), dim=0), 0.1, torch.eye(2)[c])
     residuals = torch.zeros_like(m.z_text).requires_grad_(), torch.zeros(2, 64).requires_grad_()
-    with_align = torch.autograd.grad(objective(m, video[None], corrected(m.z_text, cache, *residuals)), residuals)
+    with_align = torch.autograd.grad(m.objective(video[None], corrected(m.z_text, cache, *residuals)), residuals)
     m = method(model, align=0.0)
-    without = torch.autograd.grad(objective(m, video[None], corrected(m.z_text, cache, *residuals)), residuals)
+    without = torch.autograd.grad(m.objective(video[None], corrected(m.z_text, cache, *residuals)), residuals)
     for a, b in zip(with_align, without):
         assert float((a - b).abs().max()) > 1e-6
 
@@ -84,10 +83,10 @@ def test_each_step_is_the_first_of_a_fresh_optimizer(model):
     "AdamW's first step is lr times the sign of the gradient, and decays nothing, since the correction starts at zero."
     m = method(model, lr=0.01, alpha=9.0, align=0.0, eps=1e-15)
     for i in range(3):
-        views, cache = dpe._remember(m, encode_views(model, make_features(i), 16))
+        views, cache = m.file(encode_views(model, make_features(i), 16))
         residual = torch.zeros_like(m.z_text).requires_grad_()
-        gradient = torch.autograd.grad(objective(m, views, corrected(m.state["text"], cache, residual)), residual)[0]
-        (fitted, losses) = dpe._fit(m, views, cache)
+        gradient = torch.autograd.grad(m.objective(views, corrected(m.state["text"], cache, residual)), residual)[0]
+        (fitted, losses) = m.fit(views, cache)
         expected = F.normalize(m.state["text"] - 0.01 * gradient.sign(), dim=-1)
         close = (fitted.text - expected).abs() < 1e-4
         assert len(losses) == 1 and float(close.float().mean()) > 0.99
@@ -123,22 +122,21 @@ def test_the_answer_before_uses_the_state_before(model):
 @pytest.mark.parametrize("n_frames", [1, 30])
 def test_classes_and_lengths(tiny, classes, n_frames):
     model = ClipAU(tiny, classes=list(classes))
-    m = DPE(model, DPEConfig(window=8, share=0.5, align=0.2, steps=2), untrained_ok=True)
-    out = m.adapt([make_features(i, n_frames, subject="ann") for i in range(3)])
+    m = DPE(model, DPEConfig(window=8, keep_fraction=0.5, align=0.2, steps=2), untrained_ok=True)
+    out = m.adapt_many([make_features(i, n_frames, subject="ann") for i in range(3)])
     assert all(a.logits.isfinite().all() and len(a.loss) == 2 for a in out)
     assert all(p.grad is None for p in model.parameters())
     assert m.n_trained == 64 * (47 + len(classes))
 
 
 def test_bad_settings():
-    for bad in (dict(lr=-1.0), dict(temperature=0.0), dict(size=0), dict(share=2.0)):
+    for bad in (dict(lr=-1.0), dict(temperature=0.0), dict(size=0), dict(keep_fraction=2.0)):
         with pytest.raises(InputError, match=next(iter(bad))):
             DPEConfig(**bad)
 
 
-def test_each_published_setting_runs_and_answers_in_its_own_way(model):
-    videos, answers = [make_features(i, subject="ann") for i in range(3)], []
-    for row in PRESETS.values():
-        a = method(model, **dict(zip(("alpha", "beta", "lr", "align"), row, strict=True))).adapt(videos)[-1]
-        answers.append((*a.logits.tolist(), *a.loss))
-    assert all(math.isfinite(x) for row in answers for x in row) and len({*answers}) == len({*PRESETS.values()}) == len(PRESETS)
+@pytest.mark.parametrize("settings", DPE_PRESETS.values(), ids=DPE_PRESETS)
+def test_a_published_preset_can_be_used(model, settings):
+    m = DPE(model, **settings, untrained_ok=True)
+    assert all(getattr(m.config, k) == v for k, v in settings.items())
+    assert m.adapt(make_features(0, 20)).logits.isfinite().all()

@@ -24,11 +24,12 @@ from clip_autt.evaluation.evaluate import Interrupted, evaluate
 from clip_autt.features import LabeledVideo, VideoFeatures
 from clip_autt.evaluation.metrics import war
 from clip_autt.model import ClipAU
-from clip_autt.methods.oracle import oracle
+from clip_autt.methods.oracle import tune_on_labels
 from clip_autt.methods.registry import METHODS, make_methods
 from clip_autt.methods.source_statistics import attach_source
 from clip_autt.personal.training import prepare_personal
 from clip_autt.method import NoAdaptation
+from clip_autt.released import ReleasedClipAUTT
 from clip_autt.train import fit
 
 evaluation = importlib.import_module("clip_autt.evaluation.evaluate")
@@ -115,8 +116,8 @@ class Scripted(NoAdaptation):
         super().__init__(model)
         self.answer, self.broken, self.error, self.seen = answer, broken, error, []
 
-    def adapt(self, videos):
-        out = super().adapt(videos)
+    def adapt_many(self, videos):
+        out = super().adapt_many(videos)
         for v in videos:
             self.seen = [*self.seen, v.id]
             if v.id in self.broken:
@@ -147,9 +148,9 @@ def test_methods_are_given_features_and_nothing_else(trained, targets):
     given = []
 
     class Curious(NoAdaptation):
-        def adapt(self, videos):
+        def adapt_many(self, videos):
             given.extend(videos)
-            return super().adapt(videos)
+            return super().adapt_many(videos)
 
     run({"curious": Curious(trained)}, targets)
     assert [type(v) for v in given] == [VideoFeatures] * len(targets)
@@ -179,7 +180,7 @@ def test_equals_the_method_called_by_hand_subject_by_subject(trained, targets, s
     method, people = ClipAUTT(trained, reset=scope, lr=0.1), {}
     for x in shuffled:
         people.setdefault(x.video.subject, []).append(x.video)
-    outcomes = [r for own in people.values() for r in method.adapt(own)]
+    outcomes = [r for own in people.values() for r in method.adapt_many(own)]
     assert table.video.tolist() == [v.id for own in people.values() for v in own]
     assert table.prob_pain.tolist() == [r.probs["pain"] for r in outcomes]
     assert table.window_start.tolist() == [r.window.start for r in outcomes]
@@ -193,8 +194,8 @@ def test_each_method_starts_fresh(trained, targets):
 
 def test_random_numbers_of_the_caller_are_untouched_and_do_not_matter(trained, targets):
     class Noisy(NoAdaptation):
-        def adapt(self, videos):
-            return [replace(r, logits=r.logits + torch.randn(2)) for r in super().adapt(videos)]
+        def adapt_many(self, videos):
+            return [replace(r, logits=r.logits + torch.randn(2)) for r in super().adapt_many(videos)]
 
     tables = []
     for seed in (1, 2):
@@ -241,7 +242,7 @@ def test_a_method_that_raises_on_one_video(trained, targets, error):
 
 def test_a_broken_video_changes_no_other_prediction(trained, targets):
     narrow = VideoFeatures(torch.randn(20, 32), torch.arange(20), torch.ones(20, dtype=torch.bool), "narrow", "Y")
-    make = lambda: {"subject": ClipAUTT(trained, reset="subject", lr=0.1), "released": ClipAUTT(trained, variant="released")}
+    make = lambda: {"subject": ClipAUTT(trained, reset="subject", lr=0.1), "released": ReleasedClipAUTT(trained)}
     mixed, clean = (run(make(), videos, with_oracle=True) for videos in ([*targets[:8], LabeledVideo(narrow, "pain"), *targets[8:]], targets))
     failed = mixed.table[mixed.table.video == "narrow"]
     assert failed.error.str.contains("width 32").all() and len(failed) == 3
@@ -268,8 +269,8 @@ def test_an_interrupt_is_not_recorded_but_raised(trained, targets):
 
 def test_nan_is_a_failure_and_not_the_first_class(trained, targets):
     class Diverged(NoAdaptation):
-        def adapt(self, videos):
-            return [replace(r, logits=r.logits * float("nan")) for r in super().adapt(videos)]
+        def adapt_many(self, videos):
+            return [replace(r, logits=r.logits * float("nan")) for r in super().adapt_many(videos)]
 
     r = run({"diverged": Diverged(trained)}, targets)
     assert r.table.predicted.isna().all() and r.table.error.str.contains("NaN").all()
@@ -277,8 +278,8 @@ def test_nan_is_a_failure_and_not_the_first_class(trained, targets):
 
 def test_a_method_that_returns_too_few_results(trained, targets):
     class Short(NoAdaptation):
-        def adapt(self, videos):
-            return super().adapt(videos)[1:]
+        def adapt_many(self, videos):
+            return super().adapt_many(videos)[1:]
 
     with pytest.raises(InputError, match="adapt must return"):
         run({"short": Short(trained)}, targets)
@@ -321,7 +322,7 @@ def test_refused(trained, targets, tiny):
     ]:
         with pytest.raises(InputError, match=message):
             run(methods, videos, model)
-    for call in (lambda m: run("clip-au", targets, m), lambda m: oracle(m, targets)):
+    for call in (lambda m: run("clip-au", targets, m), lambda m: tune_on_labels(m, targets)):
         with pytest.raises(UntrainedError):
             call(ClipAU(tiny))
 
@@ -357,13 +358,13 @@ def test_no_head_of_the_oracle_predicts_a_video_it_was_tuned_on(trained, targets
     plain = ClipAU.predict
     monkeypatch.setattr(module, "fit", spy_fit)
     monkeypatch.setattr(ClipAU, "predict", spy_predict)
-    results = oracle(trained, targets)
+    results = tune_on_labels(trained, targets)
     assert sorted(predicted) == sorted(x.video.id for x in targets) and len(results) == len(targets)
 
 
 def test_the_oracle_is_a_head_tuned_on_the_other_half(trained, targets):
     own = targets[:6]
-    results = oracle(trained, own, seed=3)
+    results = tune_on_labels(trained, own, seed=3)
     first, second = module._halves(range(6), [x.label for x in own], 3)
     assert sorted([*first, *second]) == list(range(6))
     for test, train in ((first, second), (second, first)):
@@ -379,7 +380,7 @@ def test_a_label_reaches_its_own_prediction_only_through_the_choice_of_halves(tr
     "With the halves held fixed, turning a label round moves the other half's predictions, and not its own half's."
     monkeypatch.setattr(module, "_halves", lambda own, labels, seed: (own[::2], own[1::2]) if len(own) == 5 else (own[:3], own[3:]))
     own = targets[:6]
-    plain, turned = oracle(trained, own), oracle(trained, [own[0]._replace(label="pain"), *own[1:]])
+    plain, turned = tune_on_labels(trained, own), tune_on_labels(trained, [own[0]._replace(label="pain"), *own[1:]])
     assert [torch.equal(a.logits, b.logits) for a, b in zip(plain, turned)] == [True] * 3 + [False] * 3
 
 
@@ -403,7 +404,7 @@ def test_the_oracle_gains_where_people_differ(trained):
 @pytest.mark.parametrize("keep", [slice(1), slice(2), slice(1, None, 2)], ids=["one video", "two videos", "one class"])
 def test_the_oracle_falls_back_on_the_source_model_and_says_so(trained, targets, keep):
     own = targets[:6][keep]
-    for x, r in zip(own, oracle(trained, own), strict=True):
+    for x, r in zip(own, tune_on_labels(trained, own), strict=True):
         assert torch.equal(r.logits, trained.predict(x.video).logits) and "source model answers" in r.warnings[-1]
     table = run(["clip-au"], own + targets[6:], trained, with_oracle=True)
     assert f"oracle: for {len(own)} of {len(own) + 12} videos" in table.warnings[-1]
@@ -411,8 +412,9 @@ def test_the_oracle_falls_back_on_the_source_model_and_says_so(trained, targets,
 
 def test_the_oracle_keeps_the_order_of_interleaved_subjects(trained, targets):
     mixed = [targets[i] for i in np.arange(18).reshape(3, 6).T.ravel()]
-    for x, r in zip(mixed, oracle(trained, mixed), strict=True):
-        assert len(r.entropy) == 1 and torch.equal(r.logits_before, trained.predict(x.video).logits)
+    assert [len(r.entropy) for r in tune_on_labels(trained, mixed)] == [1] * 18
+    for x, r in zip(mixed, tune_on_labels(trained, mixed), strict=True):
+        assert torch.equal(r.logits_before, trained.predict(x.video).logits)
 
 
 # --- files
@@ -455,14 +457,14 @@ def test_csv_round_trip(trained, targets, tmp_path):
 class Noisy(NoAdaptation):
     "Adds noise from everybody's generators."
 
-    def adapt(self, videos):
-        return [replace(r, logits=r.logits + torch.randn(2) + float(np.random.rand())) for r in super().adapt(videos)]  # noqa: NPY002
+    def adapt_many(self, videos):
+        return [replace(r, logits=r.logits + torch.randn(2) + float(np.random.rand())) for r in super().adapt_many(videos)]  # noqa: NPY002
 
 
 class Recorder(NoAdaptation):
     "Notes in the file $RECORD whom it was asked about. $STOP says at whom it stops, and how. It has no settings, so none can change its fingerprint."
 
-    def adapt(self, videos):
+    def adapt_many(self, videos):
         who, how = os.environ.get("STOP", "-:").split(":")
         if videos[0].subject == who and how == "raise":
             raise KeyboardInterrupt
@@ -472,7 +474,7 @@ class Recorder(NoAdaptation):
             os.killpg(0, signal.SIGINT)
         with open(os.environ["RECORD"], "a") as f:
             f.write(videos[0].subject)
-        return super().adapt(videos)
+        return super().adapt_many(videos)
 
 
 @pytest.fixture

@@ -333,7 +333,7 @@ def test_truth_from_a_table_leaves_out_frames_without_a_face():
 def test_before_and_after_of_results(model):
     clips = [make_clip("pain", 30_000, label, k, 16, every=4) for k, label in enumerate(("pain", "neutral", "pain"))]
     videos = [replace(make_features(k, len(c)), times=torch.as_tensor(c.times)) for k, c in enumerate(clips)]
-    results = ClipAUTT(model, lr=0.1, steps=2, untrained_ok=True).adapt(videos)
+    results = ClipAUTT(model, lr=0.1, steps=2, untrained_ok=True).adapt_many(videos)
     before, after = agreement_before_after(results, clips)
     truth = np.stack([c.aus.mean(0) for c in clips])
     assert before.per_video == pytest.approx([spearmanr(r.au_before, t)[0] for r, t in zip(results, truth)])

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import replace
 
 import open_clip
 import pytest
@@ -13,9 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from clip_autt import AUBank, AUPrompts, ClipAU, ClipAUTT, ReleasedPrompts, TemporalConv, load_backbone, score_windows
 from clip_autt.au import DEFAULT_TEMPLATE, fill_template
-from clip_autt.autt import _prepare, _tune, entropy
+from clip_autt.autt import Batch, encode_many_views
 from clip_autt.temporal import score_windows_loop
 from clip_autt.texttower import encode_full
+from clip_autt.window import entropy
 
 
 @settings(max_examples=80, deadline=None)
@@ -237,18 +239,18 @@ def test_how_often_the_text_encoder_runs(tiny, monkeypatch, reset):
     monkeypatch.setattr(AUPrompts, "encode_context", lambda self, ctx: runs.append(ctx.shape[:-3].numel()) or encode(self, ctx))
     method.adapt(make_features(0))
     assert runs == [1, 1]  # at the start, which is remembered, and after the step
-    method.adapt([make_features(i) for i in (1, 2, 3)])
+    method.adapt_many([make_features(i) for i in (1, 2, 3)])
     assert runs[2:] == ([3] if reset == "video" else [1, 1, 1])
     if reset == "video":
-        method.steps = 3
-        method.adapt([make_features(i) for i in (1, 2)])
+        method.config = replace(method.config, steps=3)
+        method.adapt_many([make_features(i) for i in (1, 2)])
         assert runs[3:] == [2, 2, 2]
 
 
 def test_many_videos_in_one_batch_equal_one_by_one(tiny):
     method = ClipAUTT(ClipAU(tiny), window=8, steps=2, untrained_ok=True)
     videos = [make_features(i, 5 + i % 7) for i in range(64)]
-    for a, b in zip(method.adapt(videos, batch_size=64), [method.adapt(v) for v in videos], strict=True):
+    for a, b in zip(method.adapt_many(videos, batch_size=64), [method.adapt(v) for v in videos], strict=True):
         torch.testing.assert_close(a.logits, b.logits, atol=1e-3, rtol=0)
         torch.testing.assert_close(a.logits_before, b.logits_before, atol=1e-5, rtol=0)
         assert a.window == b.window and a.passes == b.passes == (3, 2, 3 * 47, 2 * 47)
@@ -281,26 +283,26 @@ class Waits(TorchDispatchMode):
 @POSITIONS
 def test_steps_never_wait_for_a_gpu(tiny, ctx_position):
     method = ClipAUTT(ClipAU(tiny), window=8, steps=3, ctx_position=ctx_position, untrained_ok=True)
-    batch = _prepare(method.model, [make_features(i) for i in range(3)], 8)
+    batch = Batch.of(encode_many_views(method.model, [make_features(i) for i in range(3)], 8))
     ctx = torch.nn.Parameter(method.prompts.ctx_start.repeat(3, 1, 1, 1))
     start = method.prompts.cached(method.prompts.ctx_start)
     method.prompts.encode(ctx)  # lays the tokens out, once
     with Waits() as waits:
         float(ctx.detach().sum())
-        steps = list(_tune(method, batch, ctx, torch.optim.SGD([ctx], lr=1e-3), start))
+        steps = list(method._steps(batch, ctx, torch.optim.SGD([ctx], lr=1e-3), start))
     assert waits.seen == ["_local_scalar_dense"] and len(steps) == 3  # the one above, which shows that the check works
 
 
 @pytest.mark.parametrize("autocast", ["bfloat16", "float16"])
 def test_autocast_is_close_and_a_choice(tiny, autocast):
     model, videos = ClipAU(tiny), [make_features(i) for i in range(8)]
-    exact = ClipAUTT(model, window=8, untrained_ok=True).adapt(videos)
+    exact = ClipAUTT(model, window=8, untrained_ok=True).adapt_many(videos)
     half = ClipAUTT(model, window=8, autocast=autocast, untrained_ok=True)
-    for a, b in zip(half.adapt(videos), exact, strict=True):
+    for a, b in zip(half.adapt_many(videos), exact, strict=True):
         assert a.logits.dtype == torch.float32
         torch.testing.assert_close(a.logits_before, b.logits_before, atol=0.02, rtol=0)
         torch.testing.assert_close(a.logits, b.logits, atol=0.1, rtol=0)
-    assert half.prompts.ctx.dtype == torch.float32
+    assert half.ctx.dtype == torch.float32
 
 
 def test_small_gradients_survive_float16(tiny):

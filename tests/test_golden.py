@@ -15,7 +15,8 @@ import torch
 from conftest import SHARED
 from safetensors.torch import save_file
 
-from clip_autt import AUBank, ClipAU, ClipAUTT, VideoFeatures, load_backbone
+from clip_autt import AUBank, ClipAU, VideoFeatures, load_backbone
+from clip_autt.released import ReleasedClipAUTT
 
 PLACE = Path(os.environ.get("CLIP_AUTT_GOLDEN", SHARED / "golden"))
 FILES = sorted(PLACE.glob("*.json")) if PLACE.is_dir() else [PLACE] if PLACE.is_file() else []
@@ -88,9 +89,10 @@ def test_source_model(golden):
 def test_adaptation_step_by_step(golden):
     numbers, model, features = golden
     goal = numbers["adapt"]
-    method = ClipAUTT(model, window=goal["window"], steps=len(goal["steps"]), lr=goal["lr"], weight_decay=goal["weight_decay"], variant="released")
-    with torch.no_grad():
-        method.prompts.ctx.copy_(weight(numbers["seed"], "au_prompt_learner.ctx", (46, 4, 64)))
+    method = ReleasedClipAUTT(
+        model, window=goal["window"], steps=len(goal["steps"]), lr=goal["lr"], weight_decay=goal["weight_decay"]
+    )
+    method.state = {**method.state, "ctx": weight(numbers["seed"], "au_prompt_learner.ctx", (46, 4, 64))}
     videos = [VideoFeatures(f, torch.arange(24) / 12.5, torch.ones(24, dtype=torch.bool)) for f in features]
     for step, want in zip(method.tune(videos), goal["steps"], strict=True):
         assert step.start.tolist() == want["window_start"]
@@ -98,16 +100,15 @@ def test_adaptation_step_by_step(golden):
         close(step.au[0], want["au_sim_first_video"])
         assert float(step.loss.mean()) == pytest.approx(want["entropy"], abs=1e-4)
         assert step.grad_norm == pytest.approx(want["grad_norm"], abs=1e-4)
-    assert float(method.prompts.ctx.detach().norm()) == pytest.approx(goal["ctx_norm_after"], abs=1e-4)
-    close(method.prompts.ctx.detach()[0, 0, : len(goal["ctx_au0_token0_after"])], goal["ctx_au0_token0_after"])
+    assert float(method.ctx.norm()) == pytest.approx(goal["ctx_norm_after"], abs=1e-4)
+    close(method.ctx[0, 0, : len(goal["ctx_au0_token0_after"])], goal["ctx_au0_token0_after"])
 
 
 def test_adapt_reports_the_last_prediction_before_its_update(golden):
     numbers, model, features = golden
     goal = numbers["adapt"]
-    method = ClipAUTT(model, window=goal["window"], steps=len(goal["steps"]), lr=goal["lr"], variant="released")
-    with torch.no_grad():
-        method.prompts.ctx.copy_(weight(numbers["seed"], "au_prompt_learner.ctx", (46, 4, 64)))
-    results = method.adapt([VideoFeatures(f, torch.arange(24) / 12.5, torch.ones(24, dtype=torch.bool)) for f in features])
+    method = ReleasedClipAUTT(model, window=goal["window"], steps=len(goal["steps"]), lr=goal["lr"])
+    method.state = {**method.state, "ctx": weight(numbers["seed"], "au_prompt_learner.ctx", (46, 4, 64))}
+    results = method.adapt_many([VideoFeatures(f, torch.arange(24) / 12.5, torch.ones(24, dtype=torch.bool)) for f in features])
     close(torch.stack([r.logits for r in results]), goal["steps"][-1]["logits"])
     close(torch.stack([r.logits_before for r in results]), goal["steps"][0]["logits"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from clip_autt import ClipAU, InputError, LabeledVideo, VideoFeatures, stream
+from clip_autt import ClipAU, InputError, LabeledVideo, TestTimeMethod, VideoFeatures
 from clip_autt.evaluation.evaluate import evaluate
 from clip_autt.methods.source_statistics import attach_source
 from clip_autt.personal.training import prepare_personal
@@ -133,8 +133,8 @@ def test_settings_cannot_be_changed_behind_their_checks(world):
 
 def test_it_offers_the_four_verbs_and_answers_in_order(world, name):
     method = make_method(name, world.model)
-    assert isinstance(method, stream.TestTimeMethod)
-    results = method.adapt(world.videos)
+    assert isinstance(method, TestTimeMethod)
+    results = method.adapt_many(world.videos)
     assert len(results) == len(world.videos)
     for v, r in zip(world.videos, results):
         assert r.n_frames == len(v) and 0 <= r.window.start < r.window.stop <= len(v)
@@ -146,16 +146,27 @@ def test_it_offers_the_four_verbs_and_answers_in_order(world, name):
 
 def test_it_says_what_it_cost(world, name):
     method = make_method(name, world.model)
-    passes = [r.passes for r in method.adapt(world.videos)]
+    passes = [r.passes for r in method.adapt_many(world.videos)]
     assert all(p.forward >= 1 and p.backward >= 0 and p.text_backward <= p.text_forward for p in passes)
     learns_by_gradient = any(p.backward for p in passes)
     assert learns_by_gradient == (name.split("+")[0] in BY_GRADIENT)
 
 
+def test_predict_learns_nothing_and_answers_like_adapt(world, name):
+    method = make_method(name, world.model)
+    method.adapt_many(world.videos[:2])
+    state, v = method.state_dict(), world.videos[0]
+    p = method.predict(v)
+    assert same(method.state_dict(), state)
+    assert p.n_frames == len(v) and p.logits.shape == (len(world.model.classes),) and p.logits.isfinite().all()
+    if name in CONSTANT:
+        assert torch.allclose(p.logits, method.adapt(v).logits, atol=1e-5)
+
+
 def test_the_suite_is_not_empty(world, name):
     "Whoever claims to learn has learned something from these videos, or the tests below would test nothing."
     method, fresh = make_method(name, world.model), make_method(name, world.model)
-    method.adapt(world.videos)
+    method.adapt_many(world.videos)
     assert same(method.state_dict(), fresh.state_dict()) == (name == "clip-au")  # the others remember at least the subject
     if name not in CONSTANT:
         held = [{k: x for k, x in m.state_dict().items() if k != "subject"} for m in (method, fresh)]
@@ -164,34 +175,34 @@ def test_the_suite_is_not_empty(world, name):
 
 def test_reset_equals_a_fresh_instance(world, name):
     used, fresh = make_method(name, world.model), make_method(name, world.model)
-    used.adapt(world.videos)
+    used.adapt_many(world.videos)
     used.reset()
     assert same(used.state_dict(), fresh.state_dict())
-    assert same(said(used.adapt(world.videos)), said(fresh.adapt(world.videos)))
+    assert same(said(used.adapt_many(world.videos)), said(fresh.adapt_many(world.videos)))
 
 
 @pytest.mark.parametrize("after", [2, 4], ids="after {} videos".format)
 def test_a_saved_state_goes_on_the_same_way(world, name, after):
     method, first, rest = make_method(name, world.model), world.videos[:after], world.videos[after:]
-    method.adapt(first)
+    method.adapt_many(first)
     state = method.state_dict()
-    expected = said(method.adapt(rest))
+    expected = said(method.adapt_many(rest))
     method.load_state_dict(state)
-    assert same(said(method.adapt(rest)), expected)
+    assert same(said(method.adapt_many(rest)), expected)
     other = make_method(name, world.model)
     other.load_state_dict(copy.deepcopy(state))
-    assert same(said(other.adapt(rest)), expected)
+    assert same(said(other.adapt_many(rest)), expected)
 
 
 def test_a_saved_state_is_a_copy(world, name):
     method, first, rest = make_method(name, world.model), world.videos[:3], world.videos[3:]
-    method.adapt(first)
+    method.adapt_many(first)
     state = method.state_dict()
     kept = copy.deepcopy(state)
-    method.adapt(rest)
+    method.adapt_many(rest)
     assert same(state, kept), "the method wrote into a state that it had given away"
     method.load_state_dict(state)
-    method.adapt(rest)
+    method.adapt_many(rest)
     assert same(state, kept), "the method wrote into a state that it was given"
     method.load_state_dict(state)
     wipe(state)
@@ -204,7 +215,7 @@ def test_the_seed_alone_decides(world, name):
     runs = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        runs.append(said(make_method(name, world.model, seed=5).adapt(world.videos)))
+        runs.append(said(make_method(name, world.model, seed=5).adapt_many(world.videos)))
     assert same(*runs)
 
 
@@ -212,9 +223,9 @@ def test_one_video_at_a_time_or_a_list(world, name):
     together, alone = make_method(name, world.model), make_method(name, world.model)
     if name in TOGETHER:
         for v in world.videos[:2]:
-            assert same(said([alone.adapt(v)]), said(together.adapt([v])))
+            assert same(said([alone.adapt(v)]), said(together.adapt_many([v])))
         return
-    for a, b in zip(together.adapt(world.videos), [alone.adapt(v) for v in world.videos]):
+    for a, b in zip(together.adapt_many(world.videos), [alone.adapt(v) for v in world.videos]):
         assert torch.allclose(a.logits, b.logits, atol=1e-4) and torch.allclose(a.logits_before, b.logits_before, atol=1e-4)
         assert a.window == b.window and a.loss == pytest.approx(b.loss, abs=1e-4)
 
@@ -233,7 +244,7 @@ def test_the_model_is_left_as_it_was(world, name):
     parameters = {f"{part}.{k}": p for part, m in parts.items() for k, p in m.named_parameters()}
     before = {k: (p.detach().clone(), p.requires_grad) for k, p in parameters.items()}
     method = make_method(name, model)
-    method.adapt(world.videos)
+    method.adapt_many(world.videos)
     method.reset()
     for k, p in parameters.items():
         assert p.grad is None, f"a gradient was left on {k}"
@@ -253,13 +264,13 @@ def test_labels_play_no_part(world, name):
 def test_a_video_without_a_face_teaches_nothing(world, name):
     met, spared = make_method(name, world.model), make_method(name, world.model)
     for m in (met, spared):
-        m.adapt(world.videos[:2])
+        m.adapt_many(world.videos[:2])
     before = met.state_dict()
     r = met.adapt(faceless(world.videos[2]))
     assert r.label is None and list(r.probs) == list(world.model.classes) and np.isnan([*r.probs.values()]).all()
     if getattr(met, "reset_scope", None) != "video":  # else it forgets, and that is no lesson
         assert same(met.state_dict(), before)
-    assert same(said(met.adapt(world.videos[2:3])), said(spared.adapt(world.videos[2:3])))
+    assert same(said(met.adapt_many(world.videos[2:3])), said(spared.adapt_many(world.videos[2:3])))
 
 
 def test_what_a_method_needs_is_asked_for_by_name(world):
@@ -272,19 +283,20 @@ def test_what_a_method_needs_is_asked_for_by_name(world):
         except InputError as error:
             refused.add(name)
             assert "model" in str(error)
-    assert refused == {"promptalign", "tta-cap", "personal"}
+    assert refused == {"promptalign", "tta-cap", "personal", "personal-baseline"}
 
 
 def test_all_can_be_made_at_once_and_share_a_model(world):
     methods = make_methods("all", world.model)
-    alone = {name: said(make_method(name, world.model).adapt(world.videos[:2])) for name in methods}
-    assert all(same(said(m.adapt(world.videos[:2])), alone[name]) for name, m in methods.items())
+    alone = {name: said(make_method(name, world.model).adapt_many(world.videos[:2])) for name in methods}
+    assert all(same(said(m.adapt_many(world.videos[:2])), alone[name]) for name, m in methods.items())
 
 
 @pytest.mark.parametrize("name", ["tent", "clip-autt", "personal"])
 def test_a_labeled_video_is_refused_with_the_way_out(name):
     model = ClipAU.from_pretrained("facs-tiny")
     x = LabeledVideo(VideoFeatures(torch.randn(20, model.au_text.shape[1]), torch.arange(20) / 10, torch.ones(20, dtype=torch.bool)), "pain")
-    for given in ([x], x):
+    method = make_method(name, model)
+    for adapt, given in ((method.adapt_many, [x]), (method.adapt, x), (method.predict, x)):
         with pytest.raises(InputError, match=r"\.video"):
-            make_method(name, model).adapt(given)
+            adapt(given)

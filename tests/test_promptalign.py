@@ -29,18 +29,18 @@ def leaves(method):
 
 def at_home(method, frames):
     "Make the source what the kept views of a video show."
-    parts = frames_of(frames, method.look(frames, leaves(method)).kept, method.config.window)
+    parts = frames_of(frames, method.predict_views(frames, leaves(method)).kept, method.config.window)
     levels = {"frame": parts, "hidden": [hidden(method.model.temporal, x) for x in parts]}
     pooled = {name: torch.cat([x.flatten(0, 1) for x in xs]).detach() for name, xs in levels.items()}
     method.homes = {name: home(x.mean(0), x.var(0, unbiased=False)) for name, x in pooled.items()}
     return method
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5])
-def test_at_home_there_is_nothing_to_align(make, share):
-    method, frames = make(share=share), make_features(100, 40).frames
+@pytest.mark.parametrize("keep_fraction", [0.1, 0.5])
+def test_at_home_there_is_nothing_to_align(make, keep_fraction):
+    method, frames = make(keep_fraction=keep_fraction), make_features(100, 40).frames
     prompts, method = leaves(method), at_home(method, frames)
-    align = method.look(frames, prompts).align
+    align = method.predict_views(frames, prompts).align
     assert align == 0
     assert all(g.abs().max() == 0 for g in torch.autograd.grad(align, prompts))
 
@@ -50,7 +50,7 @@ def test_a_shift_of_the_source_means_costs_half_of_it_per_level(make, levels):
     method, frames = make(levels=levels), make_features(100, 40).frames
     at_home(method, frames)
     method.homes = {name: x._replace(mean=x.mean + 0.6 * x.unit) for name, x in method.homes.items()}
-    assert method.look(frames, leaves(method)).align.item() == pytest.approx(0.3 * len(levels), rel=1e-4)
+    assert method.predict_views(frames, leaves(method)).align.item() == pytest.approx(0.3 * len(levels), rel=1e-4)
 
 
 def test_after_a_reset_everything_is_bit_equal_the_map_included(make):
@@ -63,7 +63,7 @@ def test_after_a_reset_everything_is_bit_equal_the_map_included(make):
 
 def test_a_video_gets_the_same_answer_alone_and_in_a_sequence(make):
     videos = [make_features(i, n) for i, n in enumerate((20, 9, 40))]
-    for v, r in zip(videos, make(steps=2).adapt(videos)):
+    for v, r in zip(videos, make(steps=2).adapt_many(videos)):
         alone = make(steps=2).adapt(v)
         assert torch.equal(alone.logits, r.logits) and alone.loss == r.loss
 
@@ -75,17 +75,17 @@ def test_before_anything_is_learned_it_is_clip_au(make, model):
 
 
 def test_the_entropy_is_that_of_the_surest_views(make, model):
-    method, v = make(share=0.3), make_features(100, 40)
-    logits = method.score(encode_views(model, v).views)[0]
+    method, v = make(keep_fraction=0.3, align_weight=0.0), make_features(100, 40)  # the entropy is the whole loss
+    logits = method.score(encode_views(model, v).all)[0]
     kept = most_confident(logits, 0.3)
-    look = method.look(v.frames, leaves(method))
-    assert sorted(look.kept.tolist()) == sorted(kept.tolist())
-    assert look.entropy.item() == pytest.approx(marginal_entropy(logits[kept]).item(), abs=1e-5)
+    output = method.predict_views(v.frames, leaves(method))
+    assert sorted(output.kept.tolist()) == sorted(kept.tolist())
+    assert output.loss.item() == pytest.approx(marginal_entropy(logits[kept]).item(), abs=1e-5)
 
 
 def test_frames_of_views_are_those_the_views_are_made_of(model):
     frames = make_features(0, 40).frames
-    views = encode_views(model, VideoFeatures(frames, torch.arange(40.0), torch.ones(40, dtype=torch.bool))).views
+    views = encode_views(model, VideoFeatures(frames, torch.arange(40.0), torch.ones(40, dtype=torch.bool))).all
     whole, windows = frames_of(frames, torch.tensor([7, 0, 25]), 16)
     assert torch.equal(whole[0], frames) and torch.equal(windows[1], frames[24:40])
     again = torch.cat([F.normalize(hidden(model.temporal, x).mean(1), dim=-1) for x in (whole, windows)])
@@ -96,7 +96,7 @@ def test_frames_of_views_are_those_the_views_are_made_of(model):
 def test_both_sides_learn_and_the_words_hear_from_the_frames(make):
     method, frames = make(levels=("frame",), entropy_weight=0.0), make_features(100, 40).frames
     prompts = leaves(method)
-    gradients = torch.autograd.grad(method.look(frames, prompts).loss, prompts)
+    gradients = torch.autograd.grad(method.predict_views(frames, prompts).loss, prompts)
     assert all(g.abs().max() > 0 for g in gradients)
 
 
@@ -144,7 +144,7 @@ def test_no_statistics_no_method(model):
         PromptAlign(model, untrained_ok=True)
 
 
-@pytest.mark.parametrize("bad", [dict(share=0.0), dict(steps=0), dict(lr=0.0), dict(levels=()), dict(levels=("text",)), dict(align_weight=-1.0)], ids=str)
+@pytest.mark.parametrize("bad", [dict(keep_fraction=0.0), dict(steps=0), dict(lr=0.0), dict(levels=()), dict(levels=("text",)), dict(align_weight=-1.0)], ids=str)
 def test_settings_are_checked(bad):
     with pytest.raises(InputError, match="must be"):
         PromptAlignConfig(**bad)

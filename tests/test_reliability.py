@@ -197,7 +197,7 @@ def test_windows_stay_inside_their_video(frames, window):
     for start in (0, n - 1):
         w = window_at(v.times, start, window)
         assert 0 <= w.start < w.stop <= frames and w.stop - w.start == min(window, frames) and (w.start_s < w.stop_s or frames == 1)
-    r = ClipAUTT(model, window, untrained_ok=True).adapt(v)
+    r = ClipAUTT(model, window=window, untrained_ok=True).adapt(v)
     assert 0 <= r.window.start < r.window.stop <= frames and len(r.entropy) == n and np.isfinite(list(r.probs.values())).all()
 
 

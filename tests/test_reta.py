@@ -10,14 +10,12 @@ from conftest import make_features
 from clip_autt import ClipAU, InputError
 from clip_autt.methods import reta
 from clip_autt.methods.reta import (
-    PRESETS,
+    RETA_PRESETS,
     ReTA,
     ReTAConfig,
     au_prototypes,
     boundary_variance,
-    class_words,
     disagreement,
-    objective,
     progressive,
     text_basis,
     votes,
@@ -56,13 +54,13 @@ def test_variance_is_the_covariance_form():
 
 def test_equal_prototypes_have_no_width(model, seen):
     "Then the boundary term is plain cross-entropy under the mean prototypes, on the surest views."
-    m = method(model, align=0.0, boundary=0.5, share=0.5)
+    m = method(model, align=0.0, boundary=0.5, keep_fraction=0.5)
     text = m.z_text.expand(3, -1, -1)
-    words, offset = class_words(m, seen.video, text)
-    assert float(boundary_variance(words, seen.views, 1).abs().max()) < 1e-10
+    words, offset = m.class_words(seen.video, text)
+    assert float(boundary_variance(words, seen.all, 1).abs().max()) < 1e-10
     cache = Cache(3).put(1, seen.video, 0.1, torch.eye(2)[1])
-    gap = objective(m, seen, text, cache, 1, True) - objective(m, seen, text, cache, 1, False)
-    logits = seen.views @ words.mean(0).T + offset
+    gap = m.objective(seen, text, cache, 1, True) - m.objective(seen, text, cache, 1, False)
+    logits = seen.all @ words.mean(0).T + offset
     logits = logits[most_confident(logits, 0.5)]
     torch.testing.assert_close(gap, 0.5 * F.cross_entropy(logits, torch.ones(len(logits), dtype=torch.long)))
 
@@ -70,9 +68,9 @@ def test_equal_prototypes_have_no_width(model, seen):
 def test_lam_one_is_the_whole_video_and_the_cache(model, seen):
     m = method(model, lam=1.0)
     a = m.adapt(make_features(0, subject="ann"))
-    cache, cls, w = reta._remember(method(model), seen, m.protos)
-    text, _ = reta._fit(method(model, lam=1.0), seen, cache, cls, agree=w == 0)
-    whole = m.score(seen.video, text[-1])[0] + reta._advice(m, seen.video, cache)
+    cache, cls, w = method(model).file(seen, m.protos)
+    text, _ = method(model, lam=1.0).fit(seen, cache, cls, agree=w == 0)
+    whole = m.score(seen.video, text[-1])[0] + m.advice(seen.video, cache)
     torch.testing.assert_close(a.logits, whole.log_softmax(-1))
 
 
@@ -80,10 +78,10 @@ def test_lam_zero_ignores_the_whole_video(model, seen, monkeypatch):
     "Another opinion on the whole video changes the answer for lam = 1 and not for lam = 0."
     for lam, changes in ((0.0, False), (1.0, True)):
         m = method(model, lam=lam)
-        before, _, _ = reta._answer(m, seen, m.protos, Cache(3))
+        before, _, _ = m.answer(seen, m.protos, Cache(3))
         real = m.score
         m.score = lambda *args, real=real: (real(*args)[0] + torch.tensor([3.0, 0.0]), real(*args)[1])
-        after, _, _ = reta._answer(m, seen, m.protos, Cache(3))
+        after, _, _ = m.answer(seen, m.protos, Cache(3))
         assert torch.equal(before, after) != changes
 
 
@@ -92,7 +90,7 @@ def test_the_cache_is_ordered_by_the_weighted_entropy(model, seen, monkeypatch):
     plain = float(entropy(m.score(seen.video, m.protos[-1])[0]).detach())
     cls = int(m.score(seen.video, m.protos[-1])[0].argmax())
     monkeypatch.setattr(reta, "votes", lambda *args: torch.tensor([1 - cls, 1 - cls, cls]))
-    cache, _, w = reta._remember(m, seen, m.protos)
+    cache, _, w = m.file(seen, m.protos)
     assert w == pytest.approx(math.log(3))
     assert cache.items[cls][0][1] == pytest.approx(plain * (1 + math.log(3)), rel=1e-5)
 
@@ -150,8 +148,8 @@ def test_the_gate_knows_the_number_of_classes_or_the_released_accident(tiny):
 
 def test_the_running_mean_keeps_all_prototypes(model, monkeypatch):
     fitted = []
-    real = reta._fit
-    monkeypatch.setattr(reta, "_fit", lambda *a, **k: fitted.append(real(*a, **k)) or fitted[-1])
+    real = ReTA.fit
+    monkeypatch.setattr(ReTA, "fit", lambda *a, **k: fitted.append(real(*a, **k)) or fitted[-1])
     m = method(model, lr=0.01)
     m.gate_nats = 10.0
     m.adapt(make_features(0, subject="ann"))
@@ -171,7 +169,7 @@ def test_first_answer_before_is_without_cache(model, seen):
 def test_classes_and_lengths(tiny, classes, n_frames):
     model = ClipAU(tiny, classes=list(classes))
     m = method(model, ratio=0.1, steps=2)
-    out = m.adapt([make_features(i, n_frames, subject="ann") for i in range(3)])
+    out = m.adapt_many([make_features(i, n_frames, subject="ann") for i in range(3)])
     assert all(a.logits.isfinite().all() and len(a.loss) == 2 for a in out)
     assert all(float(a.logits.exp().sum()) == pytest.approx(1, abs=1e-5) for a in out)
     assert all(p.grad is None for p in model.parameters())
@@ -183,9 +181,8 @@ def test_bad_settings():
             ReTAConfig(**bad)
 
 
-def test_each_published_setting_runs_and_answers_in_its_own_way(model):
-    videos, answers = [make_features(i, subject="ann") for i in range(3)], []
-    for settings in PRESETS.values():
-        a = method(model, **settings).adapt(videos)[-1]
-        answers.append((*a.logits.tolist(), *a.loss))
-    assert all(math.isfinite(x) for row in answers for x in row) and len({*answers}) == len({tuple(p.items()) for p in PRESETS.values()}) == len(PRESETS)
+@pytest.mark.parametrize("settings", RETA_PRESETS.values(), ids=RETA_PRESETS)
+def test_a_published_preset_can_be_used(model, settings):
+    m = ReTA(model, **settings, untrained_ok=True)
+    assert all(getattr(m.config, k) == v for k, v in settings.items())
+    assert m.adapt(make_features(0, 20)).logits.isfinite().all()

@@ -11,9 +11,9 @@ from conftest import make_features
 from torch import nn
 
 from clip_autt import ClipAU, InputError
-from clip_autt.methods.norm_params import text_norms
+from clip_autt.methods.norm_params import TextNorms
 from clip_autt.methods import sar
-from clip_autt.methods.sar import SAR, SARConfig, climb, momentum_step
+from clip_autt.methods.sar import SAR, SARConfig, climb
 from clip_autt.methods.thresholds import GateWarning
 from clip_autt.window import entropy
 from clip_autt.method import encode_views
@@ -29,7 +29,7 @@ def make(model):
 def at_source(method):
     s = method.state
     still = all(x.equal(method.affine_params.start[name]) for name, x in s["values"].items())
-    return still and s["average"] is None and not any(x.any() for x in s["velocity"].values())
+    return still and s["average"] is None and s["memory"] is None
 
 
 def equal(a, b):
@@ -62,7 +62,7 @@ def test_all_views_above_the_threshold_leave_everything_as_it_is(make):
 def test_an_empty_selection_does_not_let_momentum_move_the_weights(make):
     method = make(**OPEN)
     method.adapt(make_features(0, 30))
-    assert any(x.any() for x in method.state["velocity"].values())
+    assert any(x["momentum_buffer"].any() for x in method.state["memory"]["state"].values())
     before, method.sure_nats = copy.deepcopy(method.state), 0.0
     r = method.adapt(make_features(1, 30))
     assert equal(before, method.state) and r.logits.isfinite().all()
@@ -70,8 +70,7 @@ def test_an_empty_selection_does_not_let_momentum_move_the_weights(make):
 
 def test_views_that_are_sure_below_and_doubtful_above_teach_nothing(make):
     method, v = make(**OPEN), make_features(0, 30)
-    look, seen = method.affine_params.look, encode_views(method.model, v)
-    h = entropy(look(method.state["values"], seen.frames, seen.views)[0])
+    h = entropy(method.affine_params.predict(method.state["values"], encode_views(method.model, v))[0])
     method.sure_nats = float(h.min()) + 1e-7  # one view passes; after the climb its entropy is higher
     r = method.adapt(v)
     assert r.gates == dict(sure=True, sure_above=False, reset=False) and at_source(method)
@@ -81,7 +80,7 @@ def test_views_that_are_sure_below_and_doubtful_above_teach_nothing(make):
 def test_only_sure_views_are_averaged(make):
     method, v = make(**OPEN), make_features(0, 30)
     seen = encode_views(method.model, v)
-    h = entropy(method.score(seen.views)[0]).detach()
+    h = entropy(method.score(seen.all)[0]).detach()
     method.sure_nats = float(h.median()) + 1e-4
     sure = h < method.sure_nats
     assert 0 < int(sure.sum()) < len(h)
@@ -144,19 +143,6 @@ def test_without_the_alarm_there_is_no_reset(tiny):
         assert method.adapt(make_features(0, 30)).gates["reset"] is reset
 
 
-def test_momentum_is_pytorchs():
-    g = torch.Generator().manual_seed(0)
-    theirs = nn.Parameter(torch.randn(20, generator=g))
-    optimizer = torch.optim.SGD([theirs], lr=0.03, momentum=0.8)
-    values, velocity = {"x": theirs.detach().clone()}, {"x": torch.zeros(20)}
-    for _ in range(20):
-        theirs.grad = torch.randn(20, generator=g)
-        slope = {"x": theirs.grad.clone()}
-        optimizer.step()
-        values, velocity = momentum_step(values, velocity, slope, 0.03, 0.8)
-    assert torch.allclose(values["x"], theirs.detach(), atol=1e-5)
-
-
 @pytest.mark.parametrize("n", [2, 7])
 def test_thresholds_follow_the_number_of_classes(tiny, n):
     method = SAR(ClipAU(tiny, classes=[f"c{i}" for i in range(n)]), untrained_ok=True)
@@ -165,8 +151,8 @@ def test_thresholds_follow_the_number_of_classes(tiny, n):
 
 
 def test_the_top_of_the_text_encoder_and_its_final_norm_stay(model, make):
-    assert {name.split(".ln")[0] for name in text_norms(model, 0.75).start} == {"blocks.0"}  # of two blocks
-    assert "ln_final.weight" in text_norms(model).start and "ln_final.weight" not in make(layers="text").affine_params.start
+    assert {name.split(".ln")[0] for name in TextNorms(model, 0.75).start} == {"blocks.0"}  # of two blocks
+    assert "ln_final.weight" in TextNorms(model).start and "ln_final.weight" not in make(layers="text").affine_params.start
 
 
 @pytest.mark.parametrize(

@@ -17,18 +17,18 @@ def t3al(model, **kwargs):
 def test_a_video_after_another_is_that_video_alone(model):
     a, b = make_features(0, 40), make_features(1, 33)
     method = t3al(model)
-    second, alone = method.adapt([a, b])[1], t3al(model).adapt(b)
+    second, alone = method.adapt_many([a, b])[1], t3al(model).adapt(b)
     assert second.logits.equal(alone.logits) and second.loss == alone.loss
 
 
 def test_moments_of_adam_leak_only_where_nothing_is_reset(model):
     v = make_features(0, 40)
     method = t3al(model)
-    first, second = method.adapt([v, v])
+    first, second = method.adapt_many([v, v])
     assert first.logits.equal(second.logits) and method.state["videos"] == 1
     assert all(float(s["step"]) == method.config.steps for s in method.state["adam"]["state"].values())
     method.reset_scope = "never"
-    first, second = method.adapt([v, v])
+    first, second = method.adapt_many([v, v])
     assert not first.logits.equal(second.logits)
     assert all(float(s["step"]) == 3 * method.config.steps for s in method.state["adam"]["state"].values())
 
@@ -144,7 +144,7 @@ def test_the_longest_segment_is_the_window_and_the_kept_frames_answer(model):
 
 def test_seven_classes_glu_and_one_frame(tiny):
     model = ClipAU(tiny, classes=[*"abcdefg"], activation="glu")
-    long, single = t3al(model).adapt([make_features(0, 30), make_features(1, 1)])
+    long, single = t3al(model).adapt_many([make_features(0, 30), make_features(1, 1)])
     assert long.logits.shape == (7,) and long.logits.isfinite().all()
     assert single.loss == () and torch.allclose(single.logits, single.logits_before, atol=1e-6)
 

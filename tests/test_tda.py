@@ -8,9 +8,9 @@ import torch
 from conftest import make_features
 
 from clip_autt import ClipAU, InputError
-from clip_autt.methods.tda import PRESETS, TDA, TDAConfig, advice, mask_bound, mask_says_nothing
+from clip_autt.methods.tda import TDA, TDA_PRESETS, TDAConfig, advice, mask_bound, mask_says_nothing
 from clip_autt.methods.cache import Cache
-from clip_autt.methods.thresholds import GateWarning, tau_nats_log2
+from clip_autt.methods.thresholds import GateWarning, threshold_nats_log2
 
 ONE_HOT = torch.eye(3)
 
@@ -64,7 +64,7 @@ def test_with_two_classes_the_published_mask_changes_no_margin(model):
     for p in torch.linspace(0.5, 0.95, 40):
         row = torch.tensor([1 - p, p])
         h = float(torch.special.entr(row).sum())
-        if not tau_nats_log2(0.2, 2) < h < tau_nats_log2(0.5, 2):
+        if not threshold_nats_log2(0.2, 2) < h < threshold_nats_log2(0.5, 2):
             continue
         negative = Cache(2).put(1, query, h, row)
         published = advice(query, Cache(3), negative, config, 0.03)
@@ -89,7 +89,7 @@ def test_mask_says_nothing_agrees_with_a_search(n_classes):
     "No random distribution in the gate has a class below the bound where the function says so, and some has otherwise."
     g = torch.Generator().manual_seed(0)
     p = (8 * torch.rand(20000, n_classes, generator=g)).softmax(-1)
-    low = tau_nats_log2(0.2, n_classes)
+    low = threshold_nats_log2(0.2, n_classes)
     inside = p[torch.special.entr(p).sum(-1) > low]
     for bound in (0.01, 0.03, 0.06):
         some_outside = bool((inside <= bound).any())
@@ -122,9 +122,9 @@ def test_caches_stay_within_their_size(model):
 
 
 @pytest.mark.parametrize("n_frames", [1, 5, 40])
-@pytest.mark.parametrize("share", [None, 0.1, 1.0])
-def test_views(tiny, n_frames, share):
-    method = TDA(ClipAU(tiny, classes=list("abcdefg")), TDAConfig(window=8, share=share), untrained_ok=True)
+@pytest.mark.parametrize("keep_fraction", [None, 0.1, 1.0])
+def test_views(tiny, n_frames, keep_fraction):
+    method = TDA(ClipAU(tiny, classes=list("abcdefg")), TDAConfig(window=8, keep_fraction=keep_fraction), untrained_ok=True)
     a = method.adapt(make_features(0, n_frames, subject="ann"))
     assert a.logits.shape == (7,) and a.logits.isfinite().all()
 
@@ -137,7 +137,7 @@ def test_a_certain_prediction_makes_no_nan(model):
 
 
 def test_bad_settings():
-    for bad in (dict(size=0), dict(share=0.0), dict(alpha=-1.0), dict(mask_low=1.0)):
+    for bad in (dict(size=0), dict(keep_fraction=0.0), dict(alpha=-1.0), dict(mask_low=1.0)):
         with pytest.raises(InputError, match=next(iter(bad))):
             TDAConfig(**bad)
 
@@ -146,6 +146,14 @@ def test_each_published_setting_gives_advice_of_its_own():
     "Two kept videos at other distances: alpha and beta both show."
     key, near, far = torch.tensor([1.0, 0.0]), torch.tensor([0.8, 0.6]), torch.tensor([0.6, 0.8])
     cache = Cache(3).put(1, key, 0.1, ONE_HOT[1])
-    given = [tuple(float(advice(q, cache, Cache(2), TDAConfig(alpha=a, beta=b), 0.5)[1]) for q in (near, far)) for a, b in PRESETS.values()]
-    assert given == [pytest.approx((a * math.exp(-0.2 * b), a * math.exp(-0.4 * b)), rel=1e-4) for a, b in PRESETS.values()]
-    assert len({*given}) == len(PRESETS)
+    published = [(p["alpha"], p["beta"]) for p in TDA_PRESETS.values()]
+    given = [tuple(float(advice(q, cache, Cache(2), TDAConfig(alpha=a, beta=b), 0.5)[1]) for q in (near, far)) for a, b in published]
+    assert given == [pytest.approx((a * math.exp(-0.2 * b), a * math.exp(-0.4 * b)), rel=1e-4) for a, b in published]
+    assert len({*given}) == len(TDA_PRESETS)
+
+
+@pytest.mark.parametrize("settings", TDA_PRESETS.values(), ids=TDA_PRESETS)
+def test_a_published_preset_can_be_used(model, settings):
+    m = TDA(model, **settings, untrained_ok=True)
+    assert all(getattr(m.config, k) == v for k, v in settings.items())
+    assert m.adapt(make_features(0, 20)).logits.isfinite().all()

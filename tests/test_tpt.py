@@ -18,13 +18,13 @@ def tpt(model, **kwargs):
 
 
 def tuned(method, views):
-    ctx = nn.Parameter(method.start()["ctx"])
+    ctx = nn.Parameter(method.initial_state()["ctx"])
     return list(method.tune(views, ctx)), ctx.detach()
 
 
 def test_a_video_gets_the_same_answer_alone_and_in_a_sequence(model):
     videos = [make_features(i, n) for i, n in enumerate((20, 9, 30))]
-    together = tpt(model, steps=2).adapt(videos)
+    together = tpt(model, steps=2).adapt_many(videos)
     for v, r in zip(videos, together):
         alone = tpt(model, steps=2).adapt(v)
         assert alone.logits.equal(r.logits) and alone.loss == r.loss
@@ -33,13 +33,13 @@ def test_a_video_gets_the_same_answer_alone_and_in_a_sequence(model):
 def test_without_the_reset_the_context_goes_on(model):
     method = tpt(model)
     method.reset_scope = "never"
-    first, second = method.adapt([make_features(0), make_features(0)])
+    first, second = method.adapt_many([make_features(0), make_features(0)])
     assert torch.allclose(second.logits_before, first.logits, atol=1e-6)
     assert not second.logits.equal(first.logits)
 
 
 def test_identical_views_have_the_entropy_of_one(model):
-    method = tpt(model, share=1.0)
+    method = tpt(model, keep_fraction=1.0)
     view = encode_views(model, make_features(0)).video
     looks, _ = tuned(method, view.repeat(5, 1))
     assert looks[0].loss == pytest.approx(float(entropy(method.score(view)[0].detach())), abs=1e-6)
@@ -62,8 +62,8 @@ def test_the_first_step_moves_the_context_by_the_learning_rate_and_nothing_else(
 
 
 def test_the_gradient_of_the_shared_context_is_summed_over_all_action_units(model):
-    method = tpt(model, share=1.0)
-    views, ctx = encode_views(model, make_features(0)).views, method.start()["ctx"]
+    method = tpt(model, keep_fraction=1.0)
+    views, ctx = encode_views(model, make_features(0)).all, method.initial_state()["ctx"]
     each = ctx.repeat(len(model.bank), 1, 1).requires_grad_()
     (own,) = torch.autograd.grad(marginal_entropy(method.score(views, method.embed(each))[0]), each)
     shared = ctx.clone().requires_grad_()
@@ -84,13 +84,13 @@ def test_the_view_of_the_whole_video_answers_under_the_tuned_context(model):
 def test_at_least_one_view_is_kept(model):
     method = tpt(model)
     for frames, kept in ((10, 1), (20, 1), (38, 2)):
-        looks, _ = tuned(method, encode_views(model, make_features(0, frames)).views)
+        looks, _ = tuned(method, encode_views(model, make_features(0, frames)).all)
         assert len(looks[0].kept) == kept
 
 
 def test_views_are_selected_once_or_at_each_step(model):
-    views = encode_views(model, make_features(0, 40)).views
-    once, anew = (tuned(tpt(model, steps=4, lr=0.5, share=0.3, select_once=s), views)[0] for s in (True, False))
+    views = encode_views(model, make_features(0, 40)).all
+    once, anew = (tuned(tpt(model, steps=4, lr=0.5, keep_fraction=0.3, select_once=s), views)[0] for s in (True, False))
     assert all(look.kept is once[0].kept for look in once)
     assert once[0].kept.equal(anew[0].kept)
     assert any(not look.kept.equal(anew[0].kept) for look in anew[1:])
@@ -102,7 +102,7 @@ def test_a_template_without_words_before_the_slot_starts_from_a_photo_of_a(tiny)
     assert method.adapt(make_features(0)).logits.isfinite().all()
 
 
-@pytest.mark.parametrize("bad", [dict(share=0.0), dict(share=1.5), dict(steps=0), dict(lr=0.0), dict(weight_decay=-1.0), dict(window=0)])
+@pytest.mark.parametrize("bad", [dict(keep_fraction=0.0), dict(keep_fraction=1.5), dict(steps=0), dict(lr=0.0), dict(weight_decay=-1.0), dict(window=0)])
 def test_bad_settings_are_refused(bad):
     with pytest.raises(InputError):
         TPTConfig(**bad)

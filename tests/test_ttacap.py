@@ -150,9 +150,9 @@ def test_thresholds_follow_the_number_of_classes(tiny):
     for n in (2, 7):
         model = with_source(ClipAU(tiny, classes=[f"c{i}" for i in range(n)]))
         method = TTACaP(model, untrained_ok=True)
-        assert method.tau_confident == pytest.approx(0.72 * math.log(n))
+        assert method.confident_nats == pytest.approx(0.72 * math.log(n))
     two = TTACaP(with_source(ClipAU(tiny)), untrained_ok=True)
-    assert two.tau_confident == pytest.approx(0.5, abs=2e-3) and two.tau_ambiguous == pytest.approx(0.8, abs=4e-3)
+    assert two.confident_nats == pytest.approx(0.5, abs=2e-3) and two.ambiguous_nats == pytest.approx(0.8, abs=4e-3)
 
 
 @pytest.mark.filterwarnings("ignore:TTA-CaP")
@@ -163,7 +163,7 @@ def test_both_versions_run_on_any_video_and_remember_in_their_scope(tiny, preset
     make = lambda: TTACaP(model, preset(**OPEN), untrained_ok=True)
     short, v = make_features(1, 5, subject="ann"), make_features(2, 40, subject="ann")
     method, fresh = make(), make()
-    first, second = method.adapt([short, v])
+    first, second = method.adapt_many([short, v])
     assert torch.isfinite(second.logits).all() and set(second.gates) == {"temporal", "confident", "ambiguous", "prototype", "positive", "negative"}
     assert all(0 <= rate <= 1 for rate in second.gates.values())
     alone = fresh.adapt(v).logits

@@ -9,109 +9,57 @@ import argparse
 import json
 import warnings
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from departure_heads import HEADS, train_head
 from joblib import Parallel, delayed
-from torch import Tensor, nn
+from torch import Tensor
 
-from clip_autt.au import AU, AUBank
+from clip_autt.au import AUBank
 from clip_autt.backbone import Backbone, UnseenTokenWarning, load_backbone
-from clip_autt.features import LabeledVideo, VideoFeatures
-from clip_autt.utils.files import atomic_path, content_hash
-from clip_autt.model import ClipAU
-from clip_autt.window import entropy
-from clip_autt.prompts import AUPrompts, ReleasedPrompts
-from clip_autt.method import encode_views
 from clip_autt.faces.tasks import TASKS
-from clip_autt.train import fit, logits_of
-from clip_autt.utils.weights import weights_hash
 from clip_autt.faces.videos import source_videos, target_videos
+from clip_autt.features import LabeledVideo, VideoFeatures, by_subject
+from clip_autt.model import ClipAU
+from clip_autt.released import Departures, ReleasedClipAUTT
+from clip_autt.utils.files import atomic_path, content_hash
+from clip_autt.utils.weights import weights_hash
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = ROOT / "build" / "assets"
+PAGE = Path(__file__).with_name("departures_page.md")
 SEEDS = 0, 10, 20, 30, 40
-WINDOW, LR, WEIGHT_DECAY = 16, 1e-3, 1e-4  # as in `ClipAUTT`
 N_PASSES, CLIP_FRAMES, BATCH = 10, 20, 8
 
 
 @dataclass(frozen=True)
 class Setup:
-    "CLIP-AUTT with each departure as a switch. None is the paper's method; `RELEASED` is the library's `variant='released'`."
+    "CLIP-AUTT with some departures. As it stands: the method as described; `RELEASED` is the library's `ReleasedClipAUTT`."
 
-    wordless: bool = False  # 1: prompts hold no AU words
-    before: bool = False  # 2: the prediction is the chosen window's, before the update
-    kept: bool = False  # 3: the prompt is never reset
-    together: bool = False  # 5: one prompt and the mean entropy for all videos of a person
-    no_tau: bool = False  # 8: the window search leaves out tau
-    normed: bool = False  # 15: sentences are normalised before the text adapter
-    epsilon: bool = False  # 16: 1e-8 inside the logarithm
-    window: bool = False  # half of 2: the prediction is the chosen window's, after the update
+    departures: Departures = Departures.none()  # 1, 2, 3, 5, 8, 15, 16: switches of the library
+    predict_on: str = "video"  # 'window', half of 2: the prediction is the chosen window's, after the update
     frames: str = "all"  # 7, 11, 12: a key of FRAMES
     batch: int = 0  # 4: drop_last with batches of this size; 0 keeps all
     passes: str = "one"  # 6: 'best' or 'last' of ten
     head: str = "bundled"  # 9, 10, 13: a key of HEADS
 
+    def turned(self, **switches) -> "Setup":
+        "With some switches changed, those of `departures` by their own names."
+        inner = {k: x for k, x in switches.items() if hasattr(self.departures, k)}
+        outer = {k: x for k, x in switches.items() if k not in inner}
+        return replace(self, departures=replace(self.departures, **inner), **outer)
+
+    def method(self, model: ClipAU) -> ReleasedClipAUTT:
+        return ReleasedClipAUTT(model, departures=self.departures, predict_on=self.predict_on, untrained_ok=True)
+
 
 PAPER = Setup()
-RELEASED = Setup(wordless=True, before=True, kept=True, together=True, no_tau=True, normed=True, epsilon=True)
-
-
-class Tuner:
-    "One step on the entropy of the surest window, with the switches of a setup."
-
-    def __init__(self, model: ClipAU, setup: Setup, bank: AUBank | None = None):
-        self.model, self.setup, bank = model, setup, bank or model.bank
-        self.prompts = ReleasedPrompts(model.backbone, bank) if setup.wordless else AUPrompts(model.backbone, bank, model.template)
-        self.reset()
-
-    def reset(self) -> None:
-        self.ctx = self.prompts.ctx_start.clone()
-
-    def text(self, ctx: Tensor) -> Tensor:
-        "Unit vectors [N, D] of the action units."
-        text = self.prompts.encode(ctx)
-        return self.model.embed_text(F.normalize(text, dim=-1) if self.setup.normed else text)
-
-    def logits(self, video: Tensor, z_text: Tensor) -> Tensor:
-        return self.model.classifier(self.model.au_scores(video, z_text))
-
-    @torch.no_grad()
-    def surest(self, windows: Tensor, z_text: Tensor) -> Tensor:
-        "The window [D] with the lowest entropy."
-        scores = self.model.au_scores(windows, z_text)
-        logits = self.model.classifier(scores / self.model.logit_scale if self.setup.no_tau else scores)
-        return windows[(entropy_epsilon if self.setup.epsilon else entropy)(logits).argmin()]
-
-    def adapt(self, videos: Sequence[VideoFeatures]) -> Tensor:
-        "Logits [B, C] for the videos of a person."
-        groups = [videos] if self.setup.together else [[v] for v in videos]
-        return torch.cat([self.adapt_group(group) for group in groups])
-
-    def adapt_group(self, videos: Sequence[VideoFeatures]) -> Tensor:
-        "Tune one prompt on some videos, with a new optimizer, and classify them."
-        if not self.setup.kept:
-            self.reset()
-        seen, ctx = [encode_views(self.model, v, WINDOW) for v in videos], nn.Parameter(self.ctx)
-        z_text = self.text(ctx)
-        looked = torch.stack([self.logits(self.surest(x.windows, z_text), z_text) for x in seen])
-        (ctx.grad,) = torch.autograd.grad(entropy(looked).mean(), ctx)
-        torch.optim.AdamW([ctx], lr=LR, weight_decay=WEIGHT_DECAY).step()
-        self.ctx = ctx.detach()
-        if self.setup.before:
-            return looked.detach()
-        with torch.no_grad():
-            z_text = self.text(self.ctx)
-            return torch.stack([self.logits(self.surest(x.windows, z_text) if self.setup.window else x.video, z_text) for x in seen])
-
-
-def entropy_epsilon(logits: Tensor) -> Tensor:
-    p = logits.softmax(-1)
-    return -(p * (p + 1e-8).log()).sum(-1)
+RELEASED = Setup(Departures())
 
 
 # ---- what is done to the videos
@@ -140,14 +88,6 @@ def without_first(v: VideoFeatures, seed: int) -> VideoFeatures:
 FRAMES = {"all": lambda v, seed: v, "wrapped": wrapped, "string-sorted": string_sorted, "without first": without_first}
 
 
-def people(videos: Sequence[LabeledVideo]) -> list[list[LabeledVideo]]:
-    "The videos of each person."
-    own: dict[str, list[LabeledVideo]] = {}
-    for x in videos:
-        own.setdefault(x.video.subject, []).append(x)
-    return [*own.values()]
-
-
 # ---- how it is scored
 
 
@@ -156,92 +96,25 @@ def right(logits: Tensor, own: Sequence[LabeledVideo], classes: Sequence[str]) -
     return float(np.mean([classes[i] == x.label for i, x in zip(logits.argmax(-1).tolist(), own, strict=True)]))
 
 
-def score_person(tuner: Tuner, own: Sequence[LabeledVideo]) -> float:
+def score_person(method: ReleasedClipAUTT, own: Sequence[LabeledVideo], passes: str = "one") -> float:
     "WAR of one person: of the only pass, of the last, or of the one that is best by the labels, whose prompt is then kept."
-    videos, how = [x.video for x in own], tuner.setup.passes
-    passes = []
-    for _ in range(1 if how == "one" else N_PASSES):
-        logits = tuner.adapt(videos)
-        passes.append((right(logits, own, tuner.model.classes), tuner.ctx))
-    war, tuner.ctx = max(passes, key=lambda p: p[0]) if how == "best" else passes[-1]
+    found = []
+    for _ in range(1 if passes == "one" else N_PASSES):
+        logits = torch.stack([r.logits for r in method.adapt_many([x.video for x in own])])
+        found.append((right(logits, own, method.model.classes), method.state_dict()))
+    war, state = max(found, key=lambda p: p[0]) if passes == "best" else found[-1]
+    method.load_state_dict(state)
     return war
 
 
-def run(model: ClipAU, setup: Setup, videos: Sequence[LabeledVideo], seed: int = 0, bank: AUBank | None = None) -> dict:
-    "Mean WAR over people, and the share of the videos that were scored at all."
+def run(model: ClipAU, setup: Setup, videos: Sequence[LabeledVideo], seed: int = 0) -> dict:
+    "Mean WAR over people, and the fraction of the videos that were scored at all."
     changed = [x._replace(video=FRAMES[setup.frames](x.video, 1_000_003 * seed + i)) for i, x in enumerate(videos)]
-    groups = [own[: len(own) // setup.batch * setup.batch] if setup.batch else own for own in people(changed)]
-    tuner = Tuner(model, setup, bank)
-    scores = [score_person(tuner, own) for own in groups if own]
+    people = by_subject(changed).values()
+    groups = [own[: len(own) // setup.batch * setup.batch] if setup.batch else own for own in people]
+    method = setup.method(model)
+    scores = [score_person(method, own, setup.passes) for own in groups if own]
     return dict(war=float(np.mean(scores)) if scores else None, scored=sum(map(len, groups)) / len(videos))
-
-
-# ---- heads trained as the released code trains
-
-
-def underscored(bank: AUBank) -> AUBank:
-    return AUBank([replace(au, prompt=au.prompt.replace(" ", "_")) for au in bank])
-
-
-def comma_lost(bank: AUBank) -> AUBank:
-    "The last two rows run into each other."
-    last = bank[len(bank) - 2].prompt + bank[len(bank) - 1].prompt
-    return AUBank([*[*bank][:-2], AU(None, "two in one", last)])
-
-
-def renamed(videos: Sequence[LabeledVideo], name) -> list[LabeledVideo]:
-    "The same videos under other people's names, so that `fit` takes them for strangers."
-    return [x._replace(video=replace(x.video, subject=name(x.video))) for x in videos]
-
-
-def split_by_video(train: list, val: list) -> tuple[list, list]:
-    "As many videos to train and to validate on as before, but dealt out without regard to people."
-    both = renamed([*train, *val], lambda v: v.id)
-    order = torch.randperm(len(both), generator=torch.Generator().manual_seed(0)).tolist()
-    return [both[i] for i in order[: len(train)]], [both[i] for i in order[len(train) :]]
-
-
-def fit_few_batches(model: ClipAU, train: Sequence[LabeledVideo], val: Sequence[LabeledVideo], epochs: int, batches: int = 10) -> None:
-    "Training with a few batches of eight in each epoch; the epoch with the best validation accuracy is kept."
-    optimizer, g = torch.optim.AdamW(model.requires_grad_(True).parameters(), lr=LR, weight_decay=WEIGHT_DECAY), torch.Generator().manual_seed(0)
-    y, y_val = (torch.tensor([model.classes.index(x.label) for x in data]) for data in (train, val))
-    best = -1.0
-    for _ in range(epochs):
-        for batch in torch.randperm(len(train), generator=g).split(8)[:batches]:
-            loss = F.cross_entropy(logits_of(model, [train[i].video.frames for i in batch.tolist()]), y[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        with torch.no_grad():
-            accuracy = float((logits_of(model, [x.video.frames for x in val]).argmax(-1) == y_val).float().mean())
-        if accuracy > best:
-            best, weights = accuracy, {k: t.clone() for k, t in model.state_dict().items()}
-    model.load_state_dict(weights)
-    model.eval().trained = True
-
-
-def fit_as_bundled(model: ClipAU, train: Sequence[LabeledVideo], val: Sequence[LabeledVideo], seed: int = 0) -> None:
-    "The recipe of the bundled heads."
-    fit(model, train, val, epochs=30, lr=1e-3, patience=10, seed=seed, progress=False)
-
-
-def train_head(name: str, clip: Backbone, task: str, train: list, val: list) -> ClipAU:
-    "A head of the given name for a task."
-    bank = {"underscores": underscored, "46 prompts": comma_lost}.get(name, lambda bank: bank)(AUBank.default())
-    seed = int(name.split()[1]) if name.startswith("seed") else 0
-    model = ClipAU(clip, bank=bank, classes=TASKS[task].classes, seed=seed)
-    if name == "ten batches":
-        fit_few_batches(model, train, val, epochs=20 if task == "stress" else 10)
-    elif name == "split by video":
-        fit_as_bundled(model, *split_by_video(train, val))
-    elif name == "training accuracy":
-        fit_as_bundled(model, train, renamed(train, lambda v: f"again {v.subject}"))
-    else:
-        fit_as_bundled(model, train, val, seed)
-    return model
-
-
-HEADS = "bundled", "seed 1", "seed 2", "seed 3", "underscores", "46 prompts", "split by video", "training accuracy", "ten batches"
 
 
 # ---- what is computed once
@@ -294,11 +167,13 @@ def measure(folder: Path, task: str, seed: int, setup: Setup) -> dict:
     name = content_hash(json.dumps(asdict(setup), sort_keys=True), weights_hash(model.state_dict()))
     path = folder / f"{clip().hash}-{task}-{seed}-departure-{name}.json"
     if not path.is_file():
-        spoken = AUBank.default() if setup.head == "underscores" else None  # tuned prompts are in plain words
-        found = run(model, setup, strangers(folder, task, seed), seed, spoken)
+        if setup.head == "underscores":
+            model = copy(model)
+            model.bank = AUBank.default()  # tuned prompts are in plain words
+        found = run(model, setup, strangers(folder, task, seed), seed)
         with atomic_path(path) as tmp:
             tmp.write_text(json.dumps(dict(asdict(setup), **found)))
-        print(task, seed, {k: x for k, x in asdict(setup).items() if x != getattr(PAPER, k)}, found, flush=True)
+        print(task, seed, {k: x for k, x in vars(setup).items() if x != getattr(PAPER, k)}, found, flush=True)
     return json.loads(path.read_text())
 
 
@@ -318,30 +193,30 @@ class Row:
 
 
 def row(item: str, what: str, how: str, tasks: Sequence[str] = tuple(TASKS), **switch) -> Row:
-    "A row for one switch: turned on in the paper variant, and compared with its absence in the released one."
-    own = {k for k, x in switch.items() if getattr(RELEASED, k) == x}
-    without = replace(RELEASED, **{k: getattr(PAPER, k) for k in own})
-    return Row(item, what, how, (PAPER, replace(PAPER, **switch)), (without, replace(RELEASED, **switch)), tuple(tasks))
+    "A row for one switch: turned on in the method as described, and compared with its absence in the released code."
+    own = {k: False for k in switch if hasattr(RELEASED.departures, k)}
+    pair = RELEASED.turned(**own), RELEASED.turned(**switch)
+    return Row(item, what, how, (PAPER, PAPER.turned(**switch)), pair, tuple(tasks))
 
 
-KEPT, TEN = replace(PAPER, kept=True), replace(PAPER, kept=True, passes="best")
+KEPT, TEN = PAPER.turned(never_reset=True), PAPER.turned(never_reset=True, passes="best")
 ROWS = (
-    row("1", "The learnable prompt holds no AU words: start token, four context vectors, token 0, zeros.", "`wordless`", wordless=True),
-    row("2", "What is scored is the prediction on the chosen window, made before the update.", "`before`", before=True),
+    row("1", "The learnable prompt holds no AU words: start token, four context vectors, token 0, zeros.", "`wordless_prompts`", wordless_prompts=True),
+    row("2", "What is scored is the prediction on the chosen window, made before the update.", "`predict_before_update`", predict_before_update=True),
     Row(
         "2a",
         "One half of 2: the prediction is the chosen window's, but after the update.",
-        "`window`, as `predict_on='window'`",
-        (PAPER, replace(PAPER, window=True)),
+        "`predict_on='window'`",
+        (PAPER, PAPER.turned(predict_on="window")),
     ),
-    row("3", "The prompt is never reset; AdamW is new for each batch.", "`kept`", kept=True),
+    row("3", "The prompt is never reset; AdamW is new for each batch.", "`never_reset`", never_reset=True),
     Row(
         "4",
         "`drop_last` at test: the rest of each person's videos after full batches is never scored. With batches of 40, no person here would be scored at all.",
         "`batch=8`; 16 of 20 clips are scored",
         (PAPER, replace(PAPER, batch=BATCH)),
     ),
-    row("5", "One prompt, tuned on the mean entropy of a batch of up to 40 videos: all of a person.", "`together`", together=True),
+    row("5", "One prompt, tuned on the mean entropy of a batch of up to 40 videos: all of a person.", "`one_context`", one_context=True),
     Row(
         "6",
         "Ten passes over the test videos; the best by test labels counts and is handed to the next person.",
@@ -357,7 +232,7 @@ ROWS = (
         (RELEASED, replace(RELEASED, passes="last")),
     ),
     row("7", "Clips of 20 frames from a random start, wrapped at the end.", "`frames='wrapped'`, at test", frames="wrapped"),
-    row("8", "The window search leaves out tau.", "`no_tau`", no_tau=True),
+    row("8", "The window search leaves out tau.", "`unscaled_search`", unscaled_search=True),
     row("9", "Trained on phrases with underscores, tested with spaces.", "`head='underscores'`: trained anew, tuned in plain words", head="underscores"),
     row("10", "A missing comma: 46 prompts, two of them in one.", "`head='46 prompts'`: trained anew, the last two prompts run together", head="46 prompts"),
     row("11", "Frames are sorted by name as text (StressID).", "`frames='string-sorted'`, at test", ("stress",), frames="string-sorted"),
@@ -379,8 +254,8 @@ ROWS = (
         "Frames are resized bicubically for training and bilinearly at test.",
         "cannot be switched: faces are drawn at the size that the backbone takes, so no frame is resized",
     ),
-    row("15", "Sentences are normalised before the text adapter at test, but not in training.", "`normed`", normed=True),
-    row("16", "The search adds 1e-8 inside the logarithm; the first of equal windows wins.", "`epsilon`", epsilon=True),
+    row("15", "Sentences are normalised before the text adapter at test, but not in training.", "`normalized_text`", normalized_text=True),
+    row("16", "The search adds 1e-8 inside the logarithm; the first of equal windows wins.", "`entropy_epsilon`", entropy_epsilon=True),
 )
 
 
@@ -412,45 +287,6 @@ def level(folder: Path, seeds: Sequence[int], name: str, setup: Setup) -> str:
     return f"| {name} | " + " | ".join(f"{np.mean(w):.3f}" for w in wars) + " |"
 
 
-PAGE = """# What each departure of the released code does
-
-Written by `python tools/departures.py`. The code that was published with CLIP-AUTT differs from the description in sixteen ways. Here each difference is a switch, turned on alone. **All faces are rendered**, by the
-program in this package; nothing here says how large an effect is on real videos.
-
-Each seed takes ten strangers with 20 clips each; WAR is the mean over people. A change is *with* minus *without*, in points, on the same videos: mean ± standard deviation over the seeds {seeds}. N = {n} videos a cell.
-
-| variant | {tasks} |
-|---|---|---|---|
-{levels}
-
-## One switch in the paper's method
-
-The method as described: reset at each video, one step on the surest window of 16 frames, the whole video is predicted after the update.
-
-| | the released code | switch of `tools/departures.py` | {tasks} |
-|---|---|---|---|---|---|
-{paper}
-
-## The same switch within the released code
-
-All of 1, 2, 3, 5, 8, 15 and 16 are on (`variant="released"`). For these seven, the change is what is lost or won by having the item, with the other six on; for the others, what it adds.
-
-| | switch | {tasks} |
-|---|---|---|---|---|
-{released}
-
-## How to read it
-
-* Rows 0 are the size of chance for every row that needs another head (9, 10, 13). A smaller change there means nothing.
-* One step on the entropy, forgotten after each video, changes hardly any decision between two classes. So item 2 matters because it scores *another part of the video*, and not because it scores before the update: 2a, after the update, says the same.
-* 6 minus 6a is what is gained by choosing among ten passes with the labels of the test videos. It is no property of the method.
-* 8 and 16 change which window is tuned on. They change what is predicted only where the prediction is made on that window, as it is within the released code.
-* 7, 11 and 12 are switched at test only. In the published code 11 and 12 hold in training too.
-* Of 4, the cell shows the change on the videos that are left. The others have no prediction, which no WAR shows.
-* Within the released code, 1 and 15 give the head sentences that it was not trained on. What it makes of them is an accident of its training: the rows 0 of the second table are far wider than those of the first.
-"""
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="first subject of each group of ten")
@@ -470,7 +306,7 @@ def main() -> None:
     Parallel(n_jobs=args.jobs)(delayed(measure)(args.folder, *what) for what in todo)
     levels = "\n".join(level(args.folder, args.seeds, name, setup) for name, setup in (("as described", PAPER), ("released", RELEASED)))
     tables = {column: table(args.folder, args.seeds, column) for column in ("paper", "released")}
-    page = PAGE.format(seeds=", ".join(map(str, args.seeds)), n=200 * len(args.seeds), tasks=" | ".join(TASKS), levels=levels, **tables)
+    page = PAGE.read_text(encoding="utf-8").format(seeds=", ".join(map(str, args.seeds)), n=200 * len(args.seeds), tasks=" | ".join(TASKS), levels=levels, **tables)
     args.page.write_text(page, encoding="utf-8")
     print(page)
 

@@ -166,11 +166,14 @@ def _explainer(method: TestTimeMethod) -> Callable[[Adapted], dict]:
 def _personal_method(model: ClipAU, variant: str | None, window: int, reset: str | None, tuning: dict):
     "The method that the options describe. Options that the variant does not know are refused, not ignored."
     from clip_autt.autt import ClipAUTT
+    from clip_autt.released import ReleasedClipAUTT
     from clip_autt.personal.method import PersonalBaseline
 
     variant, given = variant or ('personal' if model.personal else 'paper'), {k: x for k, x in tuning.items() if x is not None}
     check(variant in ('personal', 'paper', 'released'), f"--variant must be personal, paper or released, got {variant!r}")
-    if variant != 'personal': return ClipAUTT(model, window, variant=variant, reset=reset, **given)
+    if variant != 'personal':
+        cls = ClipAUTT if variant == 'paper' else ReleasedClipAUTT
+        return cls(model, window=window, reset=reset, **given)
     check(not given, f"--{', --'.join(k.replace('_', '-') for k in given)}: only for --variant paper or released; the personal variant takes no gradient steps")
     return PersonalBaseline(model, window=window, reset=reset or 'subject')
 

@@ -22,7 +22,7 @@ from ..utils.errors import ClipAUTTError, InputError, check
 from ..features import LabeledVideo
 from ..utils.files import code_hash, content_hash
 from ..model import ClipAU
-from ..methods.oracle import check_videos, oracle
+from ..methods.oracle import check_videos, tune_on_labels
 from .parallel import ResultCache, fingerprint, map_units
 from ..methods.registry import describe_method, make_methods, override_reset
 from ..outputs import Adapted
@@ -48,7 +48,7 @@ def _outcomes(method: TestTimeMethod, videos: Sequence) -> list[Adapted | Except
 def _ask(method: TestTimeMethod, videos: Sequence) -> list[Adapted] | Exception:
     "Results, or the error that was raised. After an error the method's state is the one before."
     state = method.state_dict()
-    try: results = list(method.adapt(videos))
+    try: results = list(method.adapt_many(videos))
     except Exception as error:
         method.load_state_dict(state)
         return error
@@ -167,7 +167,7 @@ class _Oracle(NoAdaptation):
         super().__init__(model)
         self.seed = seed
 
-    def adapt(self, videos: Sequence[LabeledVideo]) -> list[Adapted]: return oracle(self.model, videos, self.seed)
+    def adapt_many(self, videos: Sequence[LabeledVideo]) -> list[Adapted]: return tune_on_labels(self.model, videos, self.seed)
 
 # %% ../../nbs/evaluation/03_evaluate.ipynb #679306ff
 def evaluate(

@@ -1,18 +1,20 @@
 "Rivals of CLIP-AUTT behind one interface, the oracle, and all of them by name."
 
-from .cache import Cache as Cache, info_nce as info_nce, recall as recall
+from .cache import (
+    Cache as Cache, fit_residuals as fit_residuals, info_nce as info_nce, recall as recall,
+    recall_means as recall_means, running_mean as running_mean, selected_views as selected_views,
+)
 from .class_text import class_text as class_text
 from .dpe import (
-    DPE as DPE, DPEConfig as DPEConfig, PRESETS as PRESETS, Prototypes as Prototypes, corrected as corrected,
-    objective as objective, running_mean as running_mean,
+    DPE as DPE, DPEConfig as DPEConfig, DPE_PRESETS as DPE_PRESETS, Prototypes as Prototypes, corrected as corrected,
 )
 from .norm_params import (
-    AffineParams as AffineParams, affine_params as affine_params, gradient as gradient, leaves as leaves,
-    temporal_affine as temporal_affine, text_norms as text_norms,
+    AffineParams as AffineParams, Layers as Layers, TemporalAffine as TemporalAffine, TextNorms as TextNorms,
+    affine_params as affine_params, gradient as gradient, leaves as leaves, optimizer_step as optimizer_step,
 )
-from .oracle import UNTUNED as UNTUNED, check_videos as check_videos, oracle as oracle
+from .oracle import UNTUNED as UNTUNED, check_videos as check_videos, tune_on_labels as tune_on_labels
 from .promptalign import (
-    Home as Home, LEVELS as LEVELS, Look as Look, PromptAlign as PromptAlign, PromptAlignConfig as PromptAlignConfig,
+    Home as Home, LEVELS as LEVELS, PromptAlign as PromptAlign, PromptAlignConfig as PromptAlignConfig,
     Prompts as Prompts, away as away, coupled as coupled, frames_of as frames_of, home as home,
 )
 from .references import (
@@ -23,14 +25,14 @@ from .references import (
 )
 from .registry import (
     BASELINE as BASELINE, METHODS as METHODS, describe_method as describe_method, make_method as make_method,
-    make_methods as make_methods, override_reset as override_reset,
+    make_methods as make_methods, override_reset as override_reset, without_seed as without_seed,
 )
 from .reta import (
-    ReTA as ReTA, ReTAConfig as ReTAConfig, au_prototypes as au_prototypes, boundary_variance as boundary_variance,
-    class_words as class_words, disagreement as disagreement, progressive as progressive, text_basis as text_basis,
-    votes as votes,
+    RETA_PRESETS as RETA_PRESETS, ReTA as ReTA, ReTAConfig as ReTAConfig, au_prototypes as au_prototypes,
+    boundary_variance as boundary_variance, disagreement as disagreement, progressive as progressive,
+    text_basis as text_basis, votes as votes,
 )
-from .sar import Climb as Climb, SAR as SAR, SARConfig as SARConfig, climb as climb, momentum_step as momentum_step
+from .sar import Climb as Climb, SAR as SAR, SARConfig as SARConfig, climb as climb
 from .source_statistics import (
     MAX_NOISE as MAX_NOISE, NEIGHBOURS as NEIGHBOURS, N_RUNS as N_RUNS, QUANTILES as QUANTILES, SHARE as SHARE,
     SourceStatistics as SourceStatistics, attach_source as attach_source, hidden as hidden,
@@ -42,14 +44,15 @@ from .t3al import (
     spread as spread, stretch as stretch,
 )
 from .tda import (
-    TDA as TDA, TDAConfig as TDAConfig, advice as advice, mask_bound as mask_bound,
+    TDA as TDA, TDAConfig as TDAConfig, TDA_PRESETS as TDA_PRESETS, advice as advice, mask_bound as mask_bound,
     mask_says_nothing as mask_says_nothing,
 )
-from .tent import Tent as Tent, TentConfig as TentConfig, adam_start as adam_start, adam_step as adam_step
+from .tent import Tent as Tent, TentConfig as TentConfig
 from .thresholds import (
-    GateWarning as GateWarning, check_gate as check_gate, tau_nats as tau_nats, tau_nats_log2 as tau_nats_log2,
+    GateWarning as GateWarning, check_gate as check_gate, threshold_nats as threshold_nats,
+    threshold_nats_log2 as threshold_nats_log2,
 )
-from .tpt import TPT as TPT, TPTConfig as TPTConfig
+from .tpt import PromptOutput as PromptOutput, TPT as TPT, TPTConfig as TPTConfig, tuned_answer as tuned_answer
 from .ttacap import (
     Gates as Gates, TTACaP as TTACaP, TTACaPConfig as TTACaPConfig, Windows as Windows,
     agrees_with_majority as agrees_with_majority, frechet as frechet, gates as gates,

@@ -5,14 +5,18 @@
 # %% ../../nbs/methods/01_cache.ipynb #29f79824
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from ..method import OnlineMethod, VideoViews
+from ..window import most_confident
 
 # %% auto #0
-__all__ = ['Cache', 'recall', 'info_nce']
+__all__ = ['Cache', 'recall', 'info_nce', 'selected_views', 'recall_means', 'running_mean', 'fit_residuals']
 
 # %% ../../nbs/methods/01_cache.ipynb #b96c0124
 @dataclass(frozen=True, eq=False)
@@ -22,7 +26,7 @@ class Cache:
     items: dict[int, tuple[tuple[Tensor, float, Tensor], ...]] = field(default_factory=dict)
 
     def put(self, cls: int, key: Tensor, entropy_nats: float, value: Tensor) -> Cache:
-        "The cache with the item filed under a class, if there is room or it is surer than the last."
+        "The cache with the item filed under a class, if there is room or its entropy is below that of the last."
         row = self.items.get(cls, ())
         if len(row) == self.size and not (row and entropy_nats < row[-1][1]): return self
         row = sorted((*row[:self.size - 1], (key.detach(), float(entropy_nats), value.detach())), key=lambda item: item[1])
@@ -66,3 +70,54 @@ def info_nce(
     "Cross-entropy of finding each class's text among all of them (InfoNCE; DPE, ReTA)."
     similarity = F.normalize(visual, dim=-1) @ F.normalize(text, dim=-1).T
     return F.cross_entropy(similarity / temperature, torch.arange(len(visual), device=visual.device))
+
+# %% ../../nbs/methods/01_cache.ipynb #23da00b1
+def selected_views(
+    method: OnlineMethod,
+    views: VideoViews,
+    keep_fraction: float | None,  # of the views, lowest entropy first; None: the whole video is the only view
+    z_text: Tensor | None = None,  # [N, D] unit vectors of the action units; the source model's if None
+) -> tuple[Tensor, Tensor, Tensor]:  # embeddings [V, D], logits [V, C] and AU scores [V, N]
+    "The views that a method looks at, and what is predicted for each."
+    x = views.video[None] if keep_fraction is None else views.all
+    logits, au = method.score(x, z_text)
+    kept = most_confident(logits, keep_fraction or 1)
+    return x[kept], logits[kept], au[kept]
+
+# %% ../../nbs/methods/01_cache.ipynb #ec589c1f
+def recall_means(
+    query: Tensor,  # [..., D] unit vectors
+    means: Tensor,  # [K, D] unit vectors, one of each class that has been seen
+    classes: Sequence[int],  # those K classes
+    n_classes: int,
+    alpha: float,  # logits of a perfect match
+    beta: float,  # how fast they fall with the distance
+) -> Tensor:  # [..., C]
+    "Logits that the mean of each class adds to that class, see `recall`."
+    return recall(query, means, torch.eye(n_classes).to(means)[classes], alpha, beta)
+
+def running_mean(
+    old: Tensor,  # mean of the source's vectors and n others
+    new: Tensor,  # the next
+    n: int,
+) -> Tensor:
+    "Mean of n + 2 prototypes from that of n + 1."
+    return (old * (n + 1) + new) / (n + 2)
+
+def fit_residuals(
+    loss_of: Callable[..., Tensor],  # from residuals to one number
+    like: Sequence[Tensor],  # a residual of the shape of each, which starts at zero
+    lr: float,  # of AdamW
+    eps: float,  # of AdamW
+    weight_decay: float,  # of AdamW
+    steps: int,
+) -> tuple[list[Tensor], tuple[float, ...]]:  # the residuals, and the loss before each step
+    "Fresh corrections and a fresh optimizer, for a step or more."
+    residuals, losses = [nn.Parameter(torch.zeros_like(x)) for x in like], []
+    optimizer = torch.optim.AdamW(residuals, lr=lr, eps=eps, weight_decay=weight_decay)
+    for _ in range(steps):
+        loss = loss_of(*residuals)
+        for r, gradient in zip(residuals, torch.autograd.grad(loss, residuals), strict=True): r.grad = gradient
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return [r.detach() for r in residuals], tuple(losses)

@@ -9,32 +9,46 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..utils.errors import check
-from .cache import Cache, info_nce, recall
-from .thresholds import check_gate, tau_nats_log2
-from ..window import entropy, most_confident
+from .cache import Cache, fit_residuals, info_nce, recall_means, running_mean, selected_views
+from .thresholds import check_gate, threshold_nats_log2
+from ..window import entropy
 from ..outputs import Passes
 from ..method import StepOutput, OnlineMethod, VideoViews
 from .class_text import class_text
+from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['PRESETS', 'DPEConfig', 'Prototypes', 'corrected', 'DPE', 'running_mean', 'objective']
+__all__ = ['DPE_PRESETS', 'DPEConfig', 'Prototypes', 'corrected', 'DPE']
 
 # %% ../../nbs/methods/10_dpe.ipynb #59d5c558
-PRESETS = dict(imagenet=(6, 5, 6e-4, .5), imagenet_a=(6, 5, 3e-4, 2.5), imagenet_r=(3, 8, 6e-4, 0), imagenet_sketch=(7, 7.45, 6e-4, .2),
-               imagenet_v2=(3, 8, 5e-4, .5), caltech=(15, 5, 6e-4, .2), dtd=(6, 3, 6e-4, .2), eurosat=(3, 8, 5e-5, .2), aircraft=(6, 2, 6e-4, .2),
-               food=(3, 1, 2e-4, .2), flowers=(2.5, 5, 1e-4, .2), pets=(4, 7, 5e-5, .2), cars=(3, 7, 1e-4, 1.5), sun=(6, 3, 2e-4, .2),
-               ucf=(9, 8, 4e-4, .2))  # published (alpha, beta, lr, align)
+DPE_PRESETS: dict[str, dict[str, float]] = {  # published
+    'imagenet': dict(alpha=6, beta=5, lr=0.0006, align=0.5),
+    'imagenet_a': dict(alpha=6, beta=5, lr=0.0003, align=2.5),
+    'imagenet_r': dict(alpha=3, beta=8, lr=0.0006, align=0),
+    'imagenet_sketch': dict(alpha=7, beta=7.45, lr=0.0006, align=0.2),
+    'imagenet_v2': dict(alpha=3, beta=8, lr=0.0005, align=0.5),
+    'caltech': dict(alpha=15, beta=5, lr=0.0006, align=0.2),
+    'dtd': dict(alpha=6, beta=3, lr=0.0006, align=0.2),
+    'eurosat': dict(alpha=3, beta=8, lr=5e-05, align=0.2),
+    'aircraft': dict(alpha=6, beta=2, lr=0.0006, align=0.2),
+    'food': dict(alpha=3, beta=1, lr=0.0002, align=0.2),
+    'flowers': dict(alpha=2.5, beta=5, lr=0.0001, align=0.2),
+    'pets': dict(alpha=4, beta=7, lr=5e-05, align=0.2),
+    'cars': dict(alpha=3, beta=7, lr=0.0001, align=1.5),
+    'sun': dict(alpha=6, beta=3, lr=0.0002, align=0.2),
+    'ucf': dict(alpha=9, beta=8, lr=0.0004, align=0.2),
+}
 
 # %% ../../nbs/methods/10_dpe.ipynb #ef300978
 @dataclass(frozen=True)
 class DPEConfig:
     "Settings of DPE."
-    window: int = 16  # frames in a window, for `share`
+    window: int = 16  # frames in a window, for `keep_fraction`
     size: int = 3  # items per class in the cache (published)
-    alpha: float = 4.  # logits of a perfect match with a visual prototype (published for Oxford Pets; chosen on validation people)
+    alpha: float = 4.  # logits of a perfect match (published for Oxford Pets; chosen on validation people)
     beta: float = 7.  # how fast they fall with the distance (same)
     lr: float = 5e-5  # of AdamW, both corrections (same)
     align: float = .2  # weight lambda of InfoNCE (same)
@@ -43,13 +57,17 @@ class DPEConfig:
     eps: float = 1e-3  # of AdamW (published)
     weight_decay: float = .1  # of AdamW (published); nothing to decay at the first step
     gate_fraction: float = .1  # of log2 C: surer answers enter the running mean (published)
-    share: float | None = None  # of the views to average, surest first (published: 0.1 on ImageNet's family); None: the whole video is the only view
+    keep_fraction: float | None = None  # of the views (published: 0.1 on ImageNet's family), see `selected_views`
 
     def __post_init__(self):
-        check(self.size >= 1 and self.steps >= 0, f'size must be 1 or more and steps 0 or more, got {self.size} and {self.steps}')
-        check(min(self.alpha, self.beta, self.lr, self.align, self.weight_decay) >= 0, 'alpha, beta, lr, align and weight_decay must be 0 or more')
-        check(self.temperature > 0 and self.eps > 0, f'temperature and eps must be above 0, got {self.temperature} and {self.eps}')
-        check(self.share is None or 0 < self.share <= 1, f'share must be above 0 and at most 1, or None, got {self.share}')
+        check(self.size >= 1 and self.steps >= 0,
+              f'size must be 1 or more and steps 0 or more, got {self.size} and {self.steps}')
+        check(min(self.alpha, self.beta, self.lr, self.align, self.weight_decay) >= 0,
+              'alpha, beta, lr, align and weight_decay must be 0 or more')
+        check(self.temperature > 0 and self.eps > 0,
+              f'temperature and eps must be above 0, got {self.temperature} and {self.eps}')
+        check(self.keep_fraction is None or 0 < self.keep_fraction <= 1,
+              f'keep_fraction must be above 0 and at most 1, or None, got {self.keep_fraction}')
 
 # %% ../../nbs/methods/10_dpe.ipynb #8a1ea930
 @dataclass(frozen=True, eq=False)
@@ -61,7 +79,7 @@ class Prototypes:
 
     def recalled(self, f: Tensor, n_classes: int, alpha: float, beta: float) -> Tensor:
         "Logits [C] that the visual prototypes add for an embedding [D]."
-        return recall(f, self.visual, torch.eye(n_classes).to(f)[self.classes], alpha, beta)
+        return recall_means(f, self.visual, self.classes, n_classes, alpha, beta)
 
 def corrected(
     text: Tensor,  # [N, D] text prototypes
@@ -77,85 +95,73 @@ class DPE(OnlineMethod):
     "DPE: dual prototype evolving (NeurIPS 2024), on the action-unit vectors of CLIP-AU."
     Config = DPEConfig
 
-    def prepare(self) -> None:
-        self.gate_nats = tau_nats_log2(self.config.gate_fraction, self.n_classes)
+    def setup(self) -> None:
+        self.gate_nats = threshold_nats_log2(self.config.gate_fraction, self.n_classes)
         check_gate('running mean of the text', -1., self.gate_nats, self.n_classes)
 
-    def start(self) -> dict: return dict(text=self.z_text, count=0, cache=Cache(self.config.size))
+    def initial_state(self) -> dict: return dict(text=self.z_text, count=0, cache=Cache(self.config.size))
 
     @property
     def n_trained(self) -> int: return self.z_text.numel() + self.n_classes * self.z_text.shape[1]
 
-    def step(self, seen: VideoViews) -> StepOutput:
-        before, au_before = _answer(self, seen.video, _now(self))
-        views, cache = _remember(self, seen)
-        fitted, losses = _fit(self, views, cache)
-        logits, au = _answer(self, seen.video, fitted)
+    def adapt_video(self, views: VideoViews) -> StepOutput:
+        before, au_before = self.answer(views.video, self.prototypes())
+        kept, cache = self.file(views)
+        fitted, losses = self.fit(kept, cache)
+        logits, au = self.answer(views.video, fitted)
         sure = float(entropy(logits)) < self.gate_nats
         text, n = self.state['text'], self.state['count']
         if sure: text, n = running_mean(text, fitted.text, n), n + 1
         self.state = dict(text=text, count=n, cache=cache)
         return StepOutput(logits, before, au, au_before, loss=losses, passes=_passes(self), gates=dict(text=sure))
 
-# %% ../../nbs/methods/10_dpe.ipynb #c90f4932
-def running_mean(
-    old: Tensor,  # mean of the source's text and n others
-    new: Tensor,  # the next
-    n: int,
-) -> Tensor:
-    "Mean of n + 2 prototypes from that of n + 1."
-    return (old * (n + 1) + new) / (n + 2)
-
 # %% ../../nbs/methods/10_dpe.ipynb #5a209fd3
-def _now(method: DPE) -> Prototypes | None:
+@patch
+def prototypes(self: DPE) -> Prototypes | None:
     "The state as prototypes; None where the cache is empty."
-    return corrected(method.state['text'], method.state['cache']) if len(method.state['cache']) else None
+    return corrected(self.state['text'], self.state['cache']) if len(self.state['cache']) else None
 
+@patch
 @torch.no_grad()
-def _answer(method: DPE, f: Tensor, protos: Prototypes | None) -> tuple[Tensor, Tensor]:
+def answer(self: DPE, f: Tensor, protos: Prototypes | None) -> tuple[Tensor, Tensor]:
     "Logits [C] and AU scores [N] of the whole video."
-    if protos is None: return method.score(f, F.normalize(method.state['text'], dim=-1))
-    logits, au = method.score(f, protos.text)
-    return logits + protos.recalled(f, method.n_classes, method.config.alpha, method.config.beta), au
+    if protos is None: return self.score(f, F.normalize(self.state['text'], dim=-1))
+    logits, au = self.score(f, protos.text)
+    return logits + protos.recalled(f, self.n_classes, self.config.alpha, self.config.beta), au
 
 # %% ../../nbs/methods/10_dpe.ipynb #80109c6e
+@patch
 @torch.no_grad()
-def _remember(method: DPE, seen: VideoViews) -> tuple[Tensor, Cache]:
+def file(self: DPE, views: VideoViews) -> tuple[Tensor, Cache]:
     "The views that count [V, D], and the cache with their mean filed under their class."
-    views = seen.video[None] if method.config.share is None else seen.views
-    logits, _ = method.score(views, F.normalize(method.state['text'], dim=-1))
-    kept = most_confident(logits, method.config.share or 1)
-    h, cls = torch.special.entr(logits[kept].softmax(-1).mean(0)).sum(), logits[kept].mean(0).argmax()
-    return views[kept], method.state['cache'].put(int(cls), views[kept].mean(0), float(h), F.one_hot(cls, method.n_classes).to(logits))
+    f, logits, _ = selected_views(self, views, self.config.keep_fraction, F.normalize(self.state['text'], dim=-1))
+    h, cls = torch.special.entr(logits.softmax(-1).mean(0)).sum(), logits.mean(0).argmax()
+    return f, self.state['cache'].put(int(cls), f.mean(0), float(h), F.one_hot(cls, self.n_classes).to(logits))
 
 # %% ../../nbs/methods/10_dpe.ipynb #45e7dc60
+@patch
 def objective(
-    method: DPE,
+    self: DPE,
     views: Tensor,  # [V, D]
     protos: Prototypes,
 ) -> Tensor:  # nats
     "Entropy of the answer, plus the distance between the pictures and the words of a class."
-    c, f = method.config, views.mean(0)
-    logits = method.score(views, protos.text)[0].mean(0) + protos.recalled(f, method.n_classes, c.alpha, c.beta)
+    c, f = self.config, views.mean(0)
+    logits = self.score(views, protos.text)[0].mean(0) + protos.recalled(f, self.n_classes, c.alpha, c.beta)
     if c.align == 0: return entropy(logits)
-    words = class_text(method.model, f, protos.text)[0][protos.classes]
+    words = class_text(self.model, f, protos.text)[0][protos.classes]
     return entropy(logits) + c.align * info_nce(protos.visual, words, c.temperature)
 
-# %% ../../nbs/methods/10_dpe.ipynb #2156a809
-def _fit(method: DPE, views: Tensor, cache: Cache) -> tuple[Prototypes, tuple[float, ...]]:
-    "Fresh corrections, a fresh optimizer, a step or more. Prototypes after it, and the loss before each step."
-    c, text = method.config, method.state['text']
-    residuals = [nn.Parameter(torch.zeros_like(text)), nn.Parameter(torch.zeros_like(cache.means()))]
-    optimizer = torch.optim.AdamW(residuals, lr=c.lr, eps=c.eps, weight_decay=c.weight_decay)
-    losses = []
-    for _ in range(c.steps):
-        loss = objective(method, views, corrected(text, cache, *residuals))
-        for r, gradient in zip(residuals, torch.autograd.grad(loss, residuals), strict=True): r.grad = gradient
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    return corrected(text, cache, *(r.detach() for r in residuals)), tuple(losses)
+@patch
+def fit(self: DPE, views: Tensor, cache: Cache) -> tuple[Prototypes, tuple[float, ...]]:
+    "Prototypes after fresh corrections, and the loss before each step."
+    c, text = self.config, self.state['text']
+    loss_of = lambda *residuals: self.objective(views, corrected(text, cache, *residuals))
+    residuals, losses = fit_residuals(loss_of, [text, cache.means()], c.lr, c.eps, c.weight_decay, c.steps)
+    return corrected(text, cache, *residuals), losses
 
+# %% ../../nbs/methods/10_dpe.ipynb #2156a809
 def _passes(method: DPE) -> Passes:
-    "Looks: before, for the cache, in each step, and for the answer. `class_text` is one more look and one gradient per class."
+    "Before, for the cache, in each step, and for the answer; `class_text` is one more pass, and one gradient per class."
     steps, slopes = method.config.steps, method.config.align > 0
     return Passes(forward=3 + steps * (1 + slopes), backward=steps * (1 + slopes * method.n_classes))

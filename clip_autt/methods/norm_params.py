@@ -5,9 +5,9 @@
 # %% ../../nbs/methods/02_norm_params.ipynb #bcf710b2
 from __future__ import annotations
 
-import math
+import copy, math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,25 +16,32 @@ from torch.func import functional_call
 from ..au import fill_template
 from ..backbone import Backbone
 from ..utils.errors import BackboneError, check
+from ..method import VideoViews
 from ..model import ClipAU
 from ..temporal import TemporalConv, score_windows
 
 # %% auto #0
-__all__ = ['AffineParams', 'temporal_affine', 'text_norms', 'affine_params', 'leaves', 'gradient']
+__all__ = ['Layers', 'AffineParams', 'TemporalAffine', 'TextNorms', 'affine_params', 'leaves', 'gradient', 'optimizer_step']
 
 # %% ../../nbs/methods/02_norm_params.ipynb #fb91f9ef
-@dataclass(frozen=True, eq=False)
 class AffineParams:
-    "Values that may change at test time, and what the model says with them."
+    "Values that may change at test time, and what the model predicts with them."
     start: dict[str, Tensor]  # by name, as in the source model
-    look: Callable[[dict[str, Tensor], Tensor, Tensor], tuple[Tensor, Tensor]]  # (values, frames [T, D], views [V, D]) -> logits [V, C], AU scores [V, N]
-    prompts: int = 0  # through the text encoder, in each look
+    prompts = 0  # that each forward pass sends through the text encoder
+
+    def predict(
+        self,
+        values: dict[str, Tensor],  # by the names of `start`
+        views: VideoViews,
+    ) -> tuple[Tensor, Tensor]:  # logits [1 + M, C] and AU scores [1 + M, N] of all views; gradients pass
+        "The prediction for the whole video and for each of its windows."
+        raise NotImplementedError
 
     @property
     def n_values(self) -> int: return sum(x.numel() for x in self.start.values())
 
 # %% ../../nbs/methods/02_norm_params.ipynb #fc2dedd8
-class _Views(nn.Module):
+class _AllViews(nn.Module):
     "The whole video, then all its windows, as unit vectors [1 + M, D]."
     def __init__(self, temporal: TemporalConv):
         super().__init__()
@@ -43,19 +50,23 @@ class _Views(nn.Module):
     def forward(self, frames: Tensor, window: int) -> Tensor:
         return torch.cat([self.temporal(frames[None]), score_windows(self.temporal, frames, window)])
 
-def temporal_affine(
-    model: ClipAU,
-    window: int = 16,  # frames
-) -> AffineParams:
+class TemporalAffine(AffineParams):
     "A scale and a shift for each channel of the temporal convolution, before its nonlinearity."
-    conv, views = model.temporal.conv, _Views(model.temporal)
-    with torch.no_grad(): z_text = model.embed_text(model.au_text)
-    def look(values: dict[str, Tensor], frames: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
-        weights = {'temporal.conv.weight': conv.weight.detach() * values['scale'][:, None, None],
-                   'temporal.conv.bias': conv.bias.detach() * values['scale'] + values['shift']}
-        au = model.au_scores(functional_call(views, weights, (frames, window)), z_text)
-        return model.classifier(au), au
-    return AffineParams(dict(scale=torch.ones_like(conv.bias).detach(), shift=torch.zeros_like(conv.bias).detach()), look)
+    def __init__(
+        self,
+        model: ClipAU,
+        window: int = 16,  # frames
+    ):
+        self.model, self.window, self.conv, self.all_views = model, window, model.temporal.conv, _AllViews(model.temporal)
+        bias = self.conv.bias.detach()
+        self.start = dict(scale=torch.ones_like(bias), shift=torch.zeros_like(bias))
+        with torch.no_grad(): self.z_text = model.embed_text(model.au_text)
+
+    def predict(self, values: dict[str, Tensor], views: VideoViews) -> tuple[Tensor, Tensor]:
+        weight, bias, scale = self.conv.weight.detach(), self.conv.bias.detach(), values['scale']
+        weights = {'temporal.conv.weight': weight * scale[:, None, None], 'temporal.conv.bias': bias * scale + values['shift']}
+        au = self.model.au_scores(functional_call(self.all_views, weights, (views.frames, self.window)), self.z_text)
+        return self.model.classifier(au), au
 
 # %% ../../nbs/methods/02_norm_params.ipynb #90e82a1a
 class _Sentences(nn.Module):
@@ -65,45 +76,53 @@ class _Sentences(nn.Module):
         check(backbone.tower is not None, f"{backbone.name}: the text encoder is not one of open_clip's own, so its norms are out of reach. "
               "Use layers='temporal', or a model such as ViT-B-32.", BackboneError)
         self.blocks, self.ln_final = backbone.tower.blocks, backbone.tower.ln_final
-        tokens, lengths = backbone.tokenize(sentences)
-        x = backbone.tower.token_embedding(tokens[:, :int(lengths.max())]).detach()
-        self.run = lambda: backbone.encode_prompts(x, lengths)
+        tokens, self.lengths = backbone.tokenize(sentences)
+        self.tokens = backbone.tower.token_embedding(tokens[:, :int(self.lengths.max())]).detach()
+        self.encode_prompts = backbone.encode_prompts
 
-    def forward(self) -> Tensor: return self.run()
+    def forward(self) -> Tensor: return self.encode_prompts(self.tokens, self.lengths)
 
     def norms(self, bottom: float) -> dict[str, Tensor]:
         "Scales and shifts of the layer norms in the lower blocks; of the last one too where all blocks count."
         n = math.floor(bottom * len(self.blocks))
         inside = {'ln_final' if n == len(self.blocks) else '', *(f'blocks.{i}' for i in range(n))}
-        found = ((name, m) for name, m in self.named_modules() if isinstance(m, nn.LayerNorm) and '.'.join(name.split('.')[:2]) in inside)
+        found = ((name, m) for name, m in self.named_modules()
+                 if isinstance(m, nn.LayerNorm) and '.'.join(name.split('.')[:2]) in inside)
         return {f'{name}.{kind}': x.detach() for name, m in found for kind, x in m.named_parameters()}
 
 # %% ../../nbs/methods/02_norm_params.ipynb #0ad05efb
-def text_norms(
-    model: ClipAU,
-    bottom: float = 1.,  # share of the blocks, from below, that may adapt; below 1 the final norm stays too
-) -> AffineParams:
+class TextNorms(AffineParams):
     "The layer norms of the text encoder, on the sentences of the bank."
-    check(0 < bottom <= 1, f'bottom, the share of blocks that may adapt, must be above 0 and at most 1, got {bottom}')
-    sentences = _Sentences(model.backbone, fill_template(model.template, model.bank.prompts))
-    own = sentences.norms(bottom)
-    check(len(own) > 0, f'bottom={bottom} of {len(sentences.blocks)} blocks leaves no layer norm to adapt. Raise it.')
-    def look(values: dict[str, Tensor], _: Tensor, views: Tensor) -> tuple[Tensor, Tensor]:
-        text = functional_call(sentences, {name: x.to(own[name].dtype) for name, x in values.items()}, ())
-        au = model.au_scores(views, model.embed_text(text.to(model.au_text.dtype)))
-        return model.classifier(au), au
-    return AffineParams({name: x.float().clone() for name, x in own.items()}, look, len(model.bank))
+    def __init__(
+        self,
+        model: ClipAU,
+        bottom: float = 1.,  # fraction of the blocks, from below, that may adapt; below 1 the final norm stays too
+    ):
+        check(0 < bottom <= 1, f'bottom, the fraction of blocks that may adapt, must be above 0 and at most 1, got {bottom}')
+        self.model, self.prompts = model, len(model.bank)
+        self.sentences = _Sentences(model.backbone, fill_template(model.template, model.bank.prompts))
+        norms = self.sentences.norms(bottom)
+        check(len(norms) > 0, f'bottom={bottom} of {len(self.sentences.blocks)} blocks leaves no layer norm to adapt. Raise it.')
+        self.dtype = next(iter(norms.values())).dtype
+        self.start = {name: x.float().clone() for name, x in norms.items()}
+
+    def predict(self, values: dict[str, Tensor], views: VideoViews) -> tuple[Tensor, Tensor]:
+        text = functional_call(self.sentences, {name: x.to(self.dtype) for name, x in values.items()}, ())
+        au = self.model.au_scores(views.all, self.model.embed_text(text.to(self.model.au_text.dtype)))
+        return self.model.classifier(au), au
 
 # %% ../../nbs/methods/02_norm_params.ipynb #2a8e7153
+Layers = Literal['temporal', 'text']  # where values may change
+
 def affine_params(
     model: ClipAU,
-    layers: str,  # 'temporal' or 'text'
+    layers: Layers,  # 'temporal' or 'text'
     window: int = 16,  # frames
-    bottom: float = 1.,  # share of text blocks that may adapt
+    bottom: float = 1.,  # fraction of text blocks that may adapt
 ) -> AffineParams:
     "The values of one of the two places."
     check(layers in ('temporal', 'text'), f"layers must be 'temporal' or 'text', got {layers!r}")
-    return temporal_affine(model, window) if layers == 'temporal' else text_norms(model, bottom)
+    return TemporalAffine(model, window) if layers == 'temporal' else TextNorms(model, bottom)
 
 def leaves(
     values: dict[str, Tensor],
@@ -117,3 +136,17 @@ def gradient(
 ) -> dict[str, Tensor]:
     "The gradient of the loss by each of the values."
     return dict(zip(values, torch.autograd.grad(loss, [*values.values()]), strict=True))
+
+def optimizer_step(
+    make_optimizer: Callable[[list[Tensor]], torch.optim.Optimizer],  # such as `lambda p: torch.optim.Adam(p, lr=1e-3)`
+    values: dict[str, Tensor],
+    slope: dict[str, Tensor],  # gradient of each value
+    memory: dict | None = None,  # of the steps before; None at the first
+) -> tuple[dict[str, Tensor], dict]:  # new values, new memory
+    "One step of a PyTorch optimizer. What goes in is not changed."
+    parameters = {name: nn.Parameter(x.clone()) for name, x in values.items()}
+    optimizer = make_optimizer([*parameters.values()])
+    if memory is not None: optimizer.load_state_dict(copy.deepcopy(memory))
+    for name, p in parameters.items(): p.grad = slope[name]
+    optimizer.step()
+    return {name: p.detach() for name, p in parameters.items()}, optimizer.state_dict()

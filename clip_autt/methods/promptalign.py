@@ -13,17 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..autt import template_init
 from ..utils.errors import check
-from ..window import entropy, marginal_entropy, most_confident
+from ..window import marginal_entropy, most_confident
 from ..prompts import AUPrompts
-from ..outputs import Passes
+from .tpt import PromptOutput, tuned_answer
 from .source_statistics import hidden, source_of
 from ..method import StepOutput, OnlineMethod, VideoViews
 from ..temporal import score_windows
 from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['LEVELS', 'PromptAlignConfig', 'Home', 'home', 'away', 'frames_of', 'Prompts', 'coupled', 'Look', 'PromptAlign']
+__all__ = ['LEVELS', 'PromptAlignConfig', 'Home', 'home', 'away', 'frames_of', 'Prompts', 'coupled', 'PromptAlign']
 
 # %% ../../nbs/methods/08_promptalign.ipynb #35c9f133
 LEVELS = 'frame', 'hidden'  # what can be aligned, in the order of the model
@@ -32,7 +33,7 @@ LEVELS = 'frame', 'hidden'  # what can be aligned, in the order of the model
 class PromptAlignConfig:
     "Settings of PromptAlign."
     window: int = 16  # frames in a window
-    share: float = .1  # of the views to keep, the surest ones; published
+    keep_fraction: float = .1  # of the views, lowest entropy first; published
     steps: int = 1  # gradient steps per video; published
     lr: float = 5e-4  # of AdamW; published for fine-grained data (for domain shifts 4e-2, which harms here)
     weight_decay: float = .01  # of AdamW; PyTorch's default, left as it is by the published code
@@ -43,11 +44,14 @@ class PromptAlignConfig:
 
     def __post_init__(self):
         check(self.window >= 1, f'window must be at least 1 frame, got {self.window}')
-        check(0 < self.share <= 1, f'share must be above 0 and at most 1, got {self.share}')
+        check(0 < self.keep_fraction <= 1, f'keep_fraction must be above 0 and at most 1, got {self.keep_fraction}')
         check(self.steps >= 1, f'steps must be 1 or more, got {self.steps}. For no adaptation take CLIP-AU itself.')
-        check(self.lr > 0 and self.weight_decay >= 0, f'lr must be above 0 and weight_decay 0 or more, got {self.lr} and {self.weight_decay}')
-        check(self.align_weight >= 0 and self.entropy_weight >= 0, f'weights must be 0 or more, got {self.entropy_weight} and {self.align_weight}')
-        check(len(self.levels) > 0 and set(self.levels) <= set(LEVELS), f'levels must be among {", ".join(LEVELS)}, got {self.levels}')
+        check(self.lr > 0 and self.weight_decay >= 0,
+              f'lr must be above 0 and weight_decay 0 or more, got {self.lr} and {self.weight_decay}')
+        check(self.align_weight >= 0 and self.entropy_weight >= 0,
+              f'weights must be 0 or more, got {self.entropy_weight} and {self.align_weight}')
+        check(len(self.levels) > 0 and set(self.levels) <= set(LEVELS),
+              f'levels must be among {", ".join(LEVELS)}, got {self.levels}')
 
     @property
     def level_weight(self) -> float:
@@ -102,45 +106,35 @@ def coupled(
     "What the map makes of the mean context vector."
     return prompts.weight @ prompts.ctx.mean((0, 1)) + prompts.bias
 
-# %% ../../nbs/methods/08_promptalign.ipynb #132e6919
-class Look(NamedTuple):
-    "A video under some prompts, before the update."
-    logits: Tensor  # [V, C]; view 0 is the whole video
-    au: Tensor  # [V, N]
-    kept: Tensor  # [n] numbers of the surest views
-    entropy: Tensor  # nats, of the mean prediction of the kept views
-    align: Tensor  # sum over levels, in units of the source's deviation
-    loss: Tensor
-
 # %% ../../nbs/methods/08_promptalign.ipynb #716e3441
 class PromptAlign(OnlineMethod):
-    "PromptAlign (arXiv 2311.01459), ported: words and frames are prompted, statistics of the surest windows are aligned to the source's."
+    "PromptAlign (arXiv 2311.01459), ported: prompts on words and frames, statistics aligned to those of the source."
     Config = PromptAlignConfig
     reset_scope = 'video'
 
-    def prepare(self) -> None:
+    def setup(self) -> None:
         m, s = self.model, source_of(self.model, 'PromptAlign')
         self.homes = {'frame': home(s.frame_mean, s.frame_var), 'hidden': home(s.hidden_mean, s.hidden_var)}
-        init = 'template' if m.template.split('{}')[0].strip() else 'a photo of a'
-        self.prompts = AUPrompts(m.backbone, m.bank, m.template, init=init, shared=True)
+        self.prompts = AUPrompts(m.backbone, m.bank, m.template, init=template_init(m.template), shared=True)
         ctx = self.prompts.ctx_start.clone()
         width, d = m.au_text.shape[1], ctx.shape[-1]
         weight = torch.randn(width, d, generator=torch.Generator().manual_seed(self.seed)).to(ctx) / d ** .5
         self.first = Prompts(ctx, weight, ctx.new_zeros(width))
 
-    def start(self) -> dict: return {name: x.clone() for name, x in self.first._asdict().items()}
+    def initial_state(self) -> dict: return {name: x.clone() for name, x in self.first._asdict().items()}
 
     @property
     def n_trained(self) -> int: return sum(x.numel() for x in self.first)
 
-    def step(self, seen: VideoViews) -> StepOutput:
-        "Tune the prompts on the surest views, then answer for the whole video."
+    def adapt_video(self, views: VideoViews) -> StepOutput:
+        "Tune the prompts on the most confident views, then answer for the whole video."
         prompts = Prompts(*(self.state[name].clone().requires_grad_() for name in Prompts._fields))
-        looks = list(self.tune(seen.frames, prompts))
-        self.state, first, n = {name: x.detach() for name, x in prompts._asdict().items()}, looks[0], len(self.z_text)
-        with torch.no_grad(): logits, au = self.score(self.model.temporal(self.prompted(seen.frames, prompts)[None])[0], self.words(prompts))
-        passes = Passes(2 * len(looks) + 1, len(looks), (len(looks) + 1) * n, len(looks) * n)
-        return StepOutput(logits, first.logits[0], au, first.au[0], entropy=entropy(first.logits[1:]), loss=tuple(float(x.loss) for x in looks), passes=passes)
+        steps = list(self.tune(views.frames, prompts))
+        self.state = {name: x.detach() for name, x in prompts._asdict().items()}
+        with torch.no_grad():
+            video = self.model.temporal(self.prompted(views.frames, prompts)[None])[0]
+            logits, au = self.score(video, self.words(prompts))
+        return tuned_answer(self, steps, logits, au, extra=1)
 
 # %% ../../nbs/methods/08_promptalign.ipynb #e7f0dfcd
 @patch
@@ -159,39 +153,42 @@ def tune(
     self: PromptAlign,
     frames: Tensor,  # [T, D]
     prompts: Prompts,  # leaves with gradient, changed in place
-) -> Iterator[Look]:  # each as seen before its update
+) -> Iterator[PromptOutput]:  # each as seen before its update
     "Gradient steps on the prompts, with a fresh AdamW."
     c, kept = self.config, None
     optimizer = torch.optim.AdamW([*prompts], lr=c.lr, weight_decay=c.weight_decay)
     for _ in range(c.steps):
-        look = self.look(frames, prompts, kept)
-        kept = look.kept
-        for p, gradient in zip(prompts, torch.autograd.grad(look.loss, [*prompts])): p.grad = gradient
+        step = self.predict_views(frames, prompts, kept)
+        kept = step.kept
+        gradients = torch.autograd.grad(step.loss, [*prompts])
+        for p, gradient in zip(prompts, gradients): p.grad = gradient
         optimizer.step()
-        yield Look(*(x.detach() for x in look))
+        yield PromptOutput(*(x.detach() for x in step))
 
 # %% ../../nbs/methods/08_promptalign.ipynb #324b1544
 @patch
-def look(
+def predict_views(
     self: PromptAlign,
     frames: Tensor,  # [T, D]
     prompts: Prompts,
     kept: Tensor | None = None,  # views chosen earlier; None chooses
-) -> Look:
+) -> PromptOutput:
     "All views without gradient, the kept ones with it."
     m, c, z, x = self.model, self.config, self.words(prompts), self.prompted(frames, prompts)
     with torch.no_grad():
-        logits, au = self.score(torch.cat([m.temporal(x[None]), score_windows(m.temporal, x, c.window)]), z)
-        kept = most_confident(logits, c.share) if kept is None else kept
+        views = torch.cat([m.temporal(x[None]), score_windows(m.temporal, x, c.window)])
+        logits, au = self.score(views, z)
+        kept = most_confident(logits, c.keep_fraction) if kept is None else kept
     parts = frames_of(x, kept, c.window)
     activations = [hidden(m.temporal, part) for part in parts]
     views = torch.cat([F.normalize(h.mean(1), dim=-1) for h in activations])
     h, align = marginal_entropy(self.score(views, z)[0]), self.distance(parts, activations)
-    return Look(logits, au, kept, h, align, c.entropy_weight * h + c.level_weight * align)
+    return PromptOutput(logits, au, kept, c.entropy_weight * h + c.level_weight * align, align)
 
 # %% ../../nbs/methods/08_promptalign.ipynb #8f4894d0
 @patch
 def distance(self: PromptAlign, parts: Sequence[Tensor], activations: Sequence[Tensor]) -> Tensor:
     "Distance from the source, summed over the levels."
     levels = {'frame': parts, 'hidden': activations}
-    return torch.stack([away(torch.cat([x.flatten(0, 1) for x in levels[name]]), self.homes[name]) for name in self.config.levels]).sum()
+    pooled = {name: torch.cat([x.flatten(0, 1) for x in levels[name]]) for name in self.config.levels}
+    return torch.stack([away(x, self.homes[name]) for name, x in pooled.items()]).sum()

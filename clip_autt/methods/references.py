@@ -54,9 +54,10 @@ class ZeroShotConfig:
 
 class ZeroShot(OnlineMethod):
     "CLIP without a trained head: the class whose sentences are nearest to the mean frame (CLIP, zero-shot)."
+    learns = False
     Config, reset_scope, variant = ZeroShotConfig, 'video', 'zero-shot'
 
-    def prepare(self) -> None:
+    def setup(self) -> None:
         own, classes, clip = dict(self.config.sentences), self.model.classes, self.model.backbone
         unknown = [name for name in own if name not in classes]
         check(not unknown, f'sentences for {", ".join(map(repr, unknown))}, but the classes are {", ".join(classes)}. Name one of these.')
@@ -65,9 +66,9 @@ class ZeroShot(OnlineMethod):
         self.class_vectors = torch.stack([unit_mean(clip.encode_text(list(t)).to(self.z_text)) for t in texts])  # [C, D]
         self.scale = float(clip.model.logit_scale.exp())
 
-    def step(self, seen: VideoViews) -> StepOutput:
-        logits = self.scale * self.class_vectors @ unit_mean(seen.frames)
-        _, au = self.score(seen.video)
+    def adapt_video(self, views: VideoViews) -> StepOutput:
+        logits = self.scale * self.class_vectors @ unit_mean(views.frames)
+        _, au = self.score(views.video)
         return StepOutput(logits, logits, au, au, passes=Passes(forward=1))
 
 # %% ../../nbs/methods/04_references.ipynb #b922ed3e
@@ -79,16 +80,17 @@ class PromptEnsembleConfig:
 
 class PromptEnsemble(OnlineMethod):
     "CLIP-AU with every action unit said in several ways (CLIP's prompt ensemble, on the sentences of the bank)."
+    learns = False
     Config, reset_scope, variant = PromptEnsembleConfig, 'video', 'prompt ensemble'
 
-    def prepare(self) -> None:
+    def setup(self) -> None:
         check(not isinstance(self.config.templates, str) and len(self.config.templates) > 0, 'give at least one template, in a tuple')
         clip, bank, own = self.model.backbone, self.model.bank, self.model.au_text
         texts = torch.stack([clip.encode_text(fill_template(t, bank.prompts)).to(own) for t in self.config.templates], 1)  # [N, templates, D]
         with torch.no_grad(): self.z_ensemble = self.model.embed_text(unit_mean(texts) * own.norm(dim=-1, keepdim=True))
 
-    def step(self, seen: VideoViews) -> StepOutput:
-        (before, au_before), (after, au) = self.score(seen.video), self.score(seen.video, self.z_ensemble)
+    def adapt_video(self, views: VideoViews) -> StepOutput:
+        (before, au_before), (after, au) = self.score(views.video), self.score(views.video, self.z_ensemble)
         return StepOutput(after, before, au, au_before, passes=Passes(forward=2))
 
 # %% ../../nbs/methods/04_references.ipynb #70116e89
@@ -96,18 +98,21 @@ class PromptEnsemble(OnlineMethod):
 class FrameMeanConfig:
     "Settings of `FrameMean`."
     window: int = 16  # frames in a view
-    share: float = .1  # of the views, the surest ones (VTE and TPT: 0.1); at least one is kept
+    keep_fraction: float = .1  # of the views, lowest entropy first (VTE and TPT: 0.1); at least one is kept
 
 class FrameMean(OnlineMethod):
     "The head on the mean embedding of the most confident views (VTE, without its prompt ensemble)."
+    learns = False
     Config, reset_scope, variant = FrameMeanConfig, 'video', 'surest views'
 
-    def prepare(self) -> None: check(0 < self.config.share <= 1, f'share must be above 0 and at most 1, got {self.config.share}')
+    def setup(self) -> None:
+        keep = self.config.keep_fraction
+        check(0 < keep <= 1, f'keep_fraction must be above 0 and at most 1, got {keep}')
 
-    def step(self, seen: VideoViews) -> StepOutput:
-        logits, au = self.score(seen.views)
-        kept = most_confident(logits, self.config.share)
-        after, au_after = self.score(F.normalize(seen.views[kept].mean(0), dim=-1))
+    def adapt_video(self, views: VideoViews) -> StepOutput:
+        logits, au = self.score(views.all)
+        kept = most_confident(logits, self.config.keep_fraction)
+        after, au_after = self.score(F.normalize(views.all[kept].mean(0), dim=-1))
         return StepOutput(after, logits[0], au_after, au[0], entropy=entropy(logits[1:]), passes=Passes(forward=2))
 
 # %% ../../nbs/methods/04_references.ipynb #da5c3449
@@ -129,15 +134,16 @@ class SoftmaxPoolConfig:
 
 class SoftmaxPool(OnlineMethod):
     "Logits of all windows, pooled with weights that grow with the logit (Temporal Stochastic Softmax, inference)."
+    learns = False
     Config, reset_scope, variant = SoftmaxPoolConfig, 'video', 'softmax pooling'
 
-    def prepare(self) -> None:
+    def setup(self) -> None:
         check(0 <= self.config.gamma < float('inf'), f'gamma must be 0 or more and finite, got {self.config.gamma}')
         check(self.config.kernel >= 1, f'kernel must be at least 1 window, got {self.config.kernel}')
 
-    def step(self, seen: VideoViews) -> StepOutput:
-        logits, au = self.score(seen.views)
-        size = min(self.config.kernel, len(seen.windows))
+    def adapt_video(self, views: VideoViews) -> StepOutput:
+        logits, au = self.score(views.all)
+        size = min(self.config.kernel, len(views.windows))
         highest, at = F.max_pool1d(logits[1:].T, size, 1, return_indices=True)  # each [C, M - size + 1]
         pooled, weights = softmax_pool(highest.T, self.config.gamma)
         best = int(pooled.argmax())

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
+from functools import partial
+from typing import Literal
 
 from ..autt import ClipAUTT
 from ..utils.errors import check, did_you_mean
@@ -23,30 +25,40 @@ from .tpt import TPT
 from .ttacap import TTACaP
 from ..model import ClipAU
 from ..personal.method import PersonalBaseline
-from ..method import SCOPES, NoAdaptation, TestTimeMethod
+from ..method import SCOPES, NoAdaptation, ResetScope, TestTimeMethod
+from ..released import ReleasedClipAUTT
 
 # %% auto #0
-__all__ = ['METHODS', 'BASELINE', 'make_method', 'make_methods', 'override_reset', 'describe_method']
+__all__ = ['METHODS', 'BASELINE', 'without_seed', 'make_method', 'make_methods', 'override_reset', 'describe_method']
+
+# %% ../../nbs/methods/15_registry.ipynb #bf01713f
+def without_seed(
+    make: Callable[..., TestTimeMethod],  # takes no seed, since nothing in it is random
+) -> Callable[..., TestTimeMethod]:  # takes one, and ignores it
+    "A factory for the register."
+    def factory(model: ClipAU, *, seed: int = 0, **settings) -> TestTimeMethod: return make(model, **settings)
+    return factory
 
 # %% ../../nbs/methods/15_registry.ipynb #eb1c94a2
-METHODS: dict[str, Callable[..., TestTimeMethod]] = {  # name -> factory(model, seed=0)
-    'clip-au': lambda model, seed=0: NoAdaptation(model),
-    'zero-shot': lambda model, seed=0: ZeroShot(model, seed=seed),
-    'prompt-ensemble': lambda model, seed=0: PromptEnsemble(model, seed=seed),
-    'frame-mean': lambda model, seed=0: FrameMean(model, seed=seed),
-    'softmax-pool': lambda model, seed=0: SoftmaxPool(model, seed=seed),
-    'tent': lambda model, seed=0: Tent(model, seed=seed),
-    'sar': lambda model, seed=0: SAR(model, seed=seed),
-    'tpt': lambda model, seed=0: TPT(model, seed=seed),
-    'tda': lambda model, seed=0: TDA(model, seed=seed),
-    'dpe': lambda model, seed=0: DPE(model, seed=seed),
-    'promptalign': lambda model, seed=0: PromptAlign(model, seed=seed),
-    'reta': lambda model, seed=0: ReTA(model, seed=seed),
-    't3al': lambda model, seed=0: T3AL(model, seed=seed),
-    'tta-cap': lambda model, seed=0: TTACaP(model, seed=seed),
-    'clip-autt': lambda model, seed=0: ClipAUTT(model, variant='paper', seed=seed),
-    'clip-autt-released': lambda model, seed=0: ClipAUTT(model, variant='released', seed=seed),
-    'personal': lambda model, seed=0: PersonalBaseline(model),
+METHODS: dict[str, Callable[..., TestTimeMethod]] = {  # name -> factory(model, seed=0, **settings)
+    'clip-au': without_seed(NoAdaptation),
+    'zero-shot': ZeroShot,
+    'prompt-ensemble': PromptEnsemble,
+    'frame-mean': FrameMean,
+    'softmax-pool': SoftmaxPool,
+    'tent': Tent,
+    'sar': SAR,
+    'tpt': TPT,
+    'tda': TDA,
+    'dpe': DPE,
+    'promptalign': PromptAlign,
+    'reta': ReTA,
+    't3al': T3AL,
+    'tta-cap': TTACaP,
+    'clip-autt': ClipAUTT,
+    'clip-autt-released': ReleasedClipAUTT,
+    'personal-baseline': without_seed(partial(PersonalBaseline, estimate_threshold=False)),
+    'personal': without_seed(PersonalBaseline),
 }
 
 # %% ../../nbs/methods/15_registry.ipynb #1639ddaa
@@ -56,12 +68,14 @@ def make_method(
     name: str,  # in METHODS, or with '+baseline' behind it
     model: ClipAU,
     seed: int = 0,
+    **settings,  # of the method, by name
 ) -> TestTimeMethod:
-    "A method by its name. An unknown name is an `InputError` that tells the nearest."
+    "A method by its name. An unknown name is an `InputError` that suggests the nearest."
     plain = name.removesuffix(BASELINE)
     check(plain in METHODS, f'unknown method {plain!r}.{did_you_mean(plain, METHODS)} Known: {", ".join(METHODS)}.')
-    if plain == name: return METHODS[name](model, seed=seed)
-    return PersonalBaseline(model, lambda head: METHODS[plain](head, seed=seed), estimate_threshold=False)
+    if plain == name: return METHODS[name](model, seed=seed, **settings)
+    check(not plain.startswith('personal'), f'{plain} has a personal baseline already; name it without {BASELINE}')
+    return PersonalBaseline(model, lambda head: METHODS[plain](head, seed=seed, **settings), estimate_threshold=False)
 
 def make_methods(
     methods: dict[str, TestTimeMethod] | Sequence[str] | str,  # methods by name; or names in METHODS, or 'all'
@@ -75,15 +89,17 @@ def make_methods(
     if not isinstance(methods, dict):
         check(model is not None, 'methods given by name need a model. Pass model=...')
         methods = {name: make_method(name, model, seed) for name in methods}
+    verbs = [name for name in vars(TestTimeMethod) if callable(vars(TestTimeMethod)[name]) and not name.startswith('_')]
     for name, m in methods.items():
-        check(isinstance(m, TestTimeMethod), f'{name}: a {type(m).__name__} lacks adapt, reset, state_dict or load_state_dict')
+        missing = [verb for verb in verbs if not hasattr(m, verb)]
+        check(not missing, f'{name}: a {type(m).__name__} lacks {", ".join(missing)}')
     return methods
 
 # %% ../../nbs/methods/15_registry.ipynb #77cd316f
 @contextmanager
 def override_reset(
     method: TestTimeMethod,
-    scope: str | None,  # 'video', 'subject' or 'never'; None: the method's own
+    scope: ResetScope | None,  # None: the method's own
 ) -> Iterator[None]:
     "The method with another reset scope."
     own = getattr(method, 'reset_scope', None)
@@ -96,14 +112,14 @@ def override_reset(
 # %% ../../nbs/methods/15_registry.ipynb #546310e8
 def describe_method(
     method: TestTimeMethod,
-    scope: str | None = None,  # that the protocol asks for
-    predict: str = 'after',  # or 'before': the prediction that is scored
+    scope: ResetScope | None = None,  # that the protocol asks for
+    predict: Literal['after', 'before'] = 'after',  # the prediction that is scored
 ) -> dict:
-    "Variant, reset scope, when the scored prediction was made, settings, how many values are learned."
-    variant, own = getattr(method, 'variant', type(method).__name__), getattr(method, 'reset_scope', 'its own')
-    learns = getattr(method, 'steps', None) != 0
-    timing = 'without update' if not learns else 'before the last update' if variant == 'released' else f'{predict} the update'
-    config = getattr(method, 'config', None)
-    settings = asdict(config) if is_dataclass(config) else {k: getattr(method, k, None) for k in ('window', 'steps', 'lr', 'predict_on')}
-    return dict(variant=str(variant), reset=str(scope if scope and own in SCOPES else own), prediction=str(getattr(method, 'prediction', timing)),
-                n_trained=int(getattr(method, 'n_trained', 0)), **{k: x for k, x in settings.items() if isinstance(x, (int, float, str))})
+    "Variant, reset scope, when the scored prediction was made, how many values are learned, and the settings."
+    own, config = getattr(method, 'reset_scope', 'its own'), getattr(method, 'config', None)
+    settings = {f.name: getattr(config, f.name) for f in fields(config)} if is_dataclass(config) else {}
+    steps = getattr(method, 'steps', settings.get('steps'))
+    timing = 'without update' if steps == 0 else f'{predict} the update'
+    return dict(variant=str(getattr(method, 'variant', type(method).__name__)), reset=str(scope if scope and own in SCOPES else own),
+                prediction=str(getattr(method, 'prediction', timing)), n_trained=int(getattr(method, 'n_trained', 0)),
+                **{k: x for k, x in settings.items() if isinstance(x, (int, float, str))})

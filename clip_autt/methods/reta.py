@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..au import TEMPLATES, fill_template
 from ..utils.errors import check
 from ..model import ClipAU
-from .cache import Cache, info_nce, recall
-from .thresholds import check_gate, tau_nats_log2
+from .cache import Cache, fit_residuals, info_nce, recall_means, running_mean
+from .thresholds import check_gate, threshold_nats_log2
 from ..window import entropy, most_confident
 from ..outputs import Passes
 from ..method import StepOutput, OnlineMethod, VideoViews
 from .class_text import class_text
+from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['PRESETS', 'progressive', 'au_prototypes', 'text_basis', 'votes', 'disagreement', 'boundary_variance', 'ReTAConfig',
-           'ReTA', 'class_words', 'objective']
+__all__ = ['RETA_PRESETS', 'progressive', 'au_prototypes', 'text_basis', 'votes', 'disagreement', 'boundary_variance',
+           'ReTAConfig', 'ReTA']
 
 # %% ../../nbs/methods/11_reta.ipynb #4dbac797
 def progressive(
@@ -96,12 +98,23 @@ def boundary_variance(
     return views.square() @ spread.T
 
 # %% ../../nbs/methods/11_reta.ipynb #87ccc019
-_SETS = """imagenet 6 5 .5 1 6e-4 .5 .05|imagenet_a 6 5 .8 1 1.5e-4 1 .02|imagenet_r .5 8 .2 1 6e-4 0 .02|imagenet_sketch 5 7.45 .2 1 8e-4 .2 .02
-imagenet_v2 3 8 .3 1 5e-4 .5 .02|caltech 15 5 .3 1 3e-4 .3 .01|dtd 8.6 3 .25 2 4e-4 .2 .02|eurosat 3 8 .99 .1 2.5e-5 .1 .03
-aircraft 7 2 .5 1 3e-4 .6 .04|food 3 1 .5 1 6e-4 .4 .02|flowers 8 5 .7 1.5 2e-4 .3 .06|pets 4 7 .99 .5 6e-4 .3 .02
-cars 4 7 .5 1 1.5e-4 1.5 .02|sun 6 3 .5 1 1.5e-4 .5 .03|ucf 9 8 .22 .1 4e-4 .3 .02"""
-_NAMES = 'alpha', 'beta', 'lam', 'ratio', 'lr', 'align', 'boundary'
-PRESETS = {name: dict(zip(_NAMES, map(float, numbers), strict=True)) for name, *numbers in (s.split() for s in _SETS.replace('\n', '|').split('|'))}
+RETA_PRESETS: dict[str, dict[str, float]] = {  # published
+    'imagenet': dict(alpha=6, beta=5, lam=0.5, ratio=1, lr=0.0006, align=0.5, boundary=0.05),
+    'imagenet_a': dict(alpha=6, beta=5, lam=0.8, ratio=1, lr=0.00015, align=1, boundary=0.02),
+    'imagenet_r': dict(alpha=0.5, beta=8, lam=0.2, ratio=1, lr=0.0006, align=0, boundary=0.02),
+    'imagenet_sketch': dict(alpha=5, beta=7.45, lam=0.2, ratio=1, lr=0.0008, align=0.2, boundary=0.02),
+    'imagenet_v2': dict(alpha=3, beta=8, lam=0.3, ratio=1, lr=0.0005, align=0.5, boundary=0.02),
+    'caltech': dict(alpha=15, beta=5, lam=0.3, ratio=1, lr=0.0003, align=0.3, boundary=0.01),
+    'dtd': dict(alpha=8.6, beta=3, lam=0.25, ratio=2, lr=0.0004, align=0.2, boundary=0.02),
+    'eurosat': dict(alpha=3, beta=8, lam=0.99, ratio=0.1, lr=2.5e-05, align=0.1, boundary=0.03),
+    'aircraft': dict(alpha=7, beta=2, lam=0.5, ratio=1, lr=0.0003, align=0.6, boundary=0.04),
+    'food': dict(alpha=3, beta=1, lam=0.5, ratio=1, lr=0.0006, align=0.4, boundary=0.02),
+    'flowers': dict(alpha=8, beta=5, lam=0.7, ratio=1.5, lr=0.0002, align=0.3, boundary=0.06),
+    'pets': dict(alpha=4, beta=7, lam=0.99, ratio=0.5, lr=0.0006, align=0.3, boundary=0.02),
+    'cars': dict(alpha=4, beta=7, lam=0.5, ratio=1, lr=0.00015, align=1.5, boundary=0.02),
+    'sun': dict(alpha=6, beta=3, lam=0.5, ratio=1, lr=0.00015, align=0.5, boundary=0.03),
+    'ucf': dict(alpha=9, beta=8, lam=0.22, ratio=0.1, lr=0.0004, align=0.3, boundary=0.02),
+}
 
 # %% ../../nbs/methods/11_reta.ipynb #7e1e2e6d
 @dataclass(frozen=True)
@@ -112,21 +125,21 @@ class ReTAConfig:
     anchored: bool = True  # the last prototype is the trained text (ours)
     basis: int = 64  # directions of the text space at most (published; cut at the rank)
     size: int = 3  # items per class in the cache (published)
-    alpha: float = 6.  # logits of a perfect match with a class mean (published for ImageNet-A; chosen on validation people, as the next six)
+    alpha: float = 6.  # logits of a perfect match (published for ImageNet-A; chosen on validation people, as the next six)
     beta: float = 5.  # how fast they fall with the distance
-    lam: float = .8  # share of the whole video in the answer; the surest windows have the rest
+    lam: float = .8  # weight of the whole video in the answer; the most confident windows have the rest
     ratio: float = 1.  # weight of the disagreement
     lr: float = 1.5e-4  # of AdamW
     align: float = 1.  # weight of InfoNCE
     boundary: float = .02  # weight of the boundary term
     gamma: float = 2.  # penalty where the votes contradict the prediction (published)
-    share: float = .1  # of the views that count, surest first (published)
+    keep_fraction: float = .1  # of the views that count, lowest entropy first (published)
     steps: int = 1  # gradient steps per video (published)
     eps: float = 1e-3  # of AdamW (published)
     weight_decay: float = .1  # of AdamW (published)
     temperature: float = .01  # of InfoNCE (published)
     gate_fraction: float = .1  # of log2 of the divisor: surer videos enter the running mean (published)
-    gate_divisor: str = 'classes'  # 'classes' C, or 'prototypes' R as in the released code
+    gate_divisor: Literal['classes', 'prototypes'] = 'classes'  # 'classes' C, or 'prototypes' R as in the released code
 
     def __post_init__(self):
         for name in ('alpha', 'beta', 'ratio', 'lr', 'align', 'boundary', 'weight_decay'):
@@ -134,104 +147,106 @@ class ReTAConfig:
         check(0 <= self.lam <= 1, f'lam must be from 0 to 1, got {self.lam}')
         check(min(self.size, self.basis) >= 1, f'size and basis must be 1 or more, got {self.size} and {self.basis}')
         check(self.steps >= 0, f'steps must be 0 or more, got {self.steps}')
-        check(self.gate_divisor in ('classes', 'prototypes'), f"gate_divisor must be 'classes' or 'prototypes', got {self.gate_divisor!r}")
+        check(self.gate_divisor in ('classes', 'prototypes'),
+              f"gate_divisor must be 'classes' or 'prototypes', got {self.gate_divisor!r}")
 
 # %% ../../nbs/methods/11_reta.ipynb #f4a56994
 class ReTA(OnlineMethod):
     "ReTA: reliable test-time adaptation (ACM MM 2025), on the action-unit vectors of CLIP-AU."
     Config = ReTAConfig
 
-    def prepare(self) -> None:
+    def setup(self) -> None:
         c = self.config
         self.protos = au_prototypes(self.model, c.n_prototypes, c.anchored)
-        self.gate_nats = tau_nats_log2(c.gate_fraction, self.n_classes if c.gate_divisor == 'classes' else c.n_prototypes)
+        self.gate_nats = threshold_nats_log2(c.gate_fraction, self.n_classes if c.gate_divisor == 'classes' else c.n_prototypes)
         check_gate('running mean of the text', -1., self.gate_nats, self.n_classes)
 
-    def start(self) -> dict: return dict(text=self.protos, count=0, cache=Cache(self.config.size))
+    def initial_state(self) -> dict: return dict(text=self.protos, count=0, cache=Cache(self.config.size))
 
     @property
     def n_trained(self) -> int: return self.protos.numel()
 
-    def step(self, seen: VideoViews) -> StepOutput:
+    def adapt_video(self, views: VideoViews) -> StepOutput:
         text, n = F.normalize(self.state['text'], dim=-1), self.state['count']
-        before, _, au_before = _answer(self, seen, text, self.state['cache'])
-        cache, cls, w = _remember(self, seen, text)
-        fitted, losses = _fit(self, seen, cache, cls, agree=w == 0)
-        logits, whole, au = _answer(self, seen, fitted, cache)
+        before, _, au_before = self.answer(views, text, self.state['cache'])
+        cache, cls, w = self.file(views, text)
+        fitted, losses = self.fit(views, cache, cls, agree=w == 0)
+        logits, whole, au = self.answer(views, fitted, cache)
         sure = float(entropy(whole)) < self.gate_nats
-        mean = (self.state['text'] * (n + 1) + fitted) / (n + 2) if sure else self.state['text']
+        mean = running_mean(self.state['text'], fitted, n) if sure else self.state['text']
         self.state = dict(text=mean, count=n + sure, cache=cache)
         return StepOutput(logits, before, au, au_before, loss=losses, passes=_passes(self), gates=dict(agree=w == 0, text=sure))
 
 # %% ../../nbs/methods/11_reta.ipynb #081d2d5a
+@patch
 @torch.no_grad()
-def _remember(method: ReTA, seen: VideoViews, text: Tensor) -> tuple[Cache, int, float]:
+def file(self: ReTA, views: VideoViews, text: Tensor) -> tuple[Cache, int, float]:
     "The cache with this video, its predicted class, and the disagreement of the votes."
-    c, z = method.config, method.score(seen.video, text[-1])[0]
+    c, z = self.config, self.score(views.video, text[-1])[0]
     cls = int(z.argmax())
-    w = disagreement(votes(method.model, seen.video, text, c.basis), cls, c.ratio, c.gamma)
-    cache = method.state['cache'].put(cls, seen.video, float(entropy(z)) * (1 + w), F.one_hot(z.argmax(), len(z)).to(z))
+    w = disagreement(votes(self.model, views.video, text, c.basis), cls, c.ratio, c.gamma)
+    cache = self.state['cache'].put(cls, views.video, float(entropy(z)) * (1 + w), F.one_hot(z.argmax(), len(z)).to(z))
     return cache, cls, w
 
-def _advice(method: ReTA, views: Tensor, cache: Cache) -> Tensor:
-    "Logits from the cache for views [..., D]: [..., C], or 0."
-    if not len(cache): return views.new_zeros(())
-    c, means = method.config, F.normalize(cache.means(), dim=-1)
-    return recall(views, means, torch.eye(method.n_classes).to(means)[cache.classes], c.alpha, c.beta)
+@patch
+def advice(self: ReTA, x: Tensor, cache: Cache) -> Tensor:
+    "Logits from the cache for embeddings [..., D]: [..., C], or 0 where it is empty."
+    if not len(cache): return x.new_zeros(())
+    c, means = self.config, F.normalize(cache.means(), dim=-1)
+    return recall_means(x, means, cache.classes, self.n_classes, c.alpha, c.beta)
 
 # %% ../../nbs/methods/11_reta.ipynb #f0ccccd9
+@patch
 def class_words(
-    method: ReTA,
+    self: ReTA,
     video: Tensor,  # [D] unit embedding
     text: Tensor,  # [R, N, D] unit vectors; gradients pass
 ) -> tuple[Tensor, Tensor]:  # [R, C, D], and the mean offset [C]
     "Class vectors under each prototype, around a video."
-    words, offsets = zip(*(class_text(method.model, video, z) for z in text), strict=True)
+    words, offsets = zip(*(class_text(self.model, video, z) for z in text), strict=True)
     return torch.stack(words), torch.stack(offsets).mean(0)
 
 # %% ../../nbs/methods/11_reta.ipynb #9d74757c
+@patch
 def objective(
-    method: ReTA,
-    seen: VideoViews,
+    self: ReTA,
+    views: VideoViews,
     text: Tensor,  # [R, N, D] unit vectors, corrected
     cache: Cache,
     cls: int,  # predicted class
     agree: bool,  # whether all votes did
 ) -> Tensor:  # nats
     "Entropy, alignment and boundary (ReTA)."
-    c = method.config
-    loss = entropy(method.score(seen.video, text[-1])[0] + _advice(method, seen.video, cache))
-    words, offset = class_words(method, seen.video, text)
+    c = self.config
+    loss = entropy(self.score(views.video, text[-1])[0] + self.advice(views.video, cache))
+    words, offset = self.class_words(views.video, text)
     unit = F.normalize(words, dim=-1)
     aligned = unit[-1] if c.ratio >= .5 else unit.mean(0)
     loss = loss + c.align * info_nce(cache.means(), aligned[cache.classes], c.temperature)
     if not agree: return loss
-    logits = seen.views @ words.mean(0).T + offset + .5 * boundary_variance(words, seen.views, cls)
-    sure = logits[most_confident(logits.detach(), c.share)]
+    logits = views.all @ words.mean(0).T + offset + .5 * boundary_variance(words, views.all, cls)
+    sure = logits[most_confident(logits.detach(), c.keep_fraction)]
     return loss + c.boundary * F.cross_entropy(sure, torch.full((len(sure),), cls, device=sure.device))
 
 # %% ../../nbs/methods/11_reta.ipynb #a54721bc
-def _fit(method: ReTA, seen: VideoViews, cache: Cache, cls: int, agree: bool) -> tuple[Tensor, tuple[float, ...]]:
-    "A fresh correction of all prototypes, a fresh optimizer, a step or more. Unit vectors [R, N, D] and the losses."
-    c, text = method.config, F.normalize(method.state['text'], dim=-1)
-    residual, losses = nn.Parameter(torch.zeros_like(text)), []
-    optimizer = torch.optim.AdamW([residual], lr=c.lr, eps=c.eps, weight_decay=c.weight_decay)
-    for _ in range(c.steps):
-        loss = objective(method, seen, F.normalize(method.state['text'] + residual, dim=-1), cache, cls, agree)
-        residual.grad, = torch.autograd.grad(loss, residual)
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    return F.normalize(method.state['text'] + residual.detach(), dim=-1), tuple(losses)
+@patch
+def fit(self: ReTA, views: VideoViews, cache: Cache, cls: int, agree: bool) -> tuple[Tensor, tuple[float, ...]]:
+    "Prototypes after a fresh correction, unit vectors [R, N, D], and the loss before each step."
+    c, text = self.config, self.state['text']
+    loss_of = lambda residual: self.objective(views, F.normalize(text + residual, dim=-1), cache, cls, agree)
+    (residual,), losses = fit_residuals(loss_of, [text], c.lr, c.eps, c.weight_decay, c.steps)
+    return F.normalize(text + residual, dim=-1), losses
 
 # %% ../../nbs/methods/11_reta.ipynb #6a2783a7
+@patch
 @torch.no_grad()
-def _answer(method: ReTA, seen: VideoViews, text: Tensor, cache: Cache) -> tuple[Tensor, Tensor, Tensor]:
+def answer(self: ReTA, views: VideoViews, text: Tensor, cache: Cache) -> tuple[Tensor, Tensor, Tensor]:
     "Log-probabilities [C] of the mixture, logits [C] of the whole video alone, and its AU scores [N]."
-    c, (z, au) = method.config, method.score(seen.video, text[-1])
-    whole = z + _advice(method, seen.video, cache)
-    words, offset = class_words(method, seen.video, text)
-    rows = seen.views @ words.mean(0).T + offset + _advice(method, seen.views, cache)
-    sure = rows[most_confident(rows, c.share)]
+    c, (z, au) = self.config, self.score(views.video, text[-1])
+    whole = z + self.advice(views.video, cache)
+    words, offset = self.class_words(views.video, text)
+    rows = views.all @ words.mean(0).T + offset + self.advice(views.all, cache)
+    sure = rows[most_confident(rows, c.keep_fraction)]
     return (c.lam * whole.softmax(-1) + (1 - c.lam) * sure.softmax(-1).mean(0)).log(), whole, au
 
 def _passes(method: ReTA) -> Passes:

@@ -11,16 +11,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .norm_params import affine_params, gradient, leaves
+from .norm_params import Layers, affine_params, gradient, leaves, optimizer_step
 from ..utils.errors import check
-from .thresholds import check_gate, tau_nats
+from .thresholds import check_gate, threshold_nats
 from ..window import entropy
 from ..outputs import Passes
 from ..method import StepOutput, OnlineMethod, VideoViews
 from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['climb', 'momentum_step', 'SARConfig', 'SAR', 'Climb']
+__all__ = ['climb', 'SARConfig', 'SAR', 'Climb']
 
 # %% ../../nbs/methods/06_sar.ipynb #2adc392e
 def climb(
@@ -32,25 +32,13 @@ def climb(
     length = torch.stack([g.norm() for g in slope.values()]).norm()
     return {name: x + rho / (length + 1e-12) * slope[name] for name, x in values.items()}
 
-# %% ../../nbs/methods/06_sar.ipynb #4ae2a82c
-def momentum_step(
-    values: dict[str, Tensor],
-    velocity: dict[str, Tensor],
-    slope: dict[str, Tensor],  # gradient of each value
-    lr: float,
-    momentum: float = .9,
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:  # new values, new velocity
-    "One step of gradient descent with momentum."
-    velocity = {name: momentum * v + slope[name] for name, v in velocity.items()}
-    return {name: x - lr * velocity[name] for name, x in values.items()}, velocity
-
 # %% ../../nbs/methods/06_sar.ipynb #a1209dba
 @dataclass(frozen=True)
 class SARConfig:
     "Settings of `SAR`."
     window: int = 16  # frames in a view
-    layers: str = 'temporal'  # what adapts: 'temporal' or 'text', see `affine_params`
-    bottom: float = .75  # share of text blocks that adapt, from below (paper: 9 of 12)
+    layers: Layers = 'temporal'  # what adapts: 'temporal' or 'text', see `affine_params`
+    bottom: float = .75  # fraction of text blocks that adapt, from below (paper: 9 of 12)
     lr: float = 1e-3  # of gradient descent (paper: transformers, batch 64)
     momentum: float = .9  # (paper)
     rho: float = .05  # length of the climb (paper)
@@ -63,19 +51,20 @@ class SAR(OnlineMethod):
     "Sharpness-aware and reliable entropy minimisation (Niu et al., ICLR 2023)."
     Config, reset_scope, variant = SARConfig, 'subject', 'online'
 
-    def prepare(self) -> None:
+    def setup(self) -> None:
         c = self.config
         check(c.lr > 0 and c.rho >= 0, f'lr must be above 0 and rho 0 or more, got {c.lr} and {c.rho}')
-        check(0 <= c.momentum < 1 and 0 <= c.decay < 1, f'momentum and decay must be from 0 to below 1, got {c.momentum} and {c.decay}')
-        check(0 <= c.reset_fraction < c.entropy_fraction, 'reset_fraction must be from 0 (never) to below entropy_fraction, or every video resets; '
+        check(0 <= c.momentum < 1 and 0 <= c.decay < 1,
+              f'momentum and decay must be from 0 to below 1, got {c.momentum} and {c.decay}')
+        check(0 <= c.reset_fraction < c.entropy_fraction,
+              'reset_fraction must be from 0 (never) to below entropy_fraction, or every video resets; '
               f'got {c.reset_fraction} and {c.entropy_fraction}')
-        self.sure_nats, self.reset_nats = (tau_nats(fraction, self.n_classes) for fraction in (c.entropy_fraction, c.reset_fraction))
+        self.sure_nats = threshold_nats(c.entropy_fraction, self.n_classes)
+        self.reset_nats = threshold_nats(c.reset_fraction, self.n_classes)
         check_gate('views to learn from', -1., self.sure_nats, self.n_classes)
         self.affine_params = affine_params(self.model, c.layers, c.window, c.bottom)
 
-    def start(self) -> dict:
-        values = self.affine_params.start
-        return dict(values=dict(values), velocity={name: torch.zeros_like(x) for name, x in values.items()}, average=None)
+    def initial_state(self) -> dict: return dict(values=self.affine_params.start, memory=None, average=None)
 
     @property
     def n_trained(self) -> int: return self.affine_params.n_values
@@ -90,47 +79,49 @@ class Climb(NamedTuple):
 
 # %% ../../nbs/methods/06_sar.ipynb #95c7743e
 @patch
-def look_from_above(method: SAR, seen: VideoViews) -> Climb:
-    "The slope of the mean entropy of the sure views, taken after a climb."
-    look, nats = method.affine_params.look, method.sure_nats
+def sharpness_aware_slope(self: SAR, views: VideoViews) -> Climb:
+    "The slope of the mean entropy of the confident views, taken after a climb."
+    predict = self.affine_params.predict
     with torch.enable_grad():
-        values = leaves(method.state['values'])
-        logits, au = look(values, seen.frames, seen.views)
+        values = leaves(self.state['values'])
+        logits, au = predict(values, views)
         h, before = entropy(logits), (logits.detach(), au.detach())
-        sure = h < nats
+        sure = h < self.sure_nats
         if not sure.any(): return Climb(*before)
         loss = h[sure].mean()
-        above = leaves(climb(values, gradient(loss, values), method.config.rho))
-        h = entropy(look(above, seen.frames, seen.views)[0])
-        still = sure & (h < nats)
+        above = leaves(climb(values, gradient(loss, values), self.config.rho))
+        h = entropy(predict(above, views)[0])
+        still = sure & (h < self.sure_nats)
         if not still.any(): return Climb(*before, (float(loss.detach()),))
         loss_above = h[still].mean()
         return Climb(*before, (float(loss.detach()), float(loss_above.detach())), gradient(loss_above, above))
 
 # %% ../../nbs/methods/06_sar.ipynb #d6706706
 @patch
-def descend(method: SAR, slope: dict[str, Tensor], loss: float) -> bool:
+def descend(self: SAR, slope: dict[str, Tensor], loss: float) -> bool:
     "Step from the present values with the slope from above. True if the model was reset instead."
-    c, state = method.config, method.state
+    c, state = self.config, self.state
     average = loss if state['average'] is None else c.decay * state['average'] + (1 - c.decay) * loss
-    home = average < method.reset_nats
-    values, velocity = momentum_step(state['values'], state['velocity'], slope, c.lr, c.momentum)
-    method.state = method.start() if home else dict(values=values, velocity=velocity, average=average)
-    return home
+    if average < self.reset_nats:
+        self.state = self.initial_state()
+        return True
+    sgd = lambda p: torch.optim.SGD(p, lr=c.lr, momentum=c.momentum)
+    values, memory = optimizer_step(sgd, state['values'], slope, state['memory'])
+    self.state = dict(values=values, memory=memory, average=average)
+    return False
 
 # %% ../../nbs/methods/06_sar.ipynb #65c365ac
 @patch
-def step(method: SAR, seen: VideoViews) -> StepOutput:
-    "Learn from the sure views of a video, and answer before and after."
-    seen_from = look_from_above(method, seen)
-    learned = seen_from.slope is not None
-    home = learned and descend(method, seen_from.slope, seen_from.loss[1])
-    after, au = seen_from[:2]
+def adapt_video(self: SAR, views: VideoViews) -> StepOutput:
+    "Learn from the confident views of a video, and answer before and after."
+    found = self.sharpness_aware_slope(views)
+    learned = found.slope is not None
+    home = learned and self.descend(found.slope, found.loss[1])
+    after, au = found[:2]
     if learned:
-        with torch.no_grad(): after, au = method.affine_params.look(method.state['values'], seen.frames, seen.views)
-    backward = len(seen_from.loss)
-    forward = 1 + bool(backward) + learned
-    n = method.affine_params.prompts
-    return StepOutput(after[0], seen_from.logits[0], au[0], seen_from.au[0], entropy=entropy(seen_from.logits[1:]), loss=seen_from.loss[:1],
-                  passes=Passes(forward, backward, forward * n, backward * n),
-                  gates=dict(sure=backward > 0, sure_above=learned, reset=home))
+        with torch.no_grad(): after, au = self.affine_params.predict(self.state['values'], views)
+    backward = len(found.loss)
+    forward, n = 1 + bool(backward) + learned, self.affine_params.prompts
+    return StepOutput(after[0], found.logits[0], au[0], found.au[0], entropy=entropy(found.logits[1:]), loss=found.loss[:1],
+                      passes=Passes(forward, backward, forward * n, backward * n),
+                      gates=dict(sure=backward > 0, sure_above=learned, reset=home))

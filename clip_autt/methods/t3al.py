@@ -111,7 +111,7 @@ class T3AL(OnlineMethod):
     reset_scope = 'video'
     Config = T3ALConfig
 
-    def prepare(self) -> None:
+    def setup(self) -> None:
         adapter = self.model.text_adapter
         with torch.no_grad(): self.hidden = adapter[:-1](self.model.au_text)  # [N, H], constant
         last = adapter[-1]
@@ -119,14 +119,14 @@ class T3AL(OnlineMethod):
         self.source = dict(text=last.weight.detach().clone(), image=torch.eye(last.out_features).to(last.weight),
                            log_scale=torch.tensor(math.log(self.model.logit_scale)).to(last.weight))
 
-    def start(self) -> dict: return {'weights': {name: w.clone() for name, w in self.source.items()}, 'adam': None, 'videos': 0}
+    def initial_state(self) -> dict: return {'weights': {name: w.clone() for name, w in self.source.items()}, 'adam': None, 'videos': 0}
 
     @property
     def n_trained(self) -> int: return sum(w.numel() for w in self.source.values())
 
-    def step(self, seen: VideoViews) -> StepOutput:
+    def adapt_video(self, views: VideoViews) -> StepOutput:
         "Learn from the frames of one video, cut it, and answer from the kept segments."
-        x = self.frame_vectors(seen.frames)
+        x = self.frame_vectors(views.frames)
         with torch.no_grad():
             before, au_before = self.answer(x.mean(0), self.state['weights'])
             label = int(before.argmax())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .norm_params import affine_params, gradient, leaves
+from .norm_params import Layers, affine_params, gradient, leaves, optimizer_step
 from ..utils.errors import check
 from ..window import entropy
 from ..outputs import Passes
@@ -18,38 +18,14 @@ from ..method import StepOutput, OnlineMethod, VideoViews
 from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['adam_start', 'adam_step', 'TentConfig', 'Tent']
-
-# %% ../../nbs/methods/05_tent.ipynb #358e91ae
-def adam_start(
-    values: dict[str, Tensor],
-) -> dict:
-    "Adam's state before its first step: the values and their moments."
-    zeros = {name: torch.zeros_like(x) for name, x in values.items()}
-    return dict(values=dict(values), mean=zeros, square=zeros, n=0)
-
-# %% ../../nbs/methods/05_tent.ipynb #25dfb1c6
-def adam_step(
-    state: dict,  # from `adam_start`, or from the step before
-    slope: dict[str, Tensor],  # gradient of each value
-    lr: float,
-    beta1: float = .9,
-    beta2: float = .999,
-    eps: float = 1e-8,
-) -> dict:  # the next state
-    "One step of Adam, without weight decay."
-    n = state['n'] + 1
-    mean = {k: beta1 * m + (1 - beta1) * slope[k] for k, m in state['mean'].items()}
-    square = {k: beta2 * v + (1 - beta2) * slope[k].square() for k, v in state['square'].items()}
-    move = {k: (mean[k] / (1 - beta1 ** n)) / ((square[k] / (1 - beta2 ** n)).sqrt() + eps) for k in mean}
-    return dict(values={k: x - lr * move[k] for k, x in state['values'].items()}, mean=mean, square=square, n=n)
+__all__ = ['TentConfig', 'Tent']
 
 # %% ../../nbs/methods/05_tent.ipynb #dbeafd74
 @dataclass(frozen=True)
 class TentConfig:
     "Settings of `Tent`."
     window: int = 16  # frames in a view
-    layers: str = 'temporal'  # what adapts: 'temporal' or 'text', see `affine_params`
+    layers: Layers = 'temporal'  # what adapts: 'temporal' or 'text', see `affine_params`
     lr: float = 1e-3  # of Adam (paper, CIFAR-10-C)
     beta1: float = .9  # of Adam (paper)
     steps: int = 1  # per video (paper)
@@ -59,48 +35,42 @@ class Tent(OnlineMethod):
     "Online entropy minimisation over scales and shifts (Wang et al., ICLR 2021)."
     Config, reset_scope, variant = TentConfig, 'subject', 'online'
 
-    def prepare(self) -> None:
+    def setup(self) -> None:
         c = self.config
         check(c.lr > 0 and 0 <= c.beta1 < 1, f'lr must be above 0 and beta1 from 0 to below 1, got {c.lr} and {c.beta1}')
         check(c.steps >= 1, f'steps must be at least 1, got {c.steps}')
         self.affine_params = affine_params(self.model, c.layers, c.window)
 
-    def start(self) -> dict: return adam_start(self.affine_params.start)
+    def initial_state(self) -> dict: return dict(values=self.affine_params.start, memory=None)
 
     @property
     def n_trained(self) -> int: return self.affine_params.n_values
 
 # %% ../../nbs/methods/05_tent.ipynb #92db8456
 @patch
-def look(
-    method: Tent,
-    seen: VideoViews,
-) -> tuple[Tensor, Tensor]:  # logits [1 + M, C] and AU scores [1 + M, N] of all views
-    "What the model says with the values that the method has now."
-    with torch.no_grad(): return method.affine_params.look(method.state['values'], seen.frames, seen.views)
-
-# %% ../../nbs/methods/05_tent.ipynb #683d4c76
-@patch
 def learn(
-    method: Tent,
-    seen: VideoViews,
+    self: Tent,
+    views: VideoViews,
 ) -> tuple[Tensor, Tensor, float]:  # logits [1 + M, C] and AU scores [1 + M, N] from before the update; the loss in nats
     "One step down the mean entropy of all views."
+    c = self.config
     with torch.enable_grad():
-        values = leaves(method.state['values'])
-        logits, au = method.affine_params.look(values, seen.frames, seen.views)
+        values = leaves(self.state['values'])
+        logits, au = self.affine_params.predict(values, views)
         loss = entropy(logits).mean()
         slope = gradient(loss, values)
-    method.state = adam_step(method.state, slope, method.config.lr, method.config.beta1)
+    adam = lambda p: torch.optim.Adam(p, lr=c.lr, betas=(c.beta1, .999))
+    values, memory = optimizer_step(adam, self.state['values'], slope, self.state['memory'])
+    self.state = dict(values=values, memory=memory)
     return logits.detach(), au.detach(), float(loss.detach())
 
 # %% ../../nbs/methods/05_tent.ipynb #37393592
 @patch
-def step(method: Tent, seen: VideoViews) -> StepOutput:
+def adapt_video(self: Tent, views: VideoViews) -> StepOutput:
     "Learn from a video, and answer before and after."
-    steps, n = method.config.steps, method.affine_params.prompts
-    history = [learn(method, seen) for _ in range(steps)]
+    steps, n = self.config.steps, self.affine_params.prompts
+    history = [self.learn(views) for _ in range(steps)]
     before, au_before, _ = history[0]
-    after, au = look(method, seen)
-    return StepOutput(after[0], before[0], au[0], au_before[0], entropy=entropy(before[1:]), loss=tuple(loss for _, _, loss in history),
-                  passes=Passes(steps + 1, steps, (steps + 1) * n, steps * n))
+    with torch.no_grad(): after, au = self.affine_params.predict(self.state['values'], views)
+    return StepOutput(after[0], before[0], au[0], au_before[0], entropy=entropy(before[1:]),
+                      loss=tuple(loss for _, _, loss in history), passes=Passes(steps + 1, steps, (steps + 1) * n, steps * n))

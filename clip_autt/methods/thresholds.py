@@ -8,17 +8,17 @@ from __future__ import annotations
 import math, warnings
 
 # %% auto #0
-__all__ = ['tau_nats', 'tau_nats_log2', 'GateWarning', 'check_gate']
+__all__ = ['threshold_nats', 'threshold_nats_log2', 'GateWarning', 'check_gate']
 
 # %% ../../nbs/methods/00_thresholds.ipynb #3411bef6
-def tau_nats(
+def threshold_nats(
     fraction: float,  # of the largest entropy
     n_classes: int,
 ) -> float:  # nats
     "A threshold as a fraction of ln C, the convention of SAR and EATA."
     return fraction * math.log(n_classes)
 
-def tau_nats_log2(
+def threshold_nats_log2(
     fraction: float,
     n_classes: int,
 ) -> float:  # nats

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..autt import template_init
 from ..utils.errors import check
 from ..window import entropy, marginal_entropy, most_confident
 from ..prompts import AUPrompts
@@ -20,14 +21,14 @@ from ..method import StepOutput, OnlineMethod, VideoViews
 from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['TPTConfig', 'Look', 'TPT']
+__all__ = ['TPTConfig', 'PromptOutput', 'tuned_answer', 'TPT']
 
 # %% ../../nbs/methods/07_tpt.ipynb #a7e21b73
 @dataclass(frozen=True)
 class TPTConfig:
     "Settings of TPT. Sources: the paper and its public code."
     window: int = 16  # frames in a view
-    share: float = .1  # of the views that are kept; published: 0.1 of 64 crops
+    keep_fraction: float = .1  # of the views; published: 0.1 of 64 crops
     steps: int = 1  # gradient steps per video; published
     lr: float = 5e-3  # of AdamW; published
     weight_decay: float = .01  # of AdamW; PyTorch's default, which the published code leaves as it is
@@ -35,17 +36,32 @@ class TPTConfig:
 
     def __post_init__(self):
         check(self.window >= 1, f'window must be at least 1 frame, got {self.window}')
-        check(0 < self.share <= 1, f'share must be above 0 and at most 1, got {self.share}')
+        check(0 < self.keep_fraction <= 1, f'keep_fraction must be above 0 and at most 1, got {self.keep_fraction}')
         check(self.steps >= 1, f'steps must be 1 or more, got {self.steps}. For no adaptation take CLIP-AU itself.')
-        check(self.lr > 0 and self.weight_decay >= 0, f'lr must be above 0 and weight_decay 0 or more, got {self.lr} and {self.weight_decay}')
+        check(self.lr > 0 and self.weight_decay >= 0,
+              f'lr must be above 0 and weight_decay 0 or more, got {self.lr} and {self.weight_decay}')
 
 # %% ../../nbs/methods/07_tpt.ipynb #aa7a9d57
-class Look(NamedTuple):
-    "All views of a video under one prompt, before the update."
+class PromptOutput(NamedTuple):
+    "All views of a video under some prompts, before the update."
     logits: Tensor  # [V, C]; view 0 is the whole video
     au: Tensor  # [V, N]
     kept: Tensor  # [n] indices of the kept views
-    loss: Tensor  # nats, entropy of the mean prediction of the kept views
+    loss: Tensor  # nats, entropy of the mean prediction of the kept views; other terms are added to it
+    align: Tensor | None = None  # distance from the source, where a method has one
+
+def tuned_answer(
+    method: OnlineMethod,
+    steps: list[PromptOutput],  # as seen before each update; at least one
+    logits: Tensor,  # [C] after the last update
+    au: Tensor,  # [N]
+    extra: int = 0,  # forward passes of each step, besides the first
+) -> StepOutput:
+    "The answer of a method that tunes prompts, for the whole video."
+    first, n, k = steps[0], len(method.z_text), len(steps)
+    passes = Passes((1 + extra) * k + 1, k, (k + 1) * n, k * n)
+    return StepOutput(logits, first.logits[0], au, first.au[0], entropy=entropy(first.logits[1:]),
+                      loss=tuple(float(x.loss) for x in steps), passes=passes)
 
 # %% ../../nbs/methods/07_tpt.ipynb #3498b77e
 class TPT(OnlineMethod):
@@ -53,47 +69,45 @@ class TPT(OnlineMethod):
     reset_scope = 'video'
     Config = TPTConfig
 
-    def prepare(self) -> None:
+    def setup(self) -> None:
         m = self.model
-        init = 'template' if m.template.split('{}')[0].strip() else 'a photo of a'
-        self.prompts = AUPrompts(m.backbone, m.bank, m.template, init=init, shared=True)
+        self.prompts = AUPrompts(m.backbone, m.bank, m.template, init=template_init(m.template), shared=True)
 
-    def start(self) -> dict: return {'ctx': self.prompts.ctx_start.clone()}
+    def initial_state(self) -> dict: return {'ctx': self.prompts.ctx_start.clone()}
 
     @property
-    def n_trained(self) -> int: return self.prompts.ctx.numel()
+    def n_trained(self) -> int: return self.prompts.ctx_start.numel()
 
-    def step(self, seen: VideoViews) -> StepOutput:
-        "Tune the context on the surest views, then answer for the whole video."
+    def adapt_video(self, views: VideoViews) -> StepOutput:
+        "Tune the context on the most confident views, then answer for the whole video."
         ctx = nn.Parameter(self.state['ctx'].clone())
-        looks = list(self.tune(seen.views, ctx))
-        self.state, first, n = {'ctx': ctx.detach()}, looks[0], len(self.z_text)
-        with torch.no_grad(): logits, au = self.score(seen.video, self.embed(ctx))
-        passes = Passes(len(looks) + 1, len(looks), (len(looks) + 1) * n, len(looks) * n)
-        return StepOutput(logits, first.logits[0], au, first.au[0], entropy=entropy(first.logits[1:]), loss=tuple(float(x.loss) for x in looks), passes=passes)
+        steps = list(self.tune(views.all, ctx))
+        self.state = {'ctx': ctx.detach()}
+        with torch.no_grad(): logits, au = self.score(views.video, self.embed(ctx))
+        return tuned_answer(self, steps, logits, au)
 
 # %% ../../nbs/methods/07_tpt.ipynb #d57fdf6a
 @patch
 def embed(
-    method: TPT,
+    self: TPT,
     ctx: Tensor,  # [1, n_ctx, d] shared context
 ) -> Tensor:  # [N, D] unit vectors of the action units; gradients pass
     "Action-unit vectors under a context."
-    return method.model.embed_text(method.prompts.encode(ctx).to(method.model.au_text.dtype))
+    return self.model.embed_text(self.prompts.encode(ctx).to(self.model.au_text.dtype))
 
 @patch
 def tune(
-    method: TPT,
+    self: TPT,
     views: Tensor,  # [V, D] unit embeddings; view 0 is the whole video
     ctx: nn.Parameter,  # changed in place
-) -> Iterator[Look]:  # each as seen before its update
-    "Lower the marginal entropy of the surest views, step by step, with a fresh AdamW (TPT, section 3)."
-    c, kept = method.config, None
+) -> Iterator[PromptOutput]:  # each as seen before its update
+    "Lower the marginal entropy of the most confident views, step by step, with a fresh AdamW (TPT, section 3)."
+    c, kept = self.config, None
     optimizer = torch.optim.AdamW([ctx], lr=c.lr, weight_decay=c.weight_decay)
     for _ in range(c.steps):
-        logits, au = method.score(views, method.embed(ctx))
-        if kept is None or not c.select_once: kept = most_confident(logits.detach(), c.share)
+        logits, au = self.score(views, self.embed(ctx))
+        if kept is None or not c.select_once: kept = most_confident(logits.detach(), c.keep_fraction)
         loss = marginal_entropy(logits[kept])
         ctx.grad, = torch.autograd.grad(loss, ctx)
         optimizer.step()
-        yield Look(logits.detach(), au.detach(), kept, loss.detach())
+        yield PromptOutput(logits.detach(), au.detach(), kept, loss.detach())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..utils.errors import check
 from .cache import Cache
-from .thresholds import check_gate, tau_nats
+from .thresholds import check_gate, threshold_nats
 from ..window import entropy
 from ..outputs import Passes
 from .source_statistics import source_of
@@ -35,13 +35,13 @@ _PREDICT_ON = 'windows', 'video'
 class TTACaPConfig:
     "Settings of TTA-CaP; defaults of version A."
     window: int = 16  # frames in a window
-    cache_scope: str = 'video'  # when caches and history are emptied: with each 'video' (A) or 'subject' (B)
-    order: str = 'read-write'  # 'read-write' (A), or 'write-read' (B): a window may retrieve itself
-    negative_under: str = 'least_likely'  # class that a doubtful window is filed under: 'least_likely' (A) or 'predicted' (B)
-    retrieve: str = 'predicted'  # bucket that is read: of the 'predicted' class (A), or 'all' (B)
-    static: str = 'top'  # 'top' prototypes of the predicted class (A), or weighted class 'centroids' (B)
-    negative_gate: str = 'agreement'  # prototypes must agree (A), or only have a 'margin' (B), for a doubtful window
-    predict_on: str = 'windows'  # the answer: the mean over 'windows' (published), or that of the whole 'video', which reads the caches last
+    cache_scope: Literal['video', 'subject'] = 'video'  # when caches and history are emptied: with each 'video' (A) or 'subject' (B)
+    order: Literal['read-write', 'write-read'] = 'read-write'  # 'read-write' (A), or 'write-read' (B): a window may retrieve itself
+    negative_under: Literal['least_likely', 'predicted'] = 'least_likely'  # class that a doubtful window is filed under: 'least_likely' (A) or 'predicted' (B)
+    retrieve: Literal['predicted', 'all'] = 'predicted'  # bucket that is read: of the 'predicted' class (A), or 'all' (B)
+    static: Literal['top', 'centroids'] = 'top'  # 'top' prototypes of the predicted class (A), or weighted class 'centroids' (B)
+    negative_gate: Literal['agreement', 'margin'] = 'agreement'  # prototypes must agree (A), or only have a 'margin' (B), for a doubtful window
+    predict_on: Literal['windows', 'video'] = 'windows'  # the answer: the mean over 'windows' (published), or that of the whole 'video', which reads the caches last
     confident_fraction: float = .72  # of ln C; surer windows are confident. Published: 0.5 nats at C = 2
     ambiguous_fraction: float = 1.15  # of ln C; less sure windows are dropped. Published: 0.8 nats (A), 1.2 (B), at C = 2: none
     n_positive: int = 5  # items per class in the positive cache
@@ -51,7 +51,7 @@ class TTACaPConfig:
     margin: float = .05  # cosine by which the best class of the prototypes must lead
     sharpness: float = 10.  # of the softmax over cosines
     n_people: int = 3  # source people whose prototypes are used
-    shrink: float = .05  # share of the mean variance in each variance, for the distance between people
+    shrink: float = .05  # weight of the mean variance in each variance, for the distance between people
     lambda_static: float = 1.
     lambda_positive: float = 1.
     lambda_negative: float = 1.
@@ -82,10 +82,10 @@ def frechet(
 
 def shrunk(
     var: Tensor,  # [..., D]
-    share: float,  # 0 to 1
+    fraction: float,  # 0 to 1
 ) -> Tensor:  # [..., D]
     "Variances pulled towards their mean, so that few samples do not give variances of zero."
-    return (1 - share) * var + share * var.mean(-1, keepdim=True)
+    return (1 - fraction) * var + fraction * var.mean(-1, keepdim=True)
 
 # %% ../../nbs/methods/13_ttacap.ipynb #a6d1ce3d
 def top_weights(
@@ -122,7 +122,7 @@ class Gates(NamedTuple):
     negative: Tensor  # enters the negative cache
 
     def rates(self) -> dict[str, float]:
-        "Share of windows that pass each gate."
+        "Fraction of windows that pass each gate."
         return {name: float(x.float().mean()) for name, x in self._asdict().items()}
 
 def gates(
@@ -134,7 +134,7 @@ def gates(
     "Which windows may be remembered."
     c, h, predicted = method.config, entropy(logits), logits.argmax(-1)
     temporal = torch.tensor(agrees_with_majority(history, predicted.tolist(), c.n_history), device=h.device)
-    confident, ambiguous = h < method.tau_confident, (h >= method.tau_confident) & (h < method.tau_ambiguous)
+    confident, ambiguous = h < method.confident_nats, (h >= method.confident_nats) & (h < method.ambiguous_nats)
     best = scores.topk(2).values
     lead = best[:, 0] - best[:, 1] > c.margin
     prototype = lead & (scores.argmax(-1) == predicted)
@@ -189,23 +189,23 @@ class TTACaP(OnlineMethod):
     Config = TTACaPConfig
     reset_scope = 'video'
 
-    def prepare(self) -> None:
+    def setup(self) -> None:
         c = self.config
         self.source, self.reset_scope = source_of(self.model, 'TTA-CaP'), c.cache_scope
-        self.tau_confident, self.tau_ambiguous = (tau_nats(x, self.n_classes) for x in (c.confident_fraction, c.ambiguous_fraction))
-        check_gate('TTA-CaP, positive cache', -1., self.tau_confident, self.n_classes)
-        check_gate('TTA-CaP, negative cache', self.tau_confident, self.tau_ambiguous, self.n_classes)
+        self.confident_nats, self.ambiguous_nats = (threshold_nats(x, self.n_classes) for x in (c.confident_fraction, c.ambiguous_fraction))
+        check_gate('TTA-CaP, positive cache', -1., self.confident_nats, self.n_classes)
+        check_gate('TTA-CaP, negative cache', self.confident_nats, self.ambiguous_nats, self.n_classes)
 
-    def start(self) -> dict:
+    def initial_state(self) -> dict:
         sums = self.source.video_mean.new_zeros(2, len(self.source.video_mean), dtype=torch.double)
         return dict(caches=(Cache(self.config.n_positive), Cache(self.config.n_negative)), history=(), n=0, sums=sums)
 
     @torch.no_grad()
-    def step(self, seen: VideoViews) -> StepOutput:
-        s, f = self.state, seen.windows
-        logits, before = self.score(f)[0], self._before(seen)
+    def adapt_video(self, views: VideoViews) -> StepOutput:
+        s, f = self.state, views.windows
+        logits, before = self.score(f)[0], self._before(views)
         n, sums = s['n'] + len(f), s['sums'] + torch.stack([f.double().sum(0), f.double().square().sum(0)])
-        after, passed, caches = self._fused(seen, n, sums, write=True)
+        after, passed, caches = self._fused(views, n, sums, write=True)
         history = (*s['history'], *logits.argmax(-1).tolist())[-self.config.n_history:]
         self.state = dict(caches=caches, history=history, n=n, sums=sums)
         return StepOutput(*_pairs(after, before), entropy=entropy(logits), passes=Passes(forward=2), gates=passed.rates())
@@ -214,10 +214,10 @@ def _pairs(after: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor]) -> tuple
 
 # %% ../../nbs/methods/13_ttacap.ipynb #6687713c
 @patch
-def _before(self: TTACaP, seen: VideoViews) -> tuple[Tensor, Tensor]:
+def _before(self: TTACaP, views: VideoViews) -> tuple[Tensor, Tensor]:
     "Logits [C] and AU scores [N] before this video has left a trace."
     s = self.state
-    return self._fused(seen, s['n'], s['sums'], write=False)[0] if s['n'] else self.score(seen.video)
+    return self._fused(views, s['n'], s['sums'], write=False)[0] if s['n'] else self.score(views.video)
 
 def nearest_people(
     method: TTACaP,
@@ -250,10 +250,10 @@ def static_memory(
 
 # %% ../../nbs/methods/13_ttacap.ipynb #7822f70a
 @patch
-def _fused(self: TTACaP, seen: VideoViews, n: int, sums: Tensor, write: bool) -> tuple[tuple[Tensor, Tensor], Gates, tuple[Cache, Cache]]:
+def _fused(self: TTACaP, views: VideoViews, n: int, sums: Tensor, write: bool) -> tuple[tuple[Tensor, Tensor], Gates, tuple[Cache, Cache]]:
     "Logits [C] and AU scores [N] after the moves; the gates; the caches after."
-    c, m, whole = self.config, len(seen.windows), self.config.predict_on == 'video'
-    f = torch.cat([seen.windows, seen.video[None]]) if whole else seen.windows
+    c, m, whole = self.config, len(views.windows), self.config.predict_on == 'video'
+    f = torch.cat([views.windows, views.video[None]]) if whole else views.windows
     logits = self.score(f)[0]
     predicted, least = logits.argmax(-1), logits.argmin(-1)
     static, scores = static_memory(self, f, predicted, nearest_people(self, n, sums))

@@ -187,8 +187,8 @@ class MostConfidentWindow(OnlineMethod):
     variant, reset_scope, steps = 'most confident window', 'video', 0
 
     @torch.no_grad()
-    def step(self, seen: VideoViews) -> StepOutput:
-        logits, au = self.score(seen.views)
+    def adapt_video(self, views: VideoViews) -> StepOutput:
+        logits, au = self.score(views.all)
         h = entropy(logits[1:])
         return StepOutput(logits[0], logits[0], au[0], au[0], int(h.argmin()), h, passes=Passes(forward=1))
 

@@ -77,7 +77,7 @@ def record_tuning(
 ) -> Tuning:
     "Tune the prompts of the action units on one video, and keep what happened."
     check(steps >= 1, f'steps must be 1 or more, got {steps}')
-    method = ClipAUTT(model, window, steps, lr)
+    method = ClipAUTT(model, window=window, steps=steps, lr=lr)
     texts = [_sentences(method)]
     for _ in method.tune([video]):
         texts.append(_sentences(method))
@@ -89,7 +89,7 @@ def record_tuning(
 @torch.no_grad()
 def _sentences(method: ClipAUTT) -> Tensor:
     "Unit vectors [N, D] of the action units under the present context."
-    return method.model.embed_text(method.prompts.cached(method.prompts.ctx).text)
+    return method.model.embed_text(method.prompts.cached(method.ctx).text)
 
 @torch.no_grad()
 def _read(model: ClipAU, video: VideoFeatures, text: Tensor, window: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -92,14 +92,14 @@ def test_forty_videos(benchmark, models, ctx_position):  # noqa: F811
     model, videos = models[ctx_position], [make_video() for _ in range(MANY)]
     method = ClipAUTT(model, ctx_position=ctx_position, untrained_ok=True)
     few, group = videos[:8], f"40 videos of a subject in one batch, against this library one by one, context at the {ctx_position}"
-    in_turn(benchmark, group, lambda: [method.adapt(v) for v in few], lambda: method.adapt(few), times=(5, 5), note="8 of 40 measured")
+    in_turn(benchmark, group, lambda: [method.adapt(v) for v in few], lambda: method.adapt_many(few), times=(5, 5), note="8 of 40 measured")
 
 
 def test_forty_videos_plain(benchmark, models):  # noqa: F811
     model, videos = models["front"], [make_video() for _ in range(8)]
     method = ClipAUTT(model, untrained_ok=True)
     group = "40 videos of a subject in one batch, against the plain formula one by one, context at the front"
-    in_turn(benchmark, group, plain_step(model, "front", make_pixels()), lambda: method.adapt(videos), times=(MANY, 5), note="1 and 8 of 40 measured")
+    in_turn(benchmark, group, plain_step(model, "front", make_pixels()), lambda: method.adapt_many(videos), times=(MANY, 5), note="1 and 8 of 40 measured")
 
 
 STARTS = {

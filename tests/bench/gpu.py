@@ -108,7 +108,7 @@ def numbers(model: ClipAU, frames: torch.Tensor, features: torch.Tensor, pull: t
     autocast = None if precision == "float32" else precision
     method = ClipAUTT(model, steps=1, autocast=autocast, untrained_ok=True)
     link = method.prompts.graph(method.prompts.ctx_start)
-    results = method.adapt(on_cpu(features), batch_size=len(features))
+    results = method.adapt_many(on_cpu(features), batch_size=len(features))
     with half(device, precision):
         own = encode(model, frames)
     return dict(
@@ -174,7 +174,7 @@ def cases(model: ClipAU, precision: str, frames: torch.Tensor, videos: list[Vide
 
     def clip_autt(k: int) -> Callable:
         method = ClipAUTT(model, steps=k, autocast=None if precision == "float32" else precision, untrained_ok=True)
-        return lambda videos: method.adapt(videos, batch_size=len(videos))
+        return lambda videos: method.adapt_many(videos, batch_size=len(videos))
 
     yield "CLIP-AU", "features", 0, lambda: clip_au(torch.stack([v.frames for v in videos]))
     yield "CLIP-AU", "frames", 0, lambda: clip_au(embedded())
