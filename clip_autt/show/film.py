@@ -48,8 +48,8 @@ def _conclusions(method: TestTimeMethod, result: Adapted) -> np.ndarray:
     if result.seen:
         top, below = fig.subplots(2, height_ratios=(len(result.classes), 6))
         probability_bars(top, result.probs, result.probs_before, ('before', 'after'))
-        top.set_title(result.label, loc='right', fontweight='bold')
-        plot_explanation(explain(method, result), 5, below).set_title('')
+        fig.suptitle(result.label, fontweight='bold')
+        plot_explanation(explain(method, result), 5, below).set_title('', loc='left')
         small_labels(below)
     else:
         message = f'no prediction:\na face in {result.n_faces} of {result.n_frames} frames'
