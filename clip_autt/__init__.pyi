@@ -78,10 +78,12 @@ from .personal.threshold import personal_threshold as personal_threshold
 from .personal.training import prepare_personal as prepare_personal
 from .show.film import annotate_video as annotate_video
 from .show.plots import (
-    plot_au_change as plot_au_change, plot_aus as plot_aus, plot_confusion as plot_confusion,
-    plot_entropy as plot_entropy, plot_film as plot_film, plot_similarity as plot_similarity, plot_tsne as plot_tsne,
+    plot_au_change as plot_au_change, plot_aus as plot_aus, plot_entropy as plot_entropy, plot_film as plot_film,
 )
 from .show.report import report_picture as report_picture, write_report as write_report
+from .show.result_plots import (
+    plot_confusion as plot_confusion, plot_similarity as plot_similarity, plot_tsne as plot_tsne,
+)
 from .show.videolab import VideoLab as VideoLab
 from .show.widgets import (
     AUExplorer as AUExplorer, MethodRace as MethodRace, SubjectMixer as SubjectMixer, TuningStepper as TuningStepper,

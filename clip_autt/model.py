@@ -183,7 +183,7 @@ def _check_tensors(model: ClipAU, features: Tensor, text: Tensor) -> None:
     "Refuse what `forward` cannot read."
     n, d = model.au_text.shape
     for name, x in (('features', features), ('text', text)):
-        if not isinstance(x, Tensor): 
+        if not isinstance(x, Tensor):
             raise InputTypeError(f'{name} must be a tensor, got {type(x).__name__}. For a video, call predict.')
     check(features.dim() == 3 and features.shape[-1] == d and features.is_floating_point(),
           f'features must be float [B, T, {d}], got {dtype_shape(features)}')

@@ -14,15 +14,12 @@ import open_clip
 import pytest
 from conftest import save_published_head
 from safetensors.torch import save_file
+from typer.main import get_command
 from typer.testing import CliRunner
 
-import clip_autt
-from clip_autt import AUBank
-from clip_autt import ClipAU
+from clip_autt import AUBank, ClipAU
 from clip_autt.backbone import load_backbone
 from clip_autt.cli.main import app
-from clip_autt.features import LabeledVideo
-from clip_autt.features import encode_clip
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -33,7 +30,6 @@ BLOCK = re.compile(r"(<!-- needs a network -->\n)?^```(python|sh)\n(.*?)^```", r
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FRONT = [code for _, kind, code in BLOCK.findall(README) if kind == "python"]
 PAGES = sorted(p for p in (ROOT / "docs").rglob("*.md") if BLOCK.search(p.read_text(encoding="utf-8")))
-NO_EVALUATE = pytest.mark.xfail(strict=True, raises=(NameError, AssertionError), reason="`from clip_autt import evaluate` gives the module, not the function")
 
 
 def used_names(blocks: list[str]) -> list[str]:
@@ -111,22 +107,31 @@ def test_its_code_runs(page, folder, request):
             shell(code)
 
 
-@pytest.mark.parametrize("i", [pytest.param(i, marks=[NO_EVALUATE] * ("evaluate(" in code)) for i, code in enumerate(FRONT)])
-def test_the_front_page_runs(i, folder, capsys):
-    "The first block as it stands; any other after it, with the names of the package and some videos."
-    names = {}
-    python(FRONT[0], names)
-    if i == 0:
-        shown = re.search(r"^```text\n(.*?)^```", README, re.S | re.M)[1]
-        assert same_text(shown, capsys.readouterr().out), "what README shows is what is printed"
-        return
-    given = {name: getattr(clip_autt, name) for name in clip_autt.__all__}
-    clips = clip_autt.make_clips("pain", [30_001, 30_002], n=4, every=5)
-    videos = [LabeledVideo(encode_clip(names["model"].backbone, clip), clip.label) for clip in clips]
-    python(FRONT[i], given | names | {"videos": videos})
+def test_the_front_page_runs(folder, capsys):
+    "All blocks in order, each as it stands; what the first prints is what README shows."
+    names = {"__name__": "__main__"}
+    for i, code in enumerate(FRONT):
+        python(code, names)
+        if i == 0:
+            shown = re.search(r"^```text\n(.*?)^```", README, re.S | re.M)[1]
+            assert same_text(shown, capsys.readouterr().out), "what README shows is what is printed"
+    assert (folder / "her.safetensors").is_file()
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[NO_EVALUATE] * (n == "evaluate")) for n in used_names(FRONT)])
+def test_the_commands_of_the_front_page_exist():
+    found = [shlex.split(line, comments=True) for _, kind, code in BLOCK.findall(README) if kind == "sh" for line in code.splitlines()]
+    found = [words for words in found if words[:1] == ["clip-autt"]]
+    assert len(found) >= 6
+    for _, *words in found:
+        command = get_command(app)
+        while hasattr(command, "commands") and words and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        assert not hasattr(command, "commands"), f"{words}: there is no such command"
+        options = {o for p in command.params for o in p.opts}
+        assert not [w for w in words if w.startswith("--") and w not in options], (command.name, words)
+
+
+@pytest.mark.parametrize("name", used_names(FRONT))
 def test_a_name_on_the_front_page_can_be_imported(name):
     names = {}
     exec(f"from clip_autt import {name}", names)

@@ -117,7 +117,7 @@ def test_parameters_at_vit_b_32_are_the_papers(tmp_path):
 
 @pytest.mark.parametrize("call", [lambda m: m("film.mp4"), lambda m: m(torch.zeros(1, 20, 64), text=[0.0]), lambda m: ClipAU(3), lambda m: m.check_features(3)])
 def test_a_wrong_type_is_a_type_error_of_the_family(model, call):
-    with pytest.raises(TypeError, match="got (str|list|int)") as caught:
+    with pytest.raises(TypeError, match=r"got (str|list|int)") as caught:
         call(model)
     assert isinstance(caught.value, InputError)
 

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
-NOTEBOOKS = [*ROOT.glob("nbs/*.ipynb"), *ROOT.glob("nbs/tutorials/*.ipynb")]
+NOTEBOOKS = sorted(ROOT.glob("nbs/**/*.ipynb"))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.S)
 
@@ -65,11 +65,11 @@ def site(tmp_path_factory):
 
 def test_the_site_is_whole(site):
     tutorial = "nbs/tutorials/01_personalize_in_five_minutes"
-    for name in ("index", "docs/glossary", "docs/howto/own_method", "api/autt", "api/methods/tpt", "nbs/51_autt", tutorial):
+    for name in ("index", "docs/glossary", "docs/howto/own_method", "api/autt", "api/methods/tpt", "nbs/core/11_autt", "nbs/methods/07_tpt", tutorial):
         assert (site / f"{name}.html").stat().st_size > 10_000, name
     tutorial = (site / f"{tutorial}.html").read_text(encoding="utf-8")
     assert "<details" in tutorial and "#| " not in tutorial and "<img" in tutorial
-    assert "<math" in (site / "nbs/51_autt.html").read_text(encoding="utf-8")
+    assert "<math" in (site / "nbs/core/11_autt.html").read_text(encoding="utf-8")
     assert "def encode_video" in re.sub(r"<[^>]+>", "", (site / "api/features.html").read_text(encoding="utf-8"))
 
 

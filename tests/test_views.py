@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from conftest import make_features
 
-from clip_autt import ClipAUTT, InputError, LabeledVideo, NoAdaptation, Stream, VideoFeatures, make_clip, views
+from clip_autt import ClipAUTT, InputError, LabeledVideo, NoAdaptation, Stream, VideoFeatures, make_clip
 from clip_autt.utils.errors import BankError
 from clip_autt.evaluation.evaluate import evaluate
 from clip_autt.faces.people import DomainShift, Subject, render
-from clip_autt.show.recordings import EARLY_STOP, main_directions, record_tuning, run_race
-from clip_autt.show.figures import Drawing, drawing, face_view, mix_view, png, score_video
+from clip_autt.show import figures
+from clip_autt.show.recordings import EARLY_STOP, compare_methods, main_directions, record_tuning
+from clip_autt.show.figures import Drawing, face_view, mix_view, new_drawing, png_bytes, score_video
 
 PERSON = Subject.sample(30_001)
 
@@ -32,11 +33,11 @@ def bars(ax):
 
 
 def test_a_drawing_shows_itself_where_nobody_else_does(monkeypatch):
-    page = drawing(2, 1)
-    assert page._repr_png_() == png(page)
+    page = new_drawing(2, 1)
+    assert page._repr_png_() == png_bytes(page)
     shell = SimpleNamespace(display_formatter=SimpleNamespace(formatters={"image/jpeg": SimpleNamespace(type_printers={})}))
-    monkeypatch.setattr(views, "get_ipython", lambda: shell)
-    assert page._repr_png_() == png(page)
+    monkeypatch.setattr(figures, "get_ipython", lambda: shell)
+    assert page._repr_png_() == png_bytes(page)
     shell.display_formatter.formatters["image/jpeg"].type_printers[Drawing.__mro__[1]] = print
     assert page._repr_png_() is None, "the notebook draws figures itself: the picture would be saved twice"
 
@@ -45,7 +46,7 @@ def test_drawings_are_unknown_to_pyplot():
     import matplotlib.pyplot as plt
 
     before = plt.get_fignums()
-    png(drawing(2, 1))
+    png_bytes(new_drawing(2, 1))
     assert plt.get_fignums() == before
 
 
@@ -102,7 +103,7 @@ def test_the_camera_and_the_muscles_stay_the_same(facs):
 
 def test_the_mixers_bars_are_its_probabilities(facs):
     view = mix_view(facs, "pain", 30_001, "pain", {})
-    full = views.replace(view, fixed={"all dials at 0": 0.25}, trail=(0.1, 0.9))
+    full = figures.replace(view, fixed={"all dials at 0": 0.25}, trail=(0.1, 0.9))
     _, own, line = full.figure().axes
     assert bars(own) == pytest.approx([0.25, view.probability]) and list(line.lines[0].get_ydata()) == [0.1, 0.9]
 
@@ -112,9 +113,9 @@ def test_the_mixers_bars_are_its_probabilities(facs):
 
 def test_windows_are_those_of_the_method(facs, clip):
     windows = score_video(facs, clip, 16)
-    adapted = ClipAUTT(facs, window=16, steps=0).adapt(views.encode_clip(facs.backbone, clip))
+    adapted = ClipAUTT(facs, window=16, steps=0).adapt(figures.encode_clip(facs.backbone, clip))
     assert torch.allclose(windows.entropy, adapted.entropy, atol=1e-5)
-    assert windows.at(windows.surest).window == adapted.window and len(windows) == len(clip) - 15
+    assert windows.at(windows.most_confident).window == adapted.window and len(windows) == len(clip) - 15
 
 
 @pytest.mark.parametrize("start", (0, 5, 22))
@@ -206,13 +207,13 @@ class Stubborn(NoAdaptation):
     "Says the first class whatever it sees."
 
     def adapt_many(self, videos):
-        say = lambda a: views.replace(a, logits=torch.eye(2)[0])
+        say = lambda a: figures.replace(a, logits=torch.eye(2)[0])
         results = super().adapt_many(videos)
         return [say(a) for a in results] if isinstance(results, list) else say(results)
 
 
 def test_a_race_is_an_evaluation(facs, stream):
-    race = run_race(facs, stream, ("clip-au", "tda"), stream=Stream("shuffled", seed=1))
+    race = compare_methods(facs, stream, ("clip-au", "tda"), stream=Stream("shuffled", seed=1))
     whole = evaluate(("clip-au", "tda"), stream, facs, progress=False, stream=Stream("shuffled", seed=1))
     columns = ["method", "video", "label", "predicted"]
     assert race.results.table[columns].equals(whole.table[columns])
@@ -221,14 +222,14 @@ def test_a_race_is_an_evaluation(facs, stream):
 
 @pytest.mark.parametrize("n", (1, 5, 12))
 def test_running_accuracy(facs, stream, n):
-    view = run_race(facs, stream, ("clip-au",)).at(n)
-    rows = view.race.results.of("clip-au").head(n)
+    view = compare_methods(facs, stream, ("clip-au",)).at(n)
+    rows = view.comparison.results.of("clip-au").head(n)
     right = (rows.predicted == rows.label).tolist()
     assert view.accuracy["clip-au"].tolist() == pytest.approx([sum(right[: i + 1]) / (i + 1) for i in range(n)])
 
 
 def test_the_alarm_is_the_evaluations_but_not_too_early(facs, stream):
-    race = run_race(facs, stream, {"clip-au": NoAdaptation(facs), "stubborn": Stubborn(facs)})
+    race = compare_methods(facs, stream, {"clip-au": NoAdaptation(facs), "stubborn": Stubborn(facs)})
     assert any(a.startswith("stubborn:") and "collapsed" in a for a in race.at(12).alarms)
     assert race.at(12).alarms == race.results.warnings and race.at(EARLY_STOP - 1).alarms == ()
     words = [t.get_text() for t in race.at(12).figure().axes[0].get_legend().get_texts()]
@@ -237,7 +238,7 @@ def test_the_alarm_is_the_evaluations_but_not_too_early(facs, stream):
 
 
 def test_the_squares_are_the_answers(facs, stream):
-    view = run_race(facs, stream, {"stubborn": Stubborn(facs)}).at(7)
+    view = compare_methods(facs, stream, {"stubborn": Stubborn(facs)}).at(7)
     lines, squares = view.figure().axes
     truth, said = np.asarray(squares.images[0].get_array())
     first, second = truth[0].tolist(), truth[1].tolist()
@@ -249,4 +250,4 @@ def test_the_squares_are_the_answers(facs, stream):
 @pytest.mark.parametrize("n", (0, 13))
 def test_positions_outside_the_stream_are_refused(facs, stream, n):
     with pytest.raises(InputError, match="videos 1 to 12"):
-        run_race(facs, stream, ("clip-au",)).at(n)
+        compare_methods(facs, stream, ("clip-au",)).at(n)

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 
 from clip_autt import AUBank, Adapted, Clip, InputError
 from clip_autt.outputs import Window, window_at
-from clip_autt.show.plots import (
-    CHOSEN, mark_window, plot_au_change, plot_aus, plot_confusion, plot_entropy, plot_film, plot_methods, plot_similarity, plot_subjects, plot_tsne,
+from clip_autt.show import (
+    CHOSEN, mark_window, plot_au_change, plot_aus, plot_confusion, plot_entropy, plot_film, plot_methods, plot_similarity, plot_subjects,
+    plot_tsne,
 )
 
 BANK = AUBank.default()
@@ -207,7 +208,7 @@ BAD = {
     "no frames wanted": (lambda: plot_film(make_clip(), n=0), "n must be 1"),
     "wrong axes": (lambda: plot_aus(np.zeros(47), [0.0], BANK), r"\[T, N\]"),
     "wrong bank": (lambda: plot_aus(np.zeros((2, 46)), [0.0, 1.0], BANK), "bank has 47 AUs"),
-    "wrong times": (lambda: plot_aus(np.zeros((2, 47)), [0.0], BANK), "one time a row"),
+    "wrong times": (lambda: plot_aus(np.zeros((2, 47)), [0.0], BANK), "one time per row"),
     "NaN": (lambda: plot_aus(np.full((2, 47), NAN), [0.0, 1.0], BANK), "NaN"),
     "unknown AU": (lambda: plot_aus(np.zeros((2, 47)), [0.0, 1.0], BANK, top=["AU99"]), "AU99"),
     "no AU": (lambda: plot_aus(np.zeros((2, 47)), [0.0, 1.0], BANK, top=0), "top must be 1"),

@@ -16,7 +16,7 @@ from clip_autt.evaluation.attribution import explain
 from clip_autt.features import encode_clip, encode_video
 from clip_autt.video.io import sample_indices
 from clip_autt.show.videolab import take_upload, uploaded
-from clip_autt.show.figures import face_view, mix_view, png
+from clip_autt.show.figures import face_view, mix_view, png_bytes
 from clip_autt.show.videolab import VideoLab
 from clip_autt.show.widgets import PATTERNS, AUExplorer, MethodRace, SubjectMixer, TuningStepper, WindowExplorer, progress
 
@@ -59,7 +59,7 @@ def test_a_slider_changes_the_picture_and_the_numbers(explorer, facs):
 
 def test_the_static_twin_is_the_live_picture(explorer):
     explorer.sliders[4].value = 0.5
-    assert png(explorer.figure()) == explorer.picture.value
+    assert png_bytes(explorer.figure()) == explorer.picture.value
 
 
 def test_a_pattern_is_drawn_once(explorer, monkeypatch):
@@ -101,15 +101,15 @@ def test_dragging_the_window(facs, clip):
     windows.start.value = 20
     assert windows.picture.value != before and "frames 20 to 35" in windows.text.value
     assert torch.allclose(windows.view.prediction.logits, facs.predict(clip[20:36]).logits, atol=1e-4)
-    windows.surest.click()
+    windows.most_confident.click()
     assert windows.picture.value == before
 
 
 def test_the_rank_of_a_window(facs, clip):
     windows = WindowExplorer(facs, clip)
-    assert f"0 of {len(windows.windows)} windows are surer" in windows.text.value
+    assert f"0 of {len(windows.windows)} windows have a lower entropy" in windows.text.value
     windows.start.value = int(windows.windows.entropy.argmax())
-    assert f"{len(windows.windows) - 1} of {len(windows.windows)} windows are surer" in windows.text.value
+    assert f"{len(windows.windows) - 1} of {len(windows.windows)} windows have a lower entropy" in windows.text.value
 
 
 def test_a_short_video_has_nothing_to_drag(facs):
@@ -166,7 +166,7 @@ def test_racing_along_a_stream(facs):
     assert (race.position.min, race.position.max, race.position.value) == (1, 11, 11)
     end = race.picture.value
     race.position.value = 4
-    rows = race.race.results.of("tda").head(4)
+    rows = race.comparison.results.of("tda").head(4)
     assert race.view.accuracy["tda"].iloc[-1] == (rows.predicted == rows.label).mean() and race.picture.value != end
     assert race.text.value == "no alarm so far"
 

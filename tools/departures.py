@@ -10,13 +10,13 @@ import json
 import warnings
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from departure_heads import HEADS, train_head
+from departure_heads import train_head
 from joblib import Parallel, delayed
 from torch import Tensor
 
@@ -41,7 +41,7 @@ N_PASSES, CLIP_FRAMES, BATCH = 10, 20, 8
 class Setup:
     "CLIP-AUTT with some departures. As it stands: the method as described; `RELEASED` is the library's `ReleasedClipAUTT`."
 
-    departures: Departures = Departures.none()  # 1, 2, 3, 5, 8, 15, 16: switches of the library
+    departures: Departures = field(default_factory=Departures.none)  # 1, 2, 3, 5, 8, 15, 16: switches of the library
     predict_on: str = "video"  # 'window', half of 2: the prediction is the chosen window's, after the update
     frames: str = "all"  # 7, 11, 12: a key of FRAMES
     batch: int = 0  # 4: drop_last with batches of this size; 0 keeps all

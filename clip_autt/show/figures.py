@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,18 +22,20 @@ from torch import Tensor
 from ..au import AUBank
 from ..video.clip import Clip, film_strip
 from ..utils.errors import check
-from ..features import encode, encode_clip
+from ..features import VideoFeatures, encode, encode_clip
 from ..model import ClipAU
 from ..faces.people import DomainShift, Subject, render
 from ..window import entropy
 from ..outputs import Prediction, Window, window_at
 from ..faces.tasks import make_clip, stride
 from ..temporal import score_windows
-from .plots import AFTER, BEFORE, plot_entropy, plot_film
+from clip_autt.show.plots import (
+    AFTER, BEFORE, au_name, compared_bars, plot_entropy, plot_film, probability_bars, small_labels,
+)
 
 # %% auto #0
-__all__ = ['DIALS', 'Drawing', 'drawing', 'png', 'compared_bars', 'plain', 'probability_bars', 'show_image', 'FaceView',
-           'face_view', 'MixView', 'mix_view', 'Windows', 'score_video', 'WindowView']
+__all__ = ['DIALS', 'Drawing', 'new_drawing', 'png_bytes', 'show_image', 'FaceView', 'face_view', 'MixView', 'mix_view',
+           'ScoredWindows', 'score_video', 'WindowView']
 
 # %% ../../nbs/show/03_figures.ipynb #ca905fc6
 class Drawing(Figure):
@@ -40,56 +43,22 @@ class Drawing(Figure):
     def _repr_png_(self) -> bytes | None:
         shell = get_ipython()
         others = () if shell is None else shell.display_formatter.formatters.values()
-        return None if any(Figure in f.type_printers for f in others) else png(self)
+        return None if any(Figure in f.type_printers for f in others) else png_bytes(self)
 
-def drawing(
+def new_drawing(
     width: float,  # inches
     height: float,  # inches
 ) -> Drawing:
     "An empty figure for a notebook page."
     return Drawing(figsize=(width, height), dpi=80, facecolor='white')
 
-def png(figure: Figure) -> bytes:
+def png_bytes(figure: Figure) -> bytes:
     "A figure as the content of a PNG file."
     data = io.BytesIO()
     figure.savefig(data, format='png', dpi=figure.dpi)
     return data.getvalue()
 
-# %% ../../nbs/show/03_figures.ipynb #e6a2364d
-def compared_bars(
-    ax: Axes,
-    names: Sequence[str],  # of n rows
-    before: Sequence[float],  # [n] marks
-    now: Sequence[float],  # [n] bars
-    words: tuple[str, str] = ('before', 'now'),  # for the legend
-) -> None:
-    "Horizontal bars, each with a mark to compare it with."
-    y = np.arange(len(names))
-    ax.barh(y, now, .62, color=AFTER, label=words[1])
-    ax.plot(before, y, '|', color='black', markersize=11, markeredgewidth=2.5, label=words[0])
-    ax.axvline(0, color='black', linewidth=.8)
-    ax.set(yticks=y, yticklabels=names, ylim=(len(names) - .4, -.6))
-    ax.legend(loc='lower left', bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0, fontsize=8)
-    plain(ax)
-
-def plain(ax: Axes) -> None:
-    "Small letters and no frame."
-    ax.tick_params(axis='both', labelsize=8, length=2)
-    ax.xaxis.label.set_size(8); ax.yaxis.label.set_size(8); ax.title.set_size(9)
-    ax.spines[['top', 'right']].set_visible(False)
-
 # %% ../../nbs/show/03_figures.ipynb #2b4c8435
-def probability_bars(
-    ax: Axes,
-    probs: Mapping[str, float],  # class -> probability; empty where no face was seen
-    before: Mapping[str, float] | None = None,  # to compare with
-    words: tuple[str, str] = ('before', 'now'),
-) -> None:
-    "The probability of each class."
-    if not probs: return ax.set(xticks=[], yticks=[], title='no prediction: too few faces') and None
-    compared_bars(ax, [*probs], [*(before or probs).values()], [*probs.values()], words)
-    ax.set(xlim=(0, 1), xlabel='probability')
-
 def show_image(
     ax: Axes,
     image: np.ndarray,  # uint8 [H, W, 3]
@@ -105,10 +74,10 @@ def show_image(
 class FaceView:
     "A drawn face, and how similar CLIP finds it to the sentence of each action unit."
     aus: dict[int | str, float]  # intensities from 0 to 1, by FACS code or id
-    picture: np.ndarray = field(repr=False)  # uint8, for the eye
+    picture: np.ndarray = field(repr=False)  # uint8, large, for the reader
     seen: np.ndarray = field(repr=False)  # uint8 [S, S, 3], what the model reads
-    cosine: np.ndarray = field(repr=False)  # [N]
-    at_rest: np.ndarray = field(repr=False)  # [N], the same person with all intensities 0
+    cosine: np.ndarray = field(repr=False)  # [N], with the sentence of each action unit
+    at_rest: np.ndarray = field(repr=False)  # [N], the same for a face without movement
     bank: AUBank = field(repr=False)
 
     @property
@@ -136,22 +105,16 @@ def face_view(
     return FaceView(dict(aus), render(rows[1], person, size=_FOR_THE_EYE)[0], seen[1], cosine, at_rest, model.bank)
 
 # %% ../../nbs/show/03_figures.ipynb #d9968c22
-def au_name(
-    bank: AUBank,
-    key: int | str,  # FACS code or id
-) -> str:
-    "Such as 'AU12 Lip corner puller'."
-    au = bank[bank.index(key)]
-    return au.id if au.code is None else f'{au.id} {au.name}'
-
 def _face_figure(v: FaceView) -> Drawing:
     "The face for the eye, the face for the model, and the cosines of the AUs that can be moved."
-    page, rows = drawing(9, 3.6), [v.bank.index(key) for key in v.aus]
+    page, rows = new_drawing(9, 3.6), [v.bank.index(key) for key in v.aus]
     show_image(page.add_axes((0, .04, .30, .84)), v.picture, 'the face')
-    show_image(page.add_axes((.31, .34, .11, .3)), v.seen, f'the model reads\n{v.seen.shape[1]} × {v.seen.shape[0]} pixels')
+    side = v.seen.shape[0]
+    show_image(page.add_axes((.31, .34, .11, .3)), v.seen, f'the model reads\n{side} × {side} pixels')
     ax = page.add_axes((.64, .13, .34, .76))
     compared_bars(ax, [au_name(v.bank, key) for key in v.aus], v.at_rest[rows], v.cosine[rows], ('at rest', 'now'))
-    reach = max(.2, np.ceil(5 * max(np.abs(v.cosine).max(), np.abs(v.at_rest).max())) / 5)  # in steps, so that the axis rarely moves
+    largest = max(np.abs(v.cosine).max(), np.abs(v.at_rest).max())
+    reach = max(.2, np.ceil(5 * largest) / 5)  # in steps, so that the axis rarely moves
     ax.set(xlim=(-reach, reach), xlabel='cosine with the sentence')
     return page
 
@@ -164,8 +127,8 @@ class MixView:
     dials: dict[str, float]
     clip: Clip = field(repr=False)
     prediction: Prediction
-    fixed: dict[str, float] = field(default_factory=dict)  # probability of the second class at some fixed positions, by name
-    trail: tuple[float, ...] = ()  # probabilities of the second class, earlier ones and the present one
+    fixed: dict[str, float] = field(default_factory=dict)  # the same probability at fixed positions, by name
+    trail: tuple[float, ...] = ()  # probabilities of the second class at earlier positions and the present one
 
     @property
     def probability(self) -> float:
@@ -197,7 +160,7 @@ _TRAIL = 40  # positions shown
 
 def _mix_figure(v: MixView) -> Drawing:
     "Frames of the scene, the probability beside fixed positions, and the trail."
-    page, name = drawing(9, 3.5), v.prediction.classes[1]
+    page, name = new_drawing(9, 3.5), v.prediction.classes[1]
     film = np.asarray(film_strip(v.clip.frames, 8, 96))
     dials = ', '.join(f'{k} {x:.2f}' for k, x in v.dials.items())
     show_image(page.add_axes((.01, .57, .98, .36)), film, f'{v.clip.subject} acts {v.clip.label}: {dials}')
@@ -207,15 +170,16 @@ def _mix_figure(v: MixView) -> Drawing:
     bars.set(xlim=(0, 1), xlabel=f'probability of {name}', ylim=(len(rows) - .4, -.6))
     trail = v.trail[-_TRAIL:]
     line.plot(trail, 'o-', color=AFTER, markersize=3)
-    line.set(ylim=(-.04, 1.04), xlim=(-.5, max(len(trail), 8) - .5), xticks=[], xlabel='your moves, the present one last', ylabel=name)
+    line.set(xlim=(-.5, max(len(trail), 8) - .5), xticks=[], xlabel='your moves, the present one last')
+    line.set(ylim=(-.04, 1.04), ylabel=name)
     for ax, draw in ((bars, bars.axvline), (line, line.axhline)):
         draw(.5, color='gray', linestyle=':')
-        plain(ax)
+        small_labels(ax)
     return page
 
 # %% ../../nbs/show/03_figures.ipynb #54d7f8f7
 @dataclass(frozen=True, eq=False)
-class Windows:
+class ScoredWindows:
     "All windows of a video, scored."
     au: Tensor = field(repr=False)  # [M, N] scores
     logits: Tensor = field(repr=False)  # [M, C]
@@ -228,7 +192,7 @@ class Windows:
     def __len__(self) -> int: return len(self.entropy)
 
     @property
-    def surest(self) -> int:
+    def most_confident(self) -> int:
         "Where the window with the lowest entropy begins."
         return int(self.entropy.argmin())
 
@@ -242,23 +206,23 @@ class Windows:
 @torch.no_grad()
 def score_video(
     model: ClipAU,
-    source,  # a Clip, VideoFeatures, a path or the bytes of a video
+    video: Clip | VideoFeatures | str | Path | bytes,  # a clip, features, a file or its content
     window: int = 16,  # frames in a window; a shorter video is one window
-) -> Windows:
+) -> ScoredWindows:
     "Score every window of a video in one pass."
-    v = encode(model.backbone, source)
+    v = encode(model.backbone, video)
     whole = model.predict(v)
     embedded = score_windows(model.temporal, v.frames.to(model.au_text), window)
     au = model.au_scores(embedded, model.embed_text(model.au_text))
     logits = model.classifier(au)
-    clip = source if isinstance(source, Clip) else None
-    return Windows(au.cpu(), logits.cpu(), entropy(logits).cpu(), whole, v.times, window, clip)
+    clip = video if isinstance(video, Clip) else None
+    return ScoredWindows(au.cpu(), logits.cpu(), entropy(logits).cpu(), whole, v.times, window, clip)
 
 # %% ../../nbs/show/03_figures.ipynb #5ccefab8
 @dataclass(frozen=True, eq=False)
 class WindowView:
     "One window of a video: its frames, its action units, its prediction, and its place among all windows."
-    all: Windows = field(repr=False)
+    all: ScoredWindows = field(repr=False)
     prediction: Prediction
 
     @property
@@ -282,25 +246,24 @@ class WindowView:
 # %% ../../nbs/show/03_figures.ipynb #2b8e5533
 def _window_figure(v: WindowView) -> Drawing:
     "The video, the entropies, the frames of the window, its AUs and its prediction."
-    clip, surest, p, whole = v.all.clip, v.all.surest, v.prediction, v.all.whole
-    page = drawing(9, 6.4 if clip else 4.6)
-    rows = page.add_gridspec(4 if clip else 2, 2, height_ratios=[.75, 1, .8, 1.7] if clip else [1, 1.7], width_ratios=[1.6, 1],
-                             left=.2, right=.98, top=.95, bottom=.08, hspace=.75, wspace=.35)
+    clip, best, p, whole = v.all.clip, v.all.most_confident, v.prediction, v.all.whole
+    page = new_drawing(9, 6.4 if clip else 4.6)
+    ratios = dict(height_ratios=[.75, 1, .8, 1.7] if clip else [1, 1.7], width_ratios=[1.6, 1])
+    place = dict(left=.2, right=.98, top=.95, bottom=.08, hspace=.75, wspace=.35)
+    rows = page.add_gridspec(4 if clip else 2, 2, **ratios, **place)
     curve, bars, probs = (page.add_subplot(x) for x in (rows[-3 if clip else 0, :], rows[-1, 0], rows[-1, 1]))
     if clip:
         plot_film(clip, v.window, 12, page.add_subplot(rows[0, :]))
         film = film_strip(clip.frames[v.window.start:v.window.stop], 8, 96)
         show_image(page.add_subplot(rows[2, :]), np.asarray(film), 'frames of this window')
     plot_entropy(v, curve, v.all.times)
-    place = _middle(v.all, surest), float(v.entropy[surest])
-    curve.annotate('surest', place, (0, 14), textcoords='offset points', ha='center', fontsize=8, arrowprops=dict(arrowstyle='-', linewidth=.6))
+    window = window_at(v.all.times, best, v.all.size)
+    lowest = (window.start_s + window.stop_s) / 2, float(v.entropy[best])
+    above = dict(xytext=(0, 14), textcoords='offset points', ha='center', arrowprops=dict(arrowstyle='-', linewidth=.6))
+    curve.annotate('most confident', lowest, fontsize=8, **above)
     top = v.largest()
-    compared_bars(bars, [au_name(p.bank, p.bank.ids[i]) for i in top], whole.au[top].tolist(), p.au[top].tolist(), ('whole video', 'this window'))
+    names, labels = [au_name(p.bank, p.bank.ids[i]) for i in top], ('whole video', 'this window')
+    compared_bars(bars, names, whole.au[top].tolist(), p.au[top].tolist(), labels)
     bars.set_xlabel('AU score')
-    probability_bars(probs, p.probs, whole.probs, ('whole video', 'this window'))
+    probability_bars(probs, p.probs, whole.probs, labels)
     return page
-
-def _middle(w: Windows, start: int) -> float:
-    "Seconds at the middle of a window."
-    window = window_at(w.times, start, w.size)
-    return (window.start_s + window.stop_s) / 2

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,23 +15,25 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from ..utils.errors import VideoError, check
-from ..evaluation.attribution import explain
+from ..evaluation.attribution import explain, plot_explanation
 from ..video.face import FaceBox, find_box
 from ..outputs import Adapted
 from ..video.io import CODECS, is_cropped, iter_frames, sample_frames, write_video
-from .plots import AFTER, BEFORE, CHOSEN, plot_entropy
+from .plots import CHOSEN, plot_entropy, probability_bars, small_labels
 
 if TYPE_CHECKING:
     from clip_autt.features import VideoFeatures
     from clip_autt.method import TestTimeMethod
 
 # %% auto #0
-__all__ = ['annotated_frames', 'annotate_video', 'check_ending', 'film_names']
+__all__ = ['annotated_frames', 'annotate_video', 'film_names']
 
 # %% ../../nbs/show/02_film.ipynb #d2d33c4f
 _HEIGHT, _SIDE, _BELOW, _DPI = 400, 380, 150, 100  # pixels: the film, the conclusions beside it, the curve below
 
-def _figure(width: int, height: int) -> Figure: return Figure((width / _DPI, height / _DPI), dpi=_DPI, layout='constrained')
+def _figure(width: int, height: int) -> Figure:
+    "An empty figure of so many pixels."
+    return Figure((width / _DPI, height / _DPI), dpi=_DPI, layout='constrained')
 
 def _pixels(fig: Figure) -> np.ndarray:  # uint8 [H, W, 3]
     "A figure as an image."
@@ -39,41 +41,19 @@ def _pixels(fig: Figure) -> np.ndarray:  # uint8 [H, W, 3]
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
-# %% ../../nbs/show/02_film.ipynb #7d643399
-def _classes(ax, result: Adapted) -> None:
-    "Probabilities after adaptation, with a tick where they were before."
-    names, after, before = [*result.probs], [*result.probs.values()], [*result.probs_before.values()]
-    ax.barh(names, after, color=AFTER)
-    for i, p in enumerate(before): ax.plot([p, p], [i - .4, i + .4], color=BEFORE, linewidth=3, label='before' if i == 0 else None)
-    for i, p in enumerate(after): ax.text(.99, i, f'{p:.0%}', ha='right', va='center', fontweight='bold')
-    ax.set(xlim=(0, 1), xticks=(), title=f'{result.label}')
-    ax.invert_yaxis()
-    ax.legend(loc='upper right', bbox_to_anchor=(1, 0), frameon=False, fontsize=8)
-    ax.spines[:].set_visible(False)
-
-# %% ../../nbs/show/02_film.ipynb #a913017a
-def _units(ax, method: TestTimeMethod, result: Adapted, n: int = 5) -> None:
-    "The action units that pushed the decision most."
-    why = explain(method, result)
-    units = why.table.drop(index=[*why.parts]).head(n)
-    names, values = [*units['name'], *why.parts], [*units['contribution'], *why.parts.values()]
-    ax.barh([name[:24] for name in names], values, color=[CHOSEN if x > 0 else BEFORE for x in values])
-    ax.axvline(0, color='black', linewidth=.8)
-    far = 1.05 * max(map(abs, values))
-    ax.set(xlim=(-far, far), xticks=())
-    ax.set_title(f'← {why.versus} · pushed by · {why.target} →', fontsize=9)
-    ax.invert_yaxis()
-    ax.spines[:].set_visible(False)
-
 # %% ../../nbs/show/02_film.ipynb #d5afe71e
 def _conclusions(method: TestTimeMethod, result: Adapted) -> np.ndarray:
     "The panel beside the film; where no face was seen, it says so."
     fig = _figure(_SIDE, _HEIGHT)
     if result.seen:
-        top, below = fig.subplots(2, height_ratios=(len(result.classes), 5))
-        _classes(top, result)
-        _units(below, method, result)
-    else: fig.text(.5, .5, f'no prediction:\na face in {result.n_faces} of {result.n_frames} frames', ha='center', va='center')
+        top, below = fig.subplots(2, height_ratios=(len(result.classes), 6))
+        probability_bars(top, result.probs, result.probs_before, ('before', 'after'))
+        fig.suptitle(result.label, fontweight='bold')
+        plot_explanation(explain(method, result), 5, below).set_title('', loc='left')
+        small_labels(below)
+    else:
+        message = f'no prediction:\na face in {result.n_faces} of {result.n_frames} frames'
+        fig.text(.5, .5, message, ha='center', va='center')
     fig.supxlabel('No medical assessment.', fontsize=8, color='dimgray')
     return _pixels(fig)
 
@@ -82,14 +62,15 @@ def _timeline(
     result: Adapted,
     times: np.ndarray,  # [T] seconds of the frames that the model saw
     width: int,  # pixels
-) -> tuple[np.ndarray, np.ndarray, slice]:  # the picture, the columns where seconds 0 and 1 lie, and the rows of the curve
+) -> tuple[np.ndarray, np.ndarray, slice]:  # picture, columns of seconds 0 and 1, rows of the curve
     "The curve below the film."
     fig = _figure(width, _BELOW)
     ax = fig.subplots()
     if result.seen: plot_entropy(result, ax, times)
     else: ax.set(xlim=(times[0], max(times[-1], times[0] + 1e-3)), yticks=(), xlabel='s')
     picture, inside = _pixels(fig), ax.get_window_extent()
-    return picture, ax.transData.transform([(0, 0), (1, 0)])[:, 0], slice(round(_BELOW - inside.y1), round(_BELOW - inside.y0))
+    columns = ax.transData.transform([(0, 0), (1, 0)])[:, 0]
+    return picture, columns, slice(round(_BELOW - inside.y1), round(_BELOW - inside.y0))
 
 # %% ../../nbs/show/02_film.ipynb #da99f7f0
 def _framed(
@@ -107,7 +88,7 @@ def _framed(
     return picture
 
 # %% ../../nbs/show/02_film.ipynb #5f612aee
-def _relative_box(source) -> FaceBox | None:
+def _relative_box(source: str | Path | bytes) -> FaceBox | None:
     "The face in fractions of the picture, or None."
     frames = sample_frames(source).frames
     box, (height, width) = find_box(frames)[0], frames.shape[1:3]
@@ -126,8 +107,8 @@ def annotated_frames(
     for t, image in iter_frames(source, max_side=1280):
         size = 2 * round(_HEIGHT / 2 * image.shape[1] / image.shape[0]), _HEIGHT
         if below is None: below, (zero, one), rows = _timeline(result, times, size[0] + _SIDE)
-        seen, chosen = found[np.abs(times - t).argmin()], result.seen and result.window.start_s <= t < result.window.stop_s
-        frame = _framed(image, size, box if seen else None, chosen)
+        chosen = result.seen and result.window.start_s <= t < result.window.stop_s
+        frame = _framed(image, size, box if found[np.abs(times - t).argmin()] else None, chosen)
         line, column = below.copy(), round(zero + (one - zero) * t)
         line[rows, max(column - 1, 0):column + 1] = 0
         yield t, np.concatenate([np.concatenate([np.asarray(frame), side], 1), line])
@@ -139,19 +120,13 @@ def annotate_video(
     method: TestTimeMethod,  # what made the result
     result: Adapted,
     v: VideoFeatures,  # what the method saw
-    crop: str = 'auto',  # 'auto' draws a box around the face; 'none' where frames are faces already
+    crop: Literal['auto', 'none'] = 'auto',  # 'auto' draws a box around the face; 'none' where frames are faces already
 ) -> Path:  # where it was written
-    "Write the film with face box, chosen window, probabilities and action units. Plays in browsers; without sound. Raises `VideoError`."
-    check(len(v) == result.n_frames, f'{path}: the result is about {result.n_frames} frames, the features about {len(v)}. Give those of one video.', VideoError)
-    check_ending(path)
+    "Write the film with face box, chosen window, probabilities and action units, without sound. Raises `VideoError`."
+    n, fix = result.n_frames, 'Give both of one video.'
+    check(len(v) == n, f'{path}: the result is about {n} frames, the features about {len(v)}. {fix}', VideoError)
     box = _relative_box(source) if crop == 'auto' and not is_cropped(source) else None
     return write_video(annotated_frames(source, method, result, v, box), path, crf=23)
-
-def check_ending(
-    path: str | Path,
-) -> None:
-    "Refuse a name that no video can have, before any work is done."
-    check(Path(path).suffix.lower() in CODECS, f'{path}: annotated videos are written as {" or ".join(CODECS)}. Change the name.', VideoError)
 
 # %% ../../nbs/show/02_film.ipynb #4ae74595
 def film_names(
@@ -161,8 +136,11 @@ def film_names(
     "Names of annotated films. Raises `VideoError` where two would share one, or where one is a video itself."
     several = len(paths) > 1
     names = {p: Path(out) / f'{Path(p).stem}.mp4' if several else Path(out) for p in paths}
-    if not several: check_ending(out)
-    check(not several or not Path(out).suffix, f'{out}: {len(paths)} videos need a folder, not a file. Give a name without an ending.', VideoError)
-    check(len({*names.values()}) == len(names), f'{out}: two videos have the same name. Rename one, or annotate them one by one.', VideoError)
-    for p, film in names.items(): check(film.resolve() != Path(p).resolve(), f'{film}: this is the video itself. Choose another name.', VideoError)
+    ending, formats = Path(out).suffix, ' or '.join(CODECS)
+    def need(ok: bool, message: str) -> None: check(ok, message, VideoError)
+    if several: need(not ending, f'{out}: {len(paths)} videos need a folder. Give a name without an ending.')
+    else: need(ending.lower() in CODECS, f'{out}: annotated videos are written as {formats}. Change the name.')
+    need(len({*names.values()}) == len(names), f'{out}: two videos have the same name. Rename one of them.')
+    for p, film in names.items():
+        need(film.resolve() != Path(p).resolve(), f'{film}: this is the video itself. Choose another name.')
     return names

@@ -29,19 +29,20 @@ from ..evaluation.results import Results
 from ..evaluation.stream import Stream
 from ..method import TestTimeMethod
 from ..temporal import score_windows
-from .figures import Drawing, drawing, plain
-from .plots import AFTER, BEFORE, CHOSEN
+from .figures import Drawing, new_drawing
+from .plots import AFTER, BEFORE, CHOSEN, small_labels
 
 # %% auto #0
-__all__ = ['EARLY_STOP', 'Tuning', 'main_directions', 'record_tuning', 'TuningView', 'Comparison', 'run_race', 'RaceView']
+__all__ = ['EARLY_STOP', 'TuningRun', 'main_directions', 'record_tuning', 'TuningView', 'Comparison', 'compare_methods',
+           'ComparisonView']
 
 # %% ../../nbs/show/04_recordings.ipynb #1c5e5443
 @dataclass(frozen=True, eq=False)
-class Tuning:
+class TuningRun:
     "A run of prompt tuning on one video. Row 0 is before the first step, row K after the last."
     text: Tensor = field(repr=False)  # [K + 1, N, D] unit vectors of the action units
     xy: np.ndarray = field(repr=False)  # [K + 1, N, 2] movement since the start, in the two main directions
-    share: float  # of the squared movement that the two directions hold
+    explained: float  # fraction of the squared movement that the two directions hold
     loss: Tensor = field(repr=False)  # [K + 1] nats, entropy of the chosen window
     start: Tensor = field(repr=False)  # [K + 1] first frame of the chosen window
     logits: Tensor = field(repr=False)  # [K + 1, C] of the whole video
@@ -58,11 +59,12 @@ class Tuning:
 # %% ../../nbs/show/04_recordings.ipynb #4bb6f7ee
 def main_directions(
     text: Tensor,  # [K + 1, N, D]
-) -> tuple[np.ndarray, float]:  # [K + 1, N, 2], and the share of the squared movement that is shown
+) -> tuple[np.ndarray, float]:  # [K + 1, N, 2], and the fraction of the squared movement that they hold
     "Movement since the first row, projected on the two directions that hold most of it."
     moved = (text - text[0]).double()
     _, size, axes = torch.linalg.svd(moved.flatten(0, 1), full_matrices=False)
-    axes = axes[:2] * axes[:2].gather(1, axes[:2].abs().argmax(1, keepdim=True)).sign()  # the same signs on every machine
+    largest = axes[:2].gather(1, axes[:2].abs().argmax(1, keepdim=True))
+    axes = axes[:2] * largest.sign()  # the same signs on every machine
     power = size.square()
     return (moved @ axes.T).numpy(), float(power[:2].sum() / power.sum().clamp(min=1e-30))
 
@@ -74,20 +76,21 @@ def record_tuning(
     lr: float = 1e-3,  # of AdamW; the method's own
     window: int = 16,  # frames
     tick: Callable[[], None] = lambda: None,  # called after each step
-) -> Tuning:
+) -> TuningRun:
     "Tune the prompts of the action units on one video, and keep what happened."
     check(steps >= 1, f'steps must be 1 or more, got {steps}')
     method = ClipAUTT(model, window=window, steps=steps, lr=lr)
-    texts = [_sentences(method)]
+    texts = [_text_embeddings(method)]
     for _ in method.tune([video]):
-        texts.append(_sentences(method))
+        texts.append(_text_embeddings(method))
         tick()
     text = torch.stack(texts)
-    return Tuning(text.cpu(), *main_directions(text.cpu()), *_read(model, video, text, window), model.classes, model.bank)
+    read = _read(model, video, text, window)
+    return TuningRun(text.cpu(), *main_directions(text.cpu()), *read, model.classes, model.bank)
 
 # %% ../../nbs/show/04_recordings.ipynb #cbb2c5c5
 @torch.no_grad()
-def _sentences(method: ClipAUTT) -> Tensor:
+def _text_embeddings(method: ClipAUTT) -> Tensor:
     "Unit vectors [N, D] of the action units under the present context."
     return method.model.embed_text(method.prompts.cached(method.ctx).text)
 
@@ -104,14 +107,16 @@ def _read(model: ClipAU, video: VideoFeatures, text: Tensor, window: int) -> tup
 @dataclass(frozen=True, eq=False)
 class TuningView:
     "A run of prompt tuning after some steps."
-    run: Tuning
+    run: TuningRun
     step: int
 
     @property
     def loss(self) -> float: return float(self.run.loss[self.step])
 
     @property
-    def probs(self) -> dict[str, float]: return dict(zip(self.run.classes, self.run.logits[self.step].softmax(-1).tolist()))
+    def probs(self) -> dict[str, float]:
+        "Of the whole video."
+        return dict(zip(self.run.classes, self.run.logits[self.step].softmax(-1).tolist()))
 
     @property
     def moved(self) -> np.ndarray:
@@ -123,7 +128,7 @@ class TuningView:
 # %% ../../nbs/show/04_recordings.ipynb #a10ef5e9
 def _tuning_figure(v: TuningView) -> Drawing:
     "Loss over steps, movement of the AUs, probabilities over steps; what is still to come in grey."
-    page, run, k = drawing(9.6, 3.2), v.run, v.step
+    page, run, k = new_drawing(9.6, 3.2), v.run, v.step
     loss, moves, probs = (page.add_axes((x, .16, .25, .68)) for x in (.06, .39, .73))
     _plot_course(loss, {'': run.loss}, k)
     loss.set_title(f'loss {v.loss:.3f} nats')
@@ -131,8 +136,8 @@ def _tuning_figure(v: TuningView) -> Drawing:
     probs.set(title='probabilities, whole video', ylim=(-.03, 1.03))
     probs.legend(frameon=False, fontsize=8)
     _plot_moves(moves, run, k)
-    moves.set(title=f'AU vectors: {run.share:.0%} of the movement', xlabel='direction 1', ylabel='direction 2')
-    for ax in (loss, moves, probs): plain(ax)
+    moves.set(title=f'AU vectors: {run.explained:.0%} of the movement', xlabel='direction 1', ylabel='direction 2')
+    for ax in (loss, moves, probs): small_labels(ax)
     return page
 
 def _plot_course(ax: Axes, rows: Mapping[str, Tensor], k: int) -> None:
@@ -144,8 +149,8 @@ def _plot_course(ax: Axes, rows: Mapping[str, Tensor], k: int) -> None:
     ax.set_xlabel('steps taken')
 
 # %% ../../nbs/show/04_recordings.ipynb #6472ca36
-def _plot_moves(ax: Axes, run: Tuning, k: int) -> None:
-    "The way of each AU from the origin, with names for the five that go farthest in the whole run."
+def _plot_moves(ax: Axes, run: TuningRun, k: int) -> None:
+    "The path of each AU from the origin, with names for the five that move farthest in the whole run."
     far = np.argsort(-np.linalg.norm(run.xy[-1], axis=1), kind='stable')[:5]
     # one line with gaps is drawn faster than 47 lines
     ways = np.pad(run.xy[:k + 1], ((0, 1), (0, 0), (0, 0)), constant_values=np.nan).transpose(2, 1, 0)
@@ -168,17 +173,17 @@ class Comparison:
 
     def __len__(self) -> int: return self.results.protocol['n_videos']
 
-    def at(self, position: int) -> RaceView:
+    def at(self, position: int) -> ComparisonView:
         "After so many videos."
         check(1 <= position <= len(self), f'the stream has videos 1 to {len(self)}, got {position}')
         so_far = replace(self.results, table=self.results.table.groupby('method', sort=False).head(position))
-        return RaceView(self, so_far, position)
+        return ComparisonView(self, so_far, position)
 
 # %% ../../nbs/show/04_recordings.ipynb #8e9e6da0
-def run_race(
+def compare_methods(
     model: ClipAU,
     videos: Sequence[LabeledVideo],
-    methods: dict[str, TestTimeMethod] | Sequence[str] = ('clip-au', 'tent', 'tda', 'personal'),  # by name, or names in METHODS
+    methods: Mapping[str, TestTimeMethod] | Sequence[str] = ('clip-au', 'tent', 'tda', 'personal'),  # or names only
     seed: int = 0,
     stream: Stream | None = None,  # order and reset scope; `Stream()` if None
     tick: Callable[[], None] = lambda: None,  # called after each method
@@ -194,16 +199,17 @@ def run_race(
 
 # %% ../../nbs/show/04_recordings.ipynb #764bc3ff
 @dataclass(frozen=True, eq=False)
-class RaceView:
-    "A race after some videos."
-    race: Comparison = field(repr=False)
+class ComparisonView:
+    "A comparison after some videos."
+    comparison: Comparison = field(repr=False)
     so_far: Results
     position: int
 
     @property
     def accuracy(self) -> pd.DataFrame:
         "Running accuracy [position, methods]."
-        def running(t: pd.DataFrame) -> np.ndarray: return (t.predicted == t.label).to_numpy().cumsum() / np.arange(1, len(t) + 1)
+        def running(t: pd.DataFrame) -> np.ndarray:
+            return (t.predicted == t.label).to_numpy().cumsum() / np.arange(1, len(t) + 1)
         return pd.DataFrame({name: running(self.so_far.of(name)) for name in self.so_far.methods})
 
     @property
@@ -211,39 +217,44 @@ class RaceView:
         "What `Results.warnings` says about the videos so far, from the tenth on."
         return self.so_far.warnings if self.position >= EARLY_STOP else ()
 
-    def figure(self) -> Drawing: return _race_figure(self)
+    def figure(self) -> Drawing: return _comparison_figure(self)
 
 # %% ../../nbs/show/04_recordings.ipynb #fb5953b3
 _LINES = ('#000000', '#d55e00', '#009e73', '#0072b2', '#cc79a7', '#e69f00', '#56b4e9', '#8c6bb1')
 # white: no answer yet
-_CLASSES = np.array([(255, 255, 255), (214, 222, 232), (46, 84, 128), (240, 180, 80), (90, 160, 90), (160, 90, 150)], np.uint8)
+_COLORS = (255, 255, 255), (214, 222, 232), (46, 84, 128), (240, 180, 80), (90, 160, 90), (160, 90, 150)
+_CLASSES = np.array(_COLORS, np.uint8)
 
-def _race_figure(v: RaceView) -> Drawing:
+def _comparison_figure(v: ComparisonView) -> Drawing:
     "Running accuracies, and every answer so far."
-    accuracy, n, names = v.accuracy, len(v.race), v.so_far.methods
-    page = drawing(9, 3.2 + .22 * len(names))
-    rows = page.add_gridspec(2, 1, height_ratios=[2.4, .25 * len(names) + .4], hspace=.12, left=.16, right=.8, top=.9, bottom=.13)
+    accuracy, n, names = v.accuracy, len(v.comparison), v.so_far.methods
+    page = new_drawing(9, 3.2 + .22 * len(names))
+    ratios = [2.4, .25 * len(names) + .4]
+    rows = page.add_gridspec(2, 1, height_ratios=ratios, hspace=.12, left=.16, right=.8, top=.9, bottom=.13)
     lines, answers = rows.subplots(sharex=True)
     for i, name in enumerate(names):
         alarm = '  ALARM' if any(a.startswith(f'{name}:') for a in v.alarms) else ''
         label = f'{name} {accuracy[name].iloc[-1]:.2f}{alarm}'
-        lines.plot(np.arange(1, v.position + 1), accuracy[name], color=_LINES[i % 8], linewidth=max(1.2, 5 - i), label=label)
+        line = dict(color=_LINES[i % 8], linewidth=max(1.2, 5 - i), label=label)
+        lines.plot(np.arange(1, v.position + 1), accuracy[name], **line)
     lines.set(ylim=(-.03, 1.03), xlim=(.5, n + .5), ylabel='accuracy so far', title=f'after {v.position} of {n} videos')
     lines.legend(loc='upper left', bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
-    who = v.race.results.of(names[0]).subject.to_numpy()
+    who = v.comparison.results.of(names[0]).subject.to_numpy()
     for at in np.flatnonzero(who[1:] != who[:-1]): lines.axvline(at + 1.5, color='lightgray', linewidth=.8)
     _plot_answers(answers, v, n)
-    for ax in (lines, answers): plain(ax)
+    for ax in (lines, answers): small_labels(ax)
     return page
 
 # %% ../../nbs/show/04_recordings.ipynb #22532e06
-def _plot_answers(ax: Axes, v: RaceView, n: int) -> None:
+def _plot_answers(ax: Axes, v: ComparisonView, n: int) -> None:
     "Truth and answers as squares."
     number = {name: i + 1 for i, name in enumerate(v.so_far.classes)}
     own = [v.so_far.of(name) for name in v.so_far.methods]
     rows = np.zeros((len(own) + 1, n), int)
-    for row, said in zip(rows, [own[0].label, *(t.predicted for t in own)]): row[:v.position] = [number.get(x, 0) for x in said]
-    ax.imshow(_CLASSES[rows % len(_CLASSES)], aspect='auto', interpolation='nearest', extent=(.5, n + .5, len(rows) - .5, -.5))
+    for row, classes in zip(rows, [own[0].label, *(t.predicted for t in own)]):
+        row[:v.position] = [number.get(x, 0) for x in classes]
+    squares = dict(aspect='auto', interpolation='nearest', extent=(.5, n + .5, len(rows) - .5, -.5))
+    ax.imshow(_CLASSES[rows % len(_CLASSES)], **squares)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(yticks=range(len(rows)), yticklabels=['true', *v.so_far.methods], xlabel='videos')
     patches = [Patch(color=_CLASSES[i % len(_CLASSES)] / 255, label=name) for name, i in number.items()]

@@ -22,7 +22,8 @@ from ..utils.errors import InputError, check
 from ..evaluation.evaluate import Results
 from ..utils.files import atomic_path
 from ..outputs import Adapted
-from .plots import plot_au_change, plot_aus, plot_confusion, plot_entropy, plot_film, plot_methods, plot_subjects
+from .plots import plot_au_change, plot_aus, plot_entropy, plot_film
+from .result_plots import plot_confusion, plot_methods, plot_subjects
 
 # %% auto #0
 __all__ = ['write_report', 'report_picture']
@@ -30,14 +31,17 @@ __all__ = ['write_report', 'report_picture']
 # %% ../../nbs/show/01_report.ipynb #83236793
 def _number(x: float, form: str = '.3f') -> str: return format(x, form) if math.isfinite(x) else '–'
 
-def _paragraphs(texts: Iterable, tag: str = 'p') -> str: return ''.join(f'<{tag}>{escape(str(text))}</{tag}>' for text in texts)
+def _paragraphs(texts: Iterable, tag: str = 'p') -> str:
+    return ''.join(f'<{tag}>{escape(str(text))}</{tag}>' for text in texts)
 
 def _list(texts: Iterable) -> str: return f'<ul>{_paragraphs(texts, "li")}</ul>'
 
 def _table(head: Sequence, rows: Iterable[Sequence], caption: str) -> str:
     "A table whose first column names the rows; it scrolls by itself where the page is narrow."
     head = ''.join(f'<th scope="col">{escape(str(x))}</th>' for x in head)
-    body = ''.join(f'<tr><th scope="row">{escape(str(first))}</th>{_paragraphs(rest, "td")}</tr>' for first, *rest in rows)
+    def row(first: object, *rest: object) -> str:
+        return f'<tr><th scope="row">{escape(str(first))}</th>{_paragraphs(rest, "td")}</tr>'
+    body = ''.join(row(*x) for x in rows)
     table = f'<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     return f'<div class="wide" role="region" aria-label="{escape(caption)}" tabindex="0">{table}</div>'
 
@@ -84,8 +88,8 @@ def _film(example: Adapted, clip: Clip) -> str:
     _draw_film(fig, example, clip, _WIDTH - .7, 7, 1.4)
     alt = (f'Film strip of {clip.duration_s:.2f} s with the window from {w.start_s:.2f} to {w.stop_s:.2f} s framed, '
            f'and the entropy of {len(h)} windows, from {float(h.min()):.2f} to {float(h.max()):.2f} nats')
-    return _picture(fig, alt, 'The film, and below it how undecided the model is about each window. Framed is the window with the lowest entropy, '
-                              'where it is surest.')
+    return _picture(fig, alt, 'The film, and below it how undecided the model is about each window. '
+                              'The frame marks the window with the lowest entropy, where the model is most confident.')
 
 # %% ../../nbs/show/01_report.ipynb #9dbe0d61
 def _aus(example: Adapted, clip: Clip, bank: AUBank) -> Iterable[str]:
@@ -93,17 +97,21 @@ def _aus(example: Adapted, clip: Clip, bank: AUBank) -> Iterable[str]:
     fig, change = _figure(3.8), (example.au - example.au_before).abs()
     plot_au_change(example, bank, 8, fig.subplots())
     most = bank[int(change.argmax())]
-    yield _picture(fig, f'Bars of the scores of 8 action units before and after; {most.name} changed most, by {float(change.max()):.3f}',
-                   'The action units whose scores changed most, before and after personalization. A score is what the model reads; it measures no muscle.')
+    by = f'{most.name} changed most, by {float(change.max()):.3f}'
+    alt = f'Bars of the scores of 8 action units before and after; {by}'
+    yield _picture(fig, alt, 'The action units whose scores changed most, before and after personalization. '
+                             'A score is what the model reads; it measures no muscle.')
     true = getattr(clip, 'aus', None)
     if true is None: return
     own = bank if len(bank) == true.shape[1] else AUBank.default()
     moved = [au.name for au, row in zip(own, np.asarray(true).T) if np.ptp(row) > 0]
     fig = _figure(.26 * min(len(moved) or 12, 12) + .9)
     ax = plot_aus(true, clip.times, own, 12, fig.subplots())
-    for x in (example.window.start_s, example.window.stop_s): ax.axvline(x, color='white', linestyle='--', linewidth=1.2)
-    yield _picture(fig, f'Heat map of true action units over time. Moving: {", ".join(moved) or "none"}',
-                   'What the face really did: true intensities, which the method never sees. Dashed: the chosen window.')
+    w = example.window
+    for x in (w.start_s, w.stop_s): ax.axvline(x, color='white', linestyle='--', linewidth=1.2)
+    alt = f'Heat map of true action units over time. Moving: {", ".join(moved) or "none"}'
+    yield _picture(fig, alt, 'What the face really did: true intensities, which the method never sees. '
+                             'Dashed: the chosen window.')
 
 # %% ../../nbs/show/01_report.ipynb #86c6acfc
 def _example(example: Adapted, clip: Clip, bank: AUBank) -> str:
@@ -111,27 +119,32 @@ def _example(example: Adapted, clip: Clip, bank: AUBank) -> str:
     who = f'Video {clip.id or "without a name"}' + (f' of subject {clip.subject}' if clip.subject is not None else '')
     true = '' if clip.label is None else f' Its true class is {clip.label}, which the method never saw.'
     faces = f'{who}: {example.n_frames} frames, a face in {example.n_faces}.{true}'
-    if not example.seen: return _paragraphs([faces, 'No prediction: too few frames show a face.']) + _film(example, clip)
+    if not example.seen:
+        return _paragraphs([faces, 'No prediction: too few frames show a face.']) + _film(example, clip)
     rows = [(name, f'{example.probs_before[name]:.1%}', f'{p:.1%}') for name, p in example.probs.items()]
     table = _table(['class', 'before', 'after'], rows, 'Probabilities')
     pictures = ''.join([_film(example, clip), *_aus(example, clip, bank)])
-    return _paragraphs([faces]) + table + f'<div class="figures few">{pictures}</div>' + (_list(example.warnings) if example.warnings else '')
+    warnings = _list(example.warnings) if example.warnings else ''
+    return _paragraphs([faces]) + table + f'<div class="figures few">{pictures}</div>' + warnings
 
 # %% ../../nbs/show/01_report.ipynb #9773d5bb
 def _scores(summary: pd.DataFrame) -> str:
-    def gain(r): return f'{r.difference:+.3f} [{_number(r.low, "+.3f")}, {_number(r.high, "+.3f")}]' if math.isfinite(r.difference) else '–'
-    rows = [(name, f'{_number(r.war)} ± {_number(r.war_sd)}', _number(r.uar), _number(r.f1), _number(r.war_before), gain(r))
-            for name, r in zip(summary.index, summary.itertuples())]
+    def row(r: tuple) -> tuple[str, ...]:
+        gain = f'{r.difference:+.3f} [{_number(r.low, "+.3f")}, {_number(r.high, "+.3f")}]'
+        numbers = _number(r.uar), _number(r.f1), _number(r.war_before)
+        return f'{_number(r.war)} ± {_number(r.war_sd)}', *numbers, gain if math.isfinite(r.difference) else '–'
+    rows = [(name, *row(r)) for name, r in zip(summary.index, summary.itertuples())]
     head = ['method', 'WAR ± sd', 'UAR', 'macro-F1', 'WAR before the update', 'WAR − clip-au [95 %]']
-    note = ('Means over subjects, with the standard deviation over subjects. The last column is the gain over clip-au on the same subjects, '
-            'with its paired bootstrap interval. A video without a prediction counts as wrong.')
+    note = ('Means over subjects, with the standard deviation over subjects. The last column is the gain over clip-au '
+            'on the same subjects, with its paired bootstrap interval. A video without a prediction counts as wrong.')
     return _table(head, rows, 'Scores') + _paragraphs([note])
 
 def _in_short(summary: pd.DataFrame) -> Iterable[str]:
-    "What the comparison with clip-au shows, one sentence a method."
+    "What the comparison with clip-au shows, one sentence per method."
     for name, r in zip(summary.index, summary.itertuples()):
         if not math.isfinite(r.low): continue
-        verdict = 'includes zero, so no difference is shown' if r.low <= 0 <= r.high else f'excludes zero: it {"gains" if r.difference > 0 else "loses"}'
+        better = 'gains' if r.difference > 0 else 'loses'
+        verdict = 'includes zero, so no difference is shown' if r.low <= 0 <= r.high else f'excludes zero: it {better}'
         bound = ' It is tuned on labels of the same persons: an upper bound, no method.' if name == 'oracle' else ''
         yield f'{name}: WAR {r.war:.3f}, {r.difference:+.3f} against clip-au. The 95 % interval {verdict}.{bound}'
 
@@ -139,8 +152,9 @@ def _protocol(protocol: dict) -> str:
     methods = protocol['methods']
     columns = list(dict.fromkeys(key for facts in methods.values() for key in facts))
     rows = [(name, *(facts.get(key, '–') for key in columns)) for name, facts in methods.items()]
-    common = [f'{key.removeprefix("n_").replace("_", " ")}: {value}' for key, value in protocol.items() if key != 'methods']
-    return _table(['method', *(key.replace('_', ' ') for key in columns)], rows, 'Protocol of each method') + _list(common)
+    head = ['method', *(key.replace('_', ' ') for key in columns)]
+    common = [f'{k.removeprefix("n_").replace("_", " ")}: {value}' for k, value in protocol.items() if k != 'methods']
+    return _table(head, rows, 'Protocol of each method') + _list(common)
 
 # %% ../../nbs/show/01_report.ipynb #634a71ae
 def _war(results: Results) -> pd.DataFrame:
@@ -153,7 +167,8 @@ def _persons(results: Results) -> str:
     fig = _figure(min((.1 * len(war.columns) + .12) * len(war) + 1 + .2 * math.ceil(len(war.columns) / 3), 9))
     plot_subjects(war, fig.subplots())
     ranges = '; '.join(f'{name} from {war[name].min():.2f} to {war[name].max():.2f}' for name in war)
-    return _picture(fig, f'WAR of {len(war)} subjects: {ranges}', 'Every subject under every method. A line joins the marks of one subject.')
+    caption = 'Every subject under every method. A line joins the marks of one subject.'
+    return _picture(fig, f'WAR of {len(war)} subjects: {ranges}', caption)
 
 def _confusions(results: Results) -> Iterable[str]:
     "A confusion matrix for each method that predicted anything."
@@ -162,10 +177,11 @@ def _confusions(results: Results) -> Iterable[str]:
             yield _paragraphs([f'{name}: no prediction for any video, so there is no confusion matrix.'])
             continue
         table, n = results.confusion(name), len(results.classes)
-        fig, right = _figure(.8 * n + .8, .9 * len(table.columns) + 1), sum(int(table.loc[c, c]) for c in results.classes)
+        fig = _figure(.8 * n + .8, .9 * len(table.columns) + 1)
         plot_confusion(table, ax=fig.subplots())
-        alt = f'Confusion matrix of {name}: {right} of {int(table.to_numpy().sum())} videos right'
-        yield _picture(fig, alt, f'{name}: {right} of {int(table.to_numpy().sum())} videos right.')
+        right = sum(int(table.at[c, c]) for c in results.classes)
+        outcome = f'{name}: {right} of {int(table.to_numpy().sum())} videos right'
+        yield _picture(fig, f'Confusion matrix of {outcome}', f'{outcome}.')
 
 # %% ../../nbs/show/01_report.ipynb #251ebc56
 _PAGE = Template('''<!doctype html>
@@ -178,21 +194,28 @@ _PAGE = Template('''<!doctype html>
 
 _STYLE = '''
 :root { --text: #1a1a1a; --page: #fff; --line: #ccc; --soft: #f2f4f6; --mark: #b34700 }
-@media (prefers-color-scheme: dark) { :root { --text: #e6e6e6; --page: #16181b; --line: #4a4f55; --soft: #23272b; --mark: #ff9d5c } }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #e6e6e6; --page: #16181b; --line: #4a4f55; --soft: #23272b; --mark: #ff9d5c }
+}
 body { margin: 0; background: var(--page); color: var(--text); font: 1rem/1.55 system-ui, sans-serif }
 main { max-width: 66rem; margin: auto; padding: 1rem }
 h1, h2, h3 { line-height: 1.25 } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line) }
 p, li { max-width: 44rem; overflow-wrap: anywhere }
 .note { border-left: .3rem solid var(--mark); background: var(--soft); padding: .1rem 1rem; max-width: 43rem }
 .few { --least: 26rem } .many { --least: 15rem } .many figure { max-width: 22rem }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, var(--least)), 1fr)); gap: 1rem; align-items: start }
+.figures { display: grid; gap: 1rem; align-items: start;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, var(--least)), 1fr)) }
 figure { margin: 1rem 0; max-width: 38rem } figcaption { font-size: .9rem; margin-top: .3rem }
-img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: .4rem; box-sizing: border-box }
-.wide { overflow-x: auto; margin: 1rem 0 } table { border-collapse: collapse; min-width: 14rem; font-variant-numeric: tabular-nums }
-caption { text-align: left; font-weight: 600; padding: .3rem 0 } th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line) }
+img { display: block; width: 100%; height: auto; box-sizing: border-box;
+  background: #fff; border: 1px solid var(--line); border-radius: .4rem }
+.wide { overflow-x: auto; margin: 1rem 0 }
+table { border-collapse: collapse; min-width: 14rem; font-variant-numeric: tabular-nums }
+caption { text-align: left; font-weight: 600; padding: .3rem 0 }
+th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line) }
 td, tbody th { white-space: nowrap } code { background: var(--soft); padding: 0 .2rem }
 @media print {
-  :root { --text: #000; --page: #fff; --soft: #fff; --line: #999 } figure, tr, .note, .wide { break-inside: avoid } figure { max-width: 12cm }
+  :root { --text: #000; --page: #fff; --soft: #fff; --line: #999 }
+  figure, tr, .note, .wide { break-inside: avoid } figure { max-width: 12cm }
   h2 { break-after: avoid }
   .wide { overflow: visible } td, th, tbody th { white-space: normal; font-size: .8rem }
 }
@@ -202,17 +225,23 @@ td, tbody th { white-space: nowrap } code { background: var(--soft); padding: 0 
 _MEDICAL = ('This is no medical assessment. The output is the guess of a statistical model about pictures. '
             'It must not be used to judge the health, the pain or the state of mind of a person.')
 
-_READ_NEXT = {'nbs/personal/03_method.ipynb': "this library's method: baseline and threshold of a person", 'nbs/core/11_autt.ipynb': 'CLIP-AUTT, step by step',
-              'nbs/evaluation/08_attribution.ipynb': 'why a result says what it says, and whether its action units can be believed',
-               'nbs/evaluation/03_evaluate.ipynb': 'how methods are compared, and why labels are kept out',
-              'nbs/show/00_plots.ipynb': 'the pictures, one by one', 'nbs/core/00_au.ipynb': 'what action units are'}
+_READ_NEXT = {
+    'nbs/personal/03_method.ipynb': "this library's method: baseline and threshold of a person",
+    'nbs/core/11_autt.ipynb': 'CLIP-AUTT, step by step',
+    'nbs/evaluation/08_attribution.ipynb': 'why a model predicts a class, and how far its action units can be trusted',
+    'nbs/evaluation/03_evaluate.ipynb': 'how methods are compared, and why labels are kept out',
+    'nbs/show/00_plots.ipynb': 'the pictures, one by one',
+    'nbs/core/00_au.ipynb': 'what action units are',
+}
 
 def _about(task: str, faces: str) -> str:
-    rendered = ' A program drew them; nobody was filmed. So no number here tells how well the method works on people.' if 'rendered' in faces else ''
-    what = (f'The task: {task}. A model that was trained on other people meets new ones. Without any label it adapts to each of them, from nothing but '
-            "their videos. This library's own method sees each face against its own rest, and finds the person's own threshold. CLIP-AUTT tunes the words for "
+    drawn = 'A program drew them; nobody was filmed. No number here tells how well the method works on people.'
+    facts = f'Everything below is about {faces}.' + (f' {drawn}' if 'rendered' in faces else '')
+    what = (f'The task: {task}. A model that was trained on other people meets new ones. Without any label it adapts '
+            "to each of them, from nothing but their videos. This library's own method, personal, describes each face "
+            "relative to its own resting state, and estimates the person's own threshold. CLIP-AUTT tunes the prompts of "
             'action units, the movements of single facial muscles. Does that help?')
-    return _paragraphs([what]) + f'<div class="note">{_paragraphs([f"Everything below is about {faces}.{rendered}", _MEDICAL])}</div>'
+    return _paragraphs([what]) + f'<div class="note">{_paragraphs([facts, _MEDICAL])}</div>'
 
 def _section(title: str, *parts: str) -> str: return f'<section><h2>{escape(title)}</h2>{"".join(parts)}</section>'
 
@@ -225,9 +254,9 @@ def _check_parts(results: Results, example: Adapted, clip: Clip) -> None:
     "Refuse parts that do not belong together."
     for x, kind in ((results, Results), (example, Adapted), (clip, Clip)):
         check(isinstance(x, kind), f'a report needs a {kind.__name__}, got a {type(x).__name__}')
-    check(len(clip) == example.n_frames, f'the clip has {len(clip)} frames, the example {example.n_frames}. Give the clip that was adapted to.')
-    same = tuple(example.classes) == tuple(results.classes)
-    check(same, f'the example has the classes {", ".join(example.classes)}, the results {", ".join(results.classes)}. Use one model for both.')
+    n, own, others = example.n_frames, ', '.join(example.classes), ', '.join(results.classes)
+    check(len(clip) == n, f'the clip has {len(clip)} frames, the example {n}. Give the clip that was adapted to.')
+    check(own == others, f'the example has the classes {own}, the results {others}. Use one model for both.')
 
 # %% ../../nbs/show/01_report.ipynb #342b164a
 def write_report(
@@ -240,15 +269,18 @@ def write_report(
     bank: AUBank | None = None,  # of the example's scores; None: its own
     faces: str = 'rendered faces',  # what the videos show, for the title
 ) -> Path:
-    "Write one self-contained HTML page about results and one example. The same arguments give the same bytes. `InputError` where the parts do not fit."
+    "Write one self-contained HTML page; the same arguments give the same bytes. `InputError` where parts do not fit."
     _check_parts(results, example, clip)
     summary, title = results.summary(), f'Personalized at test time: {task}, on {faces}'
-    alarms = _list(results.warnings) if results.warnings else _paragraphs(['None: no video failed, and no method collapsed to one class.'])
+    none = _paragraphs(['None: no video failed, and no method collapsed to one class.'])
+    everyone = _list(_in_short(summary)), _scores(summary), _persons(results), _protocol(results.protocol)
+    confusions = f'<div class="figures many">{"".join(_confusions(results))}</div>'
     body = [_about(task, faces), _section('One person', _example(example, clip, bank or example.bank)),
-            _section('All persons', _list(_in_short(summary)), _scores(summary), _persons(results), _protocol(results.protocol)),
-            _section('What was taken for what', f'<div class="figures many">{"".join(_confusions(results))}</div>'), _section('Warnings', alarms)]
+            _section('All persons', *everyone), _section('What was taken for what', confusions),
+            _section('Warnings', _list(results.warnings) if results.warnings else none)]
     if notes: body.append(_section('Notes', _list([notes] if isinstance(notes, str) else notes)))
-    page = _PAGE.substitute(title=escape(title), style=_STYLE, body=''.join([*body, _section('What to read next', _read_next())]))
+    body.append(_section('What to read next', _read_next()))
+    page = _PAGE.substitute(title=escape(title), style=_STYLE, body=''.join(body))
     with atomic_path(path, InputError) as tmp: tmp.write_text(page, encoding='utf-8')
     return Path(path)
 
@@ -274,7 +306,7 @@ def _overview(results: Results, example: Adapted, clip: Clip, bank: AUBank, face
     top, bottom = fig.subfigures(2, height_ratios=(3.3, 3.7))
     _draw_film(top, example, clip, 11, 12, 1.3)
     left, right = bottom.subplots(1, 2, width_ratios=(1, 1))
-    top.suptitle(f'1. Where is the model surest? One video ({faces})', x=.01, ha='left', weight='bold')
+    top.suptitle(f'1. Where is the model most confident? One video ({faces})', x=.01, ha='left', weight='bold')
     plot_au_change(example, bank, 6, left).set_title('2. What did personalization change?\n', loc='left', weight='bold')
     if not war.empty: plot_methods(war, right)
     right.set_title(f'3. Did it help? {n} subjects\n', loc='left', weight='bold')

@@ -28,17 +28,18 @@ from ..faces.portraits import moving_portrait
 from ..outputs import Adapted
 from ..faces.tasks import TARGET_DOMAIN, TASKS, make_clip, stride
 from ..video.io import clip_id, is_cropped, sample_frames, sample_indices
-from .figures import Drawing, drawing, plain, png, probability_bars, show_image
-from .plots import CHOSEN
+from .figures import Drawing, new_drawing, png_bytes, show_image
+from .plots import CHOSEN, probability_bars, small_labels
 from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['VideoView', 'preview', 'embed', 'answer', 'uploaded', 'take_upload', 'sample_videos', 'VideoLab']
+__all__ = ['VideoView', 'preview', 'encode_with_progress', 'adapt_and_explain', 'uploaded', 'take_upload', 'sample_videos',
+           'VideoLab']
 
 # %% ../../nbs/show/05_videolab.ipynb #840b06c4
 @dataclass(frozen=True, eq=False)
 class VideoView:
-    "A video on its way: a frame, what is cut out of it, and later the answer and the reasons."
+    "A video in the lab: a frame, what is cut out of it, and later the prediction and its reasons."
     name: str
     frame: np.ndarray = field(repr=False)  # uint8 [H, W, 3], small, from the middle of the video
     size: tuple[int, int]  # height and width of the video's frames
@@ -59,7 +60,8 @@ def preview(
     size: int = 64,  # side of the crop in pixels
 ) -> VideoView:
     "Find the face in a few frames of the video. A file that is not a video is a `VideoError`."
-    if isinstance(source, Clip): sampled, cropped, n = source[sample_indices(len(source), 8)], source.found is not None, len(source)
+    if isinstance(source, Clip):
+        sampled, cropped, n = source[sample_indices(len(source), 8)], source.found is not None, len(source)
     else:
         sampled, cropped = sample_frames(source, 8, FPS), is_cropped(source)
         n = round(FPS * sampled.times[-1]) + 1
@@ -81,13 +83,15 @@ def _small(frame: np.ndarray, side: int = 320) -> np.ndarray:
 # %% ../../nbs/show/05_videolab.ipynb #5450c340
 def _video_figure(v: VideoView) -> Drawing:
     "Frame and crop; with an answer also probabilities and the contributions of the action units."
-    page = drawing(10, 3.9)
+    page = new_drawing(10, 3.9)
     frame, crop = page.add_axes((.01, .3, .24, .6)), page.add_axes((.01, .02, .1, .24))
     frame.imshow(v.frame, extent=(0, v.size[1], v.size[0], 0))
     frame.set_title(v.name[:40].replace('$', r'\$'), fontsize=9)
     frame.axis('off')
     for box, style in ((v.box, '-'), (v.box and v.box.square(*v.size), '--')):
-        if box: frame.add_patch(Rectangle((box.x, box.y), box.width, box.height, fill=False, color=CHOSEN, linestyle=style, linewidth=2))
+        if box is None: continue
+        look = dict(fill=False, color=CHOSEN, linestyle=style, linewidth=2)
+        frame.add_patch(Rectangle((box.x, box.y), box.width, box.height, **look))
     show_image(crop, v.crop)
     page.text(.12, .2, 'what the model reads', fontsize=9)
     if v.result is None: return page
@@ -95,46 +99,46 @@ def _video_figure(v: VideoView) -> Drawing:
     if v.reasons is None: return page
     reasons = page.add_axes((.68, .13, .24, .74))
     plot_explanation(v.reasons, 8, reasons)
-    plain(reasons)
+    small_labels(reasons)
     return page
 
 # %% ../../nbs/show/05_videolab.ipynb #9825778a
-def embed(
+def encode_with_progress(
     model: ClipAU,
     source: Clip | str | Path | bytes,
     n_frames: int,  # about so many are expected
-    tell: Callable[[float], None] = lambda share: None,  # is told the share that is done, from 0 to 1
+    on_progress: Callable[[float], None] = lambda done: None,  # called with the fraction done, from 0 to 1
 ) -> VideoFeatures:
     "Frame embeddings of a video, with progress."
     size = model.backbone.image_size
     if isinstance(source, Clip):
         faces = source if source.found is not None else crop_face(source, size=size)
-        tell(.5)
+        on_progress(.5)
         return encode_clip(model.backbone, faces)
     notes = []
-    batches = _counted(crop_batches(source, size, batch_size=8, notes=notes), n_frames, tell)
+    batches = _reported(crop_batches(source, size, batch_size=8, notes=notes), n_frames, on_progress)
     return embed_crops(model.backbone, batches, notes, clip_id(source))
 
 # %% ../../nbs/show/05_videolab.ipynb #150ef5f9
-def _counted(batches: Iterable[Crops], n: int, tell: Callable[[float], None]) -> Iterator[Crops]:
-    "The batches, with a word after each."
+def _reported(batches: Iterable[Crops], n: int, on_progress: Callable[[float], None]) -> Iterator[Crops]:
+    "The batches, with a call after each."
     done = 0
     for batch in batches:
         yield batch
         done += len(batch.times)
-        tell(min(1., done / n))
+        on_progress(min(1., done / n))
 
 # %% ../../nbs/show/05_videolab.ipynb #6328a5e4
-def answer(
+def adapt_and_explain(
     method: PersonalBaseline,  # knows the person from earlier videos, and learns from this one
     video: VideoView,
     source: Clip | str | Path | bytes,  # what the view is of
-    tell: Callable[[float], None] = lambda share: None,
+    on_progress: Callable[[float], None] = lambda done: None,
 ) -> VideoView:
     "Adapt to the video and predict; explain the answer where there is one."
-    features = embed(method.model, source, video.n_frames, tell)
-    result = method.adapt(features)
-    return replace(video, notes=result.warnings, result=result, reasons=explain(method, result) if result.seen else None)
+    result = method.adapt(encode_with_progress(method.model, source, video.n_frames, on_progress))
+    reasons = explain(method, result) if result.seen else None
+    return replace(video, notes=result.warnings, result=result, reasons=reasons)
 
 # %% ../../nbs/show/05_videolab.ipynb #0ac515dd
 def uploaded(
@@ -172,7 +176,9 @@ def sample_videos(
     drawn = {}
     if task:
         who, classes = Subject.sample(person, TARGET_DOMAIN), TASKS[task].classes
-        draw = lambda i: partial(make_clip, task, who, classes[i % 2], 300_000_000 + i, model.backbone.image_size, every=stride(task))
+        def draw(i: int) -> Callable[[], Clip]:
+            scene = task, who, classes[i % 2], 300_000_000 + i, model.backbone.image_size
+            return partial(make_clip, *scene, every=stride(task))
         drawn = {f'rendered stranger {person}, clip {i + 1}': draw(i) for i in range(n)}
     return {**drawn, 'a photograph that moves': partial(moving_portrait, 2., FPS)}
 
@@ -186,16 +192,18 @@ class VideoLab(w.VBox):
     ):
         self.model = ClipAU.from_pretrained('facs-tiny') if model is None else model
         self.method = PersonalBaseline(self.model, reset='never')
-        self.videos, self.names, self.source, self.view = sample_videos(self.model) if videos is None else dict(videos), [], None, None
+        self.videos = sample_videos(self.model) if videos is None else dict(videos)
+        self.names, self.source, self.view = [], None, None
         wide = w.Layout(width='24em')
         self.clips = w.Dropdown(options=['choose a clip', *self.videos], layout=wide)
         self.upload = w.FileUpload(accept='video/*', multiple=False)
-        self.predict, self.new_person, self.save = (w.Button(description=x) for x in ('predict', 'new person', 'save profile'))
+        names = 'predict', 'new person', 'save profile'
+        self.predict, self.new_person, self.save = (w.Button(description=name) for name in names)
         self.path = w.Text('profile.safetensors', layout=wide)
         self.bar, self.message = w.IntProgress(max=100, layout=wide), w.HTML()
         self.picture, self.text = w.Image(format='png'), w.HTML()
-        super().__init__([w.HBox([self.clips, self.upload, self.predict, self.bar]), w.HBox([self.new_person, self.path, self.save]),
-                          self.message, self.picture, self.text])
+        above, below = [self.clips, self.upload, self.predict, self.bar], [self.new_person, self.path, self.save]
+        super().__init__([w.HBox(above), w.HBox(below), self.message, self.picture, self.text])
         self.clips.observe(self.choose, 'value')
         self.upload.observe(self.receive, 'value')
         self.predict.on_click(self.run)
@@ -205,36 +213,36 @@ class VideoLab(w.VBox):
 
     def figure(self) -> Drawing:
         "The static twin: the same drawing as an ordinary figure."
-        return drawing(10, .5) if self.view is None else self.view.figure()
+        return new_drawing(10, .5) if self.view is None else self.view.figure()
 
 # %% ../../nbs/show/05_videolab.ipynb #853c1c20
 @patch
 def use(
-    lab: VideoLab,
+    self: VideoLab,
     name: str,
     source: Clip | str | Path | bytes | Callable[[], Clip],
 ) -> None:
     "Take a video and show what would be cut out."
-    lab.source = lab.view = None
-    with _working(lab):
+    self.source = self.view = None
+    with _working(self):
         source = source() if callable(source) else source
-        lab.view = preview(source, name, lab.model.backbone.image_size)
-        lab.source = source
-    _show(lab)
+        self.view = preview(source, name, self.model.backbone.image_size)
+        self.source = source
+    _show(self)
 
 # %% ../../nbs/show/05_videolab.ipynb #b60eb663
 @patch
-def choose(lab: VideoLab, change=None) -> None:
+def choose(self: VideoLab, change=None) -> None:
     "A clip of the menu."
-    if lab.clips.value in lab.videos: lab.use(lab.clips.value, lab.videos[lab.clips.value])
+    if self.clips.value in self.videos: self.use(self.clips.value, self.videos[self.clips.value])
 
 @patch
-def receive(lab: VideoLab, change=None) -> None:
+def receive(self: VideoLab, change=None) -> None:
     "A file from the browser."
-    file = take_upload(lab.upload)
+    file = take_upload(self.upload)
     if file is None: return
-    lab.clips.value = lab.clips.options[0]
-    lab.use(*file)
+    self.clips.value = self.clips.options[0]
+    self.use(*file)
 
 # %% ../../nbs/show/05_videolab.ipynb #340a67df
 class _working:
@@ -253,11 +261,11 @@ class _working:
 # %% ../../nbs/show/05_videolab.ipynb #d3a6f457
 def _show(lab: VideoLab) -> None:
     "Picture and text of the present view; nothing where there is none."
-    lab.picture.value = b'' if lab.view is None else png(lab.view.figure())
+    lab.picture.value = b'' if lab.view is None else png_bytes(lab.view.figure())
     lab.picture.layout.display = 'none' if lab.view is None else ''
-    lab.text.value = '' if lab.view is None else _story(lab)
+    lab.text.value = '' if lab.view is None else _html(lab)
 
-def _story(lab: VideoLab) -> str:
+def _html(lab: VideoLab) -> str:
     "Notes, answer and reasons as HTML."
     v, parts = lab.view, [*map(escape, lab.view.notes)]
     if v.result is not None: parts += [v.result._repr_html_(), v.reasons._repr_html_() if v.reasons else '']
@@ -267,38 +275,39 @@ def _story(lab: VideoLab) -> str:
 
 # %% ../../nbs/show/05_videolab.ipynb #b24a3bcc
 @patch
-def run(lab: VideoLab, button=None) -> None:
+def run(self: VideoLab, button=None) -> None:
     "Adapt to the present video and answer."
-    if lab.source is None:
-        lab.message.value = 'Choose a clip or upload a video first; each one counts once.'
+    if self.source is None:
+        self.message.value = 'Choose a clip or upload a video first; each one counts once.'
         return
-    def tell(share: float) -> None: lab.bar.value = 5 + round(90 * share)
-    known = lab.method.state_dict()
-    with _working(lab):
-        try: lab.view = answer(lab.method, lab.view, lab.source, tell)
+    def on_progress(done: float) -> None: self.bar.value = 5 + round(90 * done)
+    known = self.method.state_dict()
+    with _working(self):
+        try: self.view = adapt_and_explain(self.method, self.view, self.source, on_progress)
         except ClipAUTTError:
-            lab.method.load_state_dict(known)
+            self.method.load_state_dict(known)
             raise
-        if lab.view.result.seen: lab.names.append(lab.view.name)
-        lab.source = None
-    _show(lab)
+        if self.view.result.seen: self.names.append(self.view.name)
+        self.source = None
+    _show(self)
 
 # %% ../../nbs/show/05_videolab.ipynb #ccf6d8a1
 @patch
-def forget(lab: VideoLab, button=None) -> None:
-    "Somebody else sits down: nothing of the person before is kept, on the page or in memory."
-    lab.method.reset()
-    lab.names, lab.source, lab.view, lab.message.value = [], None, None, ''
-    lab.clips.value, lab.bar.layout.visibility = lab.clips.options[0], 'hidden'
-    _show(lab)
+def forget(self: VideoLab, button=None) -> None:
+    "Start with a new person: nothing of the one before is kept, on the page or in memory."
+    self.method.reset()
+    self.names, self.source, self.view, self.message.value = [], None, None, ''
+    self.clips.value, self.bar.layout.visibility = self.clips.options[0], 'hidden'
+    _show(self)
 
 # %% ../../nbs/show/05_videolab.ipynb #9c41991a
 @patch
-def save_profile(lab: VideoLab, button=None) -> None:
+def save_profile(self: VideoLab, button=None) -> None:
     "Write the profile, and say what is in it."
-    with _working(lab):
-        lab.method.save_profile(lab.path.value)
-        person, answers = lab.method.person, len(lab.method.logits)
+    with _working(self):
+        self.method.save_profile(self.path.value)
+        person, answers = self.method.person, len(self.method.logits)
         held = f'where the face rests and how far it moves, 2 × {len(person.center)} numbers, and {answers} answers'
-        lab.message.value = (f'Saved {escape(lab.path.value)}, learned from {person.n} videos: {held}. No picture and no name. '
+        saved = f'Saved {escape(self.path.value)}, learned from {person.n} videos: {held}. '
+        self.message.value = (f'{saved}No picture and no name. '
                              'Load it with load_profile of PersonalBaseline.')
