@@ -34,6 +34,7 @@ if int(av.__version__.split('.')[0]) < 19: _OPENING['metadata_errors'] = 'replac
 
 def _must(ok: bool, message: str) -> None: check(ok, message, VideoError)
 
+# %% ../../nbs/video/02_io.ipynb #757c1e24
 def _checked_video(
     video: str | Path | bytes | FrameFiles,  # a file, a folder of images, the content of a file, or listed image files
 ) -> Path | bytes | FrameFiles:  # something that exists and is not empty
@@ -172,6 +173,7 @@ def _pictures(
           f'{name}: stop_s={stop_s} must be later than start_s={start_s or 0}.')
     return _select(_moments(video, folder_fps, notes), name, fps, start_s, stop_s)
 
+# %% ../../nbs/video/02_io.ipynb #c1c6d41c
 def _moments(
     video: Path | bytes | FrameFiles,  # checked
     folder_fps: float,
@@ -213,11 +215,13 @@ def _collect(
     frames.resize((len(times), *frames.shape[1:]), refcheck=False)
     return frames, np.array(times)
 
+# %% ../../nbs/video/02_io.ipynb #fa151385
 def clip_id(video: str | Path | bytes | FrameFiles) -> str:
     "A file's name, or a hash of its content."
     if isinstance(video, FrameFiles): return str(video)
     return Path(video).name if isinstance(video, (str, Path)) else content_hash(bytes(video))
 
+# %% ../../nbs/video/02_io.ipynb #3c6696c0
 def read_video(
     video: str | Path | bytes | FrameFiles,  # a video file, its content, a folder of images, or listed image files
     fps: float | None = None,  # keep at most this many frames per second, chosen by time; None keeps all
@@ -264,6 +268,7 @@ def _timed(
         even = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode='edge')
         yield i / fps if fps else float(time), even
 
+# %% ../../nbs/video/02_io.ipynb #e11980a1
 def _encode(
     container: av.container.OutputContainer,  # open for writing
     codec: str,  # FFmpeg's name
@@ -285,6 +290,7 @@ def _encode(
     _must(stream is not None, 'there is no frame to write. Give at least one.')
     container.mux(stream.encode())
 
+# %% ../../nbs/video/02_io.ipynb #fa4c0622
 def write_video(
     clip: Clip | np.ndarray | Iterable,  # a clip, or images uint8 [H,W,3], or (seconds, image) pairs
     path: str | Path,  # ends in .mp4 (H.264) or .webm (VP9)
@@ -312,6 +318,7 @@ def _spread(length: int, n: int) -> np.ndarray:
     "`n` of `length` indices, evenly."
     return np.linspace(0, length - 1, min(n, length)).round().astype(int)
 
+# %% ../../nbs/video/02_io.ipynb #5783d42e
 def sample_indices(
     length: int,  # number of frames
     n: int,  # number of samples
@@ -321,6 +328,7 @@ def sample_indices(
     while -(-length // stride) >= 2 * n: stride *= 2
     return np.arange(0, length, stride)[_spread(-(-length // stride), n)]
 
+# %% ../../nbs/video/02_io.ipynb #8d4fb7ae
 def sample_frames(
     video: str | Path | bytes | FrameFiles,  # a video file, its content, a folder of images, or listed image files
     n: int = 8,  # number of frames; all of them if the video is shorter
