@@ -45,8 +45,7 @@ class AU:
         check(all(isinstance(t, str) for t in texts),
               f'name, prompt, region, muscles, note and id are text, got {texts}', BankError)
         check(self.prompt.strip(), f'a prompt needs at least one word, got {self.prompt!r}', BankError)
-        check(self.code is None or isinstance(self.code, int),
-              f'code must be a FACS number or None, got {self.code!r}', BankError)
+        check(isinstance(self.code, int | None), f'code must be a FACS number or None, got {self.code!r}', BankError)
         check(self.region in REGIONS, f'unknown region {self.region!r}. {_hint(self.region, REGIONS)}', BankError)
         if not self.id: object.__setattr__(self, 'id', self.prompt if self.code is None else f'AU{self.code}')
 
@@ -149,8 +148,7 @@ def _check_distinct(values: Iterable[str], what: str) -> None:
     seen = set()
     for value in values:
         key = ' '.join(value.lower().split())
-        check(key not in seen, f'{what} {value!r} stands in the bank more than once. Remove one, or make them differ.',
-              BankError)
+        check(key not in seen, f'{what} {value!r} stands in the bank more than once. Remove or change one.', BankError)
         seen.add(key)
 
 def _select(wanted, known: Sequence, what: str) -> Sequence:
@@ -162,8 +160,7 @@ def _select(wanted, known: Sequence, what: str) -> Sequence:
     return wanted
 
 # %% ../nbs/core/00_au.ipynb #5e025d82
-_COLOURS = dict(zip(REGIONS, '#e69f00 #56b4e9 #009e73 #cc79a7 #d55e00 #8c6bb1 #0072b2 #b8a800 #999999'.split(),
-                    strict=True))
+_COLOURS = dict(zip(REGIONS, '#e69f00 #56b4e9 #009e73 #cc79a7 #d55e00 #8c6bb1 #0072b2 #b8a800 #999999'.split()))
 
 def _table(bank: Iterable[AU]) -> str:
     "AUs as an HTML table, each row with the colour of its region."
@@ -217,11 +214,10 @@ class AUBank(Sequence):
     def index(self, key: AU | str | int) -> int:
         "Position of an AU, given itself, its id or its FACS code. `BankError` if there is none, or more than one."
         found = self._positions(key)
-        if not found:
-            raise BankError(f'{key!r} is not in this bank. '
-                            f'{_hint(key, self.codes if isinstance(key, Integral) else self.ids)}')
-        check(len(found) == 1, f'code {key} is shared by {", ".join(self.ids[i] for i in found)}. Ask for one by its '
-              'id.', BankError)
+        known = self.codes if isinstance(key, Integral) else self.ids
+        if not found: raise BankError(f'{key!r} is not in this bank. {_hint(key, known)}')
+        check(len(found) == 1, f'code {key} is shared by {", ".join(self.ids[i] for i in found)}. Give an id.',
+              BankError)
         return found[0]
 
     def by_code(self, code: int) -> AU:
@@ -293,8 +289,8 @@ _RELEASED_PROMPTS = """
 """.split()
 
 _RELEASED = tuple(replace(au, prompt=prompt) for au, prompt in zip(_DEFAULT, _RELEASED_PROMPTS, strict=False))
-_RELEASED = (*_RELEASED[:-1], replace(_RELEASED[-1], name='Nostril compressor + Tongue show', id='AU39+19',
-                                      note='Two prompts in one.'))
+_GLUED = replace(_RELEASED[-1], name='Nostril compressor + Tongue show', id='AU39+19', note='Two prompts in one.')
+_RELEASED = (*_RELEASED[:-1], _GLUED)
 
 # %% ../nbs/core/00_au.ipynb #040b018d
 DEFAULT_TEMPLATE = 'a face that shows {}.'
@@ -318,8 +314,7 @@ def to_letter(
     intensity: float,  # 0, absent, to 1, maximum
 ) -> str:  # 'A' to 'E', or '' if nearer to absent than to a trace
     "The FACS letter nearest to an intensity. Raises `InputError` outside 0 to 1."
-    check(0 <= intensity <= 1, f'an intensity lies in 0 to 1, got {intensity}. Levels 1 to 5 are the letters A to E: '
-          'see `LEVEL`.')
+    check(0 <= intensity <= 1, f'an intensity lies in 0 to 1, got {intensity}. For levels 1 to 5 see `LEVEL`.')
     grades = {'': 0.0, **INTENSITY}
     return min(grades, key=lambda letter: abs(grades[letter] - intensity))
 
@@ -368,8 +363,7 @@ def pspi(
     closed: Literal[43, 45] = 43,  # 45: if AU43 is missing, AU45 (0 or 1) stands in for it
 ) -> float | np.ndarray:  # 0 to 16
     "Pain intensity (Prkachin and Solomon, Pain 139(2):267-274, 2008). A missing AU counts 0. Bad level: `InputError`."
-    check(isinstance(aus, Mapping), f'aus must map FACS codes to levels, as {{4: 3, 43: 1}} does; got '
-          f'{type(aus).__name__}')
+    check(isinstance(aus, Mapping), f'aus must map FACS codes to levels, such as {{4: 3}}; got {type(aus).__name__}')
     for code in aus: check(isinstance(code, Integral), f'a FACS code is a number such as 4, got {code!r}')
     check(closed in (43, 45), f'closed must be 43 or 45, got {closed!r}')
     shut = 43 if 43 in aus else closed

@@ -39,6 +39,7 @@ def _tensor(frames: np.ndarray | Tensor) -> Tensor:
     array = np.asarray(frames)
     return torch.as_tensor(array.copy() if min(array.strides, default=0) < 0 else array)
 
+# %% ../nbs/core/01_backbone.ipynb #d35ea27f
 def preprocess(
     frames: np.ndarray | Tensor,  # uint8 [N, H, W, 3], RGB
     size: int = 224,  # side of the square that the model reads
@@ -162,6 +163,7 @@ def tokenize(
     _warn_of_unseen(self, texts)
     return tokens, end_positions(self.tower, tokens) + 1
 
+# %% ../nbs/core/01_backbone.ipynb #b550f118
 def _warn_of_unseen(backbone: Backbone, texts: Sequence[str]) -> None:
     "Name the words with a token that the model has never seen."
     if backbone.known_tokens is None: return
@@ -195,6 +197,7 @@ def _quiet() -> Iterator[None]:
     try: yield
     finally: logging.getLogger().removeFilter(keep)
 
+# %% ../nbs/core/01_backbone.ipynb #7eec4680
 def _create(name: str, **kwargs) -> nn.Module:
     "open_clip's own constructor; some text encoders need a package that is not installed."
     try: return open_clip.create_model(name, **kwargs)
@@ -203,6 +206,7 @@ def _create(name: str, **kwargs) -> nn.Module:
         raise BackboneError(f'{name}: needs a package that is missing ({str(e)[:100]}). Install it, or choose an '
                             'architecture such as ViT-B-32.') from e
 
+# %% ../nbs/core/01_backbone.ipynb #3b105ee5
 def _build(name: str, config: dict | None, quick_gelu: bool, seed: int | None) -> nn.Module:
     "The architecture, random weights from `seed`, or none yet. The caller's random state stays as it was."
     if seed is None:
@@ -236,6 +240,7 @@ def _with_all_tokens(state: dict[str, Tensor], model: nn.Module) -> dict[str, Te
     table[rows] = known
     return {k: v for k, v in state.items() if k != 'token_rows'} | {'token_embedding.weight': table}
 
+# %% ../nbs/core/01_backbone.ipynb #3cf9b50c
 _OPENAI_EXTRAS = 'input_resolution', 'context_length', 'vocab_size'
 
 def _load_file(name: str, config: dict | None, path: Path) -> tuple[nn.Module, frozenset[int] | None]:
@@ -261,6 +266,7 @@ def _use_known_preprocessing(name: str, model: nn.Module) -> None:
     if known and all(cfg == known[0] for cfg in known):
         open_clip.model.set_model_preprocess_cfg(model, {**model.visual.preprocess_cfg, **known[0]})
 
+# %% ../nbs/core/01_backbone.ipynb #da512e8b
 @contextmanager
 def _hub_offline_if_unreachable() -> Iterator[None]:
     "Keep the hub client offline without a network: it then reads its cache instead of retrying for half a minute."
@@ -276,6 +282,7 @@ def _reachable(host: str) -> bool:
     except OSError: return False
     return True
 
+# %% ../nbs/core/01_backbone.ipynb #68be14ee
 def _load_tag(name: str, tag: str) -> nn.Module:
     "A model with open_clip's weights for a tag, from its cache or over the network."
     tags = open_clip.list_pretrained_tags_by_model(name)

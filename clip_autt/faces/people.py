@@ -46,6 +46,7 @@ _IRIS = (70, 46, 28), (54, 36, 24), (104, 76, 40), (84, 110, 70), (86, 118, 150)
 
 def _rgb(colour: np.ndarray) -> tuple[int, int, int]: return tuple(int(x) for x in np.clip(colour, 0, 255))
 
+# %% ../../nbs/faces/03_people.ipynb #f895920b
 def sample_appearance(
     g: Generator,
     tone: float,  # of the skin, 0 lightest to 1 darkest
@@ -76,10 +77,12 @@ def _resting_face(g: Generator, dial: float) -> np.ndarray:
     for au in g.choice(_RESTING, 4, replace=False): rest[BANK.index(str(au))] = g.uniform(-.12, .30) * dial
     return rest
 
+# %% ../../nbs/faces/03_people.ipynb #8399e139
 def _gains(g: Generator, dial: float) -> np.ndarray:
     overall = np.exp(dial * (-.10 + .16 * g.standard_normal()))
     return np.clip(overall * np.exp(dial * .15 * g.standard_normal(len(BANK))), .15, 1.6)
 
+# %% ../../nbs/faces/03_people.ipynb #4631ecee
 def _sides(g: Generator, dial: float) -> np.ndarray:
     lean = np.clip(.12 * dial * g.standard_normal(len(BANK)), -.4, .4)
     sides = np.stack([1 + lean, 1 - lean])
@@ -205,6 +208,7 @@ def render(
               for p, c, h in zip(points, curves, halves, strict=True)]
     return camera(np.stack(frames), nuisance, g)
 
+# %% ../../nbs/faces/03_people.ipynb #ff2e42c8
 def _placed(aus: np.ndarray, halves: np.ndarray, subject: Subject, nuisance: Nuisance,
             head: np.ndarray | None) -> np.ndarray:
     "The points of the face [T, P, 2], after action units, turn of the head and place in the picture."

@@ -49,6 +49,7 @@ def read_image(
             f'{path}: cannot be read as an image ({e}). Remove it from the folder or save it again.') from e
     return np.asarray(upright.resize(fit_within(*upright.size, max_side), Image.Resampling.BICUBIC))
 
+# %% ../../nbs/video/01_images.ipynb #4fd5fcce
 def fit_within(
     width: int,  # in pixels
     height: int,  # in pixels
@@ -77,6 +78,7 @@ def like_first(
     add_note(notes, f'Frames differ in size; they were resized to {width}x{height}.')
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
+# %% ../../nbs/video/01_images.ipynb #77ca0669
 def _trimmed(
     image: np.ndarray,  # uint8 [h,w,3]
     shape: tuple[int, ...],  # whose proportions it gets

@@ -32,23 +32,25 @@ _CONTAINERS = ('mov,mp4,m4a,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,
 _TITLES = {} if int(av.__version__.split('.')[0]) >= 19 else {'metadata_errors': 'surrogateescape'}
 _OPENING = dict(options={'format_whitelist': _CONTAINERS}, **_TITLES)
 
+def _must(ok: bool, message: str) -> None: check(ok, message, VideoError)
+
+# %% ../../nbs/video/02_io.ipynb #757c1e24
 def _checked_video(
     video: str | Path | bytes | FrameFiles,  # a file, a folder of images, the content of a file, or listed image files
 ) -> Path | bytes | FrameFiles:  # something that exists and is not empty
     "Refuse what cannot be a video before anything is opened."
     if isinstance(video, FrameFiles): return video
     if isinstance(video, (bytes, bytearray, memoryview)):
-        check(len(video) > 0, 'The video is empty (0 bytes). Record or copy it again.', VideoError)
+        _must(len(video) > 0, 'The video is empty (0 bytes). Record or copy it again.')
         return bytes(video)
     if not isinstance(video, (str, Path)):
         raise TypeError(f'a video is a path or bytes, got {type(video).__name__}. Give the name of a file.')
-    check('://' not in str(video), f'{video}: nothing is fetched from an address. Download the video and give its '
-          'path.', VideoError)
+    _must('://' not in str(video), f'{video}: nothing is fetched from an address. Download it and give a path.')
     path = Path(video).expanduser()
     try: size = path.stat().st_size
     except (OSError, ValueError) as e:
         raise VideoError(f'{path}: {getattr(e, "strerror", None) or e}. Check the path.') from e
-    check(path.is_dir() or size > 0, f'{path}: the file is empty (0 bytes). Record or copy it again.', VideoError)
+    _must(path.is_dir() or size > 0, f'{path}: the file is empty (0 bytes). Record or copy it again.')
     return path
 
 def _name(video: Path | bytes | FrameFiles) -> str:
@@ -97,12 +99,10 @@ def _video_moments(
         raise VideoError(f'{name}: not a video that can be read ({e.strerror}). Convert it to mp4 or webm.') from e
     with container:
         stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
-        check(stream is not None, f'{name}: no picture, only sound or data. Choose a file with a video in it.',
-              VideoError)
+        _must(stream is not None, f'{name}: no picture, only sound or data. Choose a file with a video in it.')
         step = 1 / float(stream.average_rate or 25)
         for time, frame in steady(((f.time, f) for f in _decode(container, stream, notes)), step): yield time, frame
-        check(time is not None, f'{name}: no frame can be decoded; the file is damaged or was cut short. Copy it '
-              'again.', VideoError)
+        _must(time is not None, f'{name}: no frame can be decoded; the file is damaged or cut short. Copy it again.')
         promised = float((stream.duration or 0) * stream.time_base)
         if time + step < .9 * promised:
             add_note(notes, f'The file promises {promised:.1f} s but ends at {time:.1f} s: it may be cut short.')
@@ -152,8 +152,8 @@ def _select(
             slot = current
             yield time, picture
     until = 'the end' if stop_s is None else f'{stop_s:g} s'
-    check(slot >= 0, f'{name}: no frame from {start:g} s to {until}; the last one read is at {time:.2f} s. Choose '
-          'another part.', VideoError)
+    _must(slot >= 0, f'{name}: no frame from {start:g} s to {until}; the last one read is at {time:.2f} s. Choose '
+          'another part.')
 
 # %% ../../nbs/video/02_io.ipynb #9be04695
 def _pictures(
@@ -167,14 +167,13 @@ def _pictures(
     "The selected frames of a video, not yet converted to RGB."
     name = _name(video)
     for what, value in (('fps', fps), ('folder_fps', folder_fps), ('stop_s', stop_s)):
-        check(value is None or 0 < value < math.inf, f'{name}: {what} must be a positive number, got {value}.',
-              VideoError)
-    check(start_s is None or 0 <= start_s < math.inf, f'{name}: start_s must be 0 or more seconds, got {start_s}.',
-          VideoError)
-    check(stop_s is None or stop_s > (start_s or 0),
-          f'{name}: stop_s={stop_s} must be later than start_s={start_s or 0}.', VideoError)
+        _must(value is None or 0 < value < math.inf, f'{name}: {what} must be a positive number, got {value}.')
+    _must(start_s is None or 0 <= start_s < math.inf, f'{name}: start_s must be 0 or more seconds, got {start_s}.')
+    _must(stop_s is None or stop_s > (start_s or 0),
+          f'{name}: stop_s={stop_s} must be later than start_s={start_s or 0}.')
     return _select(_moments(video, folder_fps, notes), name, fps, start_s, stop_s)
 
+# %% ../../nbs/video/02_io.ipynb #c1c6d41c
 def _moments(
     video: Path | bytes | FrameFiles,  # checked
     folder_fps: float,
@@ -187,14 +186,6 @@ def _moments(
     return image_moments(video, folder_fps) if still else _video_moments(video, notes)
 
 # %% ../../nbs/video/02_io.ipynb #23a25bcc
-def _check_side(
-    video: Path | bytes | FrameFiles,  # checked
-    max_side: int | None,  # limit for the longer side
-) -> None:
-    "Raise `VideoError` for a limit below 2 pixels."
-    check(max_side is None or max_side >= 2, f'{_name(video)}: max_side must be at least 2 pixels, got {max_side}.',
-          VideoError)
-
 def iter_frames(
     video: str | Path | bytes | FrameFiles,  # a video file, its content, a folder of images, or listed image files
     fps: float | None = None,  # keep at most this many frames per second, chosen by time; None keeps all
@@ -206,7 +197,7 @@ def iter_frames(
 ) -> Iterator[tuple[float, np.ndarray]]:  # seconds from the first frame of the video, and uint8 [H,W,3]
     "Stream the frames of a video in constant memory. Raises `VideoError` for what cannot be read."
     video = _checked_video(video)
-    _check_side(video, max_side)
+    _must(max_side is None or max_side >= 2, f'{_name(video)}: max_side must be at least 2 pixels, got {max_side}.')
     notes = [] if notes is None else notes
     return _rgb_frames(_pictures(video, fps, start_s, stop_s, folder_fps, notes), _name(video), max_side, notes,
                        isinstance(video, FrameFiles))
@@ -224,11 +215,13 @@ def _collect(
     frames.resize((len(times), *frames.shape[1:]), refcheck=False)
     return frames, np.array(times)
 
+# %% ../../nbs/video/02_io.ipynb #fa151385
 def clip_id(video: str | Path | bytes | FrameFiles) -> str:
     "A file's name, or a hash of its content."
     if isinstance(video, FrameFiles): return str(video)
     return Path(video).name if isinstance(video, (str, Path)) else content_hash(bytes(video))
 
+# %% ../../nbs/video/02_io.ipynb #3c6696c0
 def read_video(
     video: str | Path | bytes | FrameFiles,  # a video file, its content, a folder of images, or listed image files
     fps: float | None = None,  # keep at most this many frames per second, chosen by time; None keeps all
@@ -240,8 +233,7 @@ def read_video(
 ) -> Clip:
     "Read a video into memory. `VideoError` if it cannot be read; a damaged file gives what it can, and a warning."
     notes: list[str] = []
-    check(max_frames is None or max_frames >= 1,
-          f'{clip_id(video)}: max_frames must be at least 1, got {max_frames}.', VideoError)
+    _must(max_frames is None or max_frames >= 1, f'{clip_id(video)}: max_frames must be at least 1, got {max_frames}.')
     frames, times = _collect(islice(iter_frames(video, fps, start_s, stop_s, max_side, folder_fps, notes), max_frames))
     return Clip(frames, times, id=clip_id(video), found=np.ones(len(frames), bool) if is_cropped(video) else None,
                 warnings=tuple(notes))
@@ -276,6 +268,7 @@ def _timed(
         even = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode='edge')
         yield i / fps if fps else float(time), even
 
+# %% ../../nbs/video/02_io.ipynb #e11980a1
 def _encode(
     container: av.container.OutputContainer,  # open for writing
     codec: str,  # FFmpeg's name
@@ -289,15 +282,15 @@ def _encode(
             stream = container.add_stream(codec, rate=25, options=options)
             stream.height, stream.width, stream.pix_fmt, size = *image.shape[:2], 'yuv420p', image.shape
             stream.codec_context.time_base = _TIME_BASE
-        check(image.shape == size, f'all frames must have one size, got [H,W,3] = {list(image.shape)} after '
-              f'{list(size)}.', VideoError)
+        _must(image.shape == size, f'all frames must have one size, got {list(image.shape)} after {list(size)}.')
         frame = av.VideoFrame.from_ndarray(image, format='rgb24')
         tick = max(round(time / _TIME_BASE), tick + 1)  # a file cannot hold two frames of one moment
         frame.pts, frame.time_base = tick, _TIME_BASE
         container.mux(stream.encode(frame))
-    check(stream is not None, 'there is no frame to write. Give at least one.', VideoError)
+    _must(stream is not None, 'there is no frame to write. Give at least one.')
     container.mux(stream.encode())
 
+# %% ../../nbs/video/02_io.ipynb #fa4c0622
 def write_video(
     clip: Clip | np.ndarray | Iterable,  # a clip, or images uint8 [H,W,3], or (seconds, image) pairs
     path: str | Path,  # ends in .mp4 (H.264) or .webm (VP9)
@@ -306,10 +299,9 @@ def write_video(
 ) -> Path:  # where it was written
     "Write a video that browsers play, atomically. Odd sides are extended by one pixel. Raises `VideoError`."
     path = Path(path)
-    check(path.suffix.lower() in CODECS, f'{path}: videos are written as {" or ".join(CODECS)}. Change the name.',
-          VideoError)
-    check(fps is None or 0 < fps < math.inf, f'{path}: fps must be positive, got {fps}.', VideoError)
-    check(0 <= crf <= 51, f'{path}: crf must be from 0 to 51, got {crf}. 18 looks like the original.', VideoError)
+    _must(path.suffix.lower() in CODECS, f'{path}: videos are written as {" or ".join(CODECS)}. Change the name.')
+    _must(fps is None or 0 < fps < math.inf, f'{path}: fps must be positive, got {fps}.')
+    _must(0 <= crf <= 51, f'{path}: crf must be from 0 to 51, got {crf}. 18 looks like the original.')
     codec, options = CODECS[path.suffix.lower()]
     header = {'movflags': '+faststart'} if path.suffix.lower() == '.mp4' else {}
     try:
@@ -326,6 +318,7 @@ def _spread(length: int, n: int) -> np.ndarray:
     "`n` of `length` indices, evenly."
     return np.linspace(0, length - 1, min(n, length)).round().astype(int)
 
+# %% ../../nbs/video/02_io.ipynb #5783d42e
 def sample_indices(
     length: int,  # number of frames
     n: int,  # number of samples
@@ -335,6 +328,7 @@ def sample_indices(
     while -(-length // stride) >= 2 * n: stride *= 2
     return np.arange(0, length, stride)[_spread(-(-length // stride), n)]
 
+# %% ../../nbs/video/02_io.ipynb #8d4fb7ae
 def sample_frames(
     video: str | Path | bytes | FrameFiles,  # a video file, its content, a folder of images, or listed image files
     n: int = 8,  # number of frames; all of them if the video is shorter
@@ -346,8 +340,8 @@ def sample_frames(
 ) -> Clip:  # read_video(...)[sample_indices(T, n)], without holding more than 2n frames
     "A few frames spread over the whole video, in one pass and little memory. Raises `VideoError`."
     video = _checked_video(video)
-    _check_side(video, max_side)
-    check(n >= 1, f'{_name(video)}: n must be at least 1 frame, got {n}.', VideoError)
+    _must(max_side is None or max_side >= 2, f'{_name(video)}: max_side must be at least 2 pixels, got {max_side}.')
+    _must(n >= 1, f'{_name(video)}: n must be at least 1 frame, got {n}.')
     notes, kept, stride = [], [], 1
     for i, moment in enumerate(_pictures(video, fps, start_s, stop_s, folder_fps, notes)):
         if i % stride == 0: kept.append(moment)
