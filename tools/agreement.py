@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from clip_autt.evaluation.embedded import load_head
-from clip_autt.evaluation.attribution import agreement, explain
+from clip_autt.evaluation.agreement import agreement
+from clip_autt.evaluation.attribution import explain
 from clip_autt.utils.files import atomic_path
 from clip_autt.train import zero_shot_au_scores
 from clip_autt.personal.method import online_relative, personal_autt

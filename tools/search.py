@@ -20,7 +20,7 @@ from clip_autt.autt import ClipAUTT
 from clip_autt.backbone import load_backbone
 from clip_autt.personal.baseline import Baseline, normalize_to_baseline, population_baseline
 from clip_autt.evaluation.evaluate import evaluate
-from clip_autt.evaluation.attribution import agreement
+from clip_autt.evaluation.agreement import agreement
 from clip_autt.features import LabeledVideo
 from clip_autt.utils.assets import assets
 from clip_autt.utils.files import atomic_path, content_hash
