@@ -82,23 +82,6 @@ def _entropy_released(logits: Tensor) -> Tensor:
     p = logits.softmax(-1)
     return -(p * (p + 1e-8).log()).sum(-1)
 
-# %% ../nbs/core/11_autt.ipynb #f11e7d9f
-@dataclass(frozen=True)
-class ClipAUTTConfig:
-    window: int = 16
-    steps: int = 1
-    lr: float = 1e-3
-    weight_decay: float = 1e-4
-    objective: str = 'entropy'
-    variant: str = 'paper'
-    reset: str | None = None
-    predict_on: str = 'video'
-    ctx_position: str = 'front'
-    init: str | None = None
-    n_ctx: int = 4
-    shared: bool = False
-    autocast: str | None = None
-
 # %% ../nbs/core/11_autt.ipynb #78979a55
 OBJECTIVES: dict[str, Callable[[Tensor], Tensor]] = {'entropy': entropy}  # logits [B, C] -> loss [B]
 
@@ -140,7 +123,6 @@ class ClipAUTT:
         self.reset_scope, self.loss_of = reset, objective if callable(objective) else OBJECTIVES[objective]
         self.predict_on = 'window' if variant == 'released' else predict_on
         self.notes: tuple[str, ...] = ()
-        self.config = ClipAUTTConfig(window, steps, lr, weight_decay, objective, variant, reset, self.predict_on, ctx_position, init, n_ctx, shared, autocast)
         self.prompts = ReleasedPrompts(model.backbone, model.bank, n_ctx, seed) if variant == 'released' else \
             self._prompts(ctx_position, init, n_ctx, shared, seed)
         self.prompts.autocast = autocast and getattr(torch, autocast)
@@ -271,9 +253,6 @@ def adapt(
     groups = _groups(method, [v for v, seen in zip(videos, with_face, strict=True) if seen], batch_size)
     adapted = iter([a for group in groups for a in _adapt_group(method, group)])
     return [next(adapted) if seen else _unseen(method, v) for v, seen in zip(videos, with_face, strict=True)]
-
-# %% ../nbs/core/11_autt.ipynb #25ae2da5
-ClipAUTT.adapt_many = ClipAUTT.adapt
 
 # %% ../nbs/core/11_autt.ipynb #2a647713
 def _groups(method: ClipAUTT, videos: Sequence[VideoFeatures], batch_size: int) -> list[Sequence[VideoFeatures]]:

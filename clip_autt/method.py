@@ -168,9 +168,6 @@ def _adapt_one(method: OnlineMethod, v: VideoFeatures) -> Adapted:
     seconds = time.perf_counter() - began
     return _adapted(method, v, seen, answer, seconds)
 
-# %% ../nbs/core/10_method.ipynb #74c6ef9e
-OnlineMethod.adapt_many = OnlineMethod.adapt
-
 # %% ../nbs/core/10_method.ipynb #2fb10532
 def _adapted(method: OnlineMethod, v: VideoFeatures, seen: VideoViews, a: StepOutput, seconds: float) -> Adapted:
     "An answer as a result, detached and on the CPU."
@@ -209,8 +206,6 @@ class NoAdaptation:
         "The source prediction of one video, or of several."
         if isinstance(videos, VideoFeatures): return predict_unadapted(self.model, videos)
         return [predict_unadapted(self.model, v) for v in videos]
-
-    def adapt_many(self, videos: Sequence[VideoFeatures]) -> list[Adapted]: return [predict_unadapted(self.model, v) for v in videos]
 
     def reset(self) -> None: pass
 

@@ -30,23 +30,23 @@ __all__ = ['METHODS', 'BASELINE', 'make_method', 'make_methods', 'override_reset
 
 # %% ../../nbs/methods/15_registry.ipynb #eb1c94a2
 METHODS: dict[str, Callable[..., TestTimeMethod]] = {  # name -> factory(model, seed=0)
-    'clip-au': lambda model, seed=0, **settings: NoAdaptation(model),
-    'zero-shot': lambda model, seed=0, **settings: ZeroShot(model, ZeroShot.Config(**settings), seed=seed),
-    'prompt-ensemble': lambda model, seed=0, **settings: PromptEnsemble(model, PromptEnsemble.Config(**settings), seed=seed),
-    'frame-mean': lambda model, seed=0, **settings: FrameMean(model, FrameMean.Config(**settings), seed=seed),
-    'softmax-pool': lambda model, seed=0, **settings: SoftmaxPool(model, SoftmaxPool.Config(**settings), seed=seed),
-    'tent': lambda model, seed=0, **settings: Tent(model, Tent.Config(**settings), seed=seed),
-    'sar': lambda model, seed=0, **settings: SAR(model, SAR.Config(**settings), seed=seed),
-    'tpt': lambda model, seed=0, **settings: TPT(model, TPT.Config(**settings), seed=seed),
-    'tda': lambda model, seed=0, **settings: TDA(model, TDA.Config(**settings), seed=seed),
-    'dpe': lambda model, seed=0, **settings: DPE(model, DPE.Config(**settings), seed=seed),
-    'promptalign': lambda model, seed=0, **settings: PromptAlign(model, PromptAlign.Config(**settings), seed=seed),
-    'reta': lambda model, seed=0, **settings: ReTA(model, ReTA.Config(**settings), seed=seed),
-    't3al': lambda model, seed=0, **settings: T3AL(model, T3AL.Config(**settings), seed=seed),
-    'tta-cap': lambda model, seed=0, **settings: TTACaP(model, TTACaP.Config(**settings), seed=seed),
-    'clip-autt': lambda model, seed=0, **settings: ClipAUTT(model, variant='paper', seed=seed, **settings),
-    'clip-autt-released': lambda model, seed=0, **settings: ClipAUTT(model, variant='released', seed=seed, **settings),
-    'personal': lambda model, seed=0, **settings: personal_autt(model, seed=seed, **settings),
+    'clip-au': lambda model, seed=0: NoAdaptation(model),
+    'zero-shot': lambda model, seed=0: ZeroShot(model, seed=seed),
+    'prompt-ensemble': lambda model, seed=0: PromptEnsemble(model, seed=seed),
+    'frame-mean': lambda model, seed=0: FrameMean(model, seed=seed),
+    'softmax-pool': lambda model, seed=0: SoftmaxPool(model, seed=seed),
+    'tent': lambda model, seed=0: Tent(model, seed=seed),
+    'sar': lambda model, seed=0: SAR(model, seed=seed),
+    'tpt': lambda model, seed=0: TPT(model, seed=seed),
+    'tda': lambda model, seed=0: TDA(model, seed=seed),
+    'dpe': lambda model, seed=0: DPE(model, seed=seed),
+    'promptalign': lambda model, seed=0: PromptAlign(model, seed=seed),
+    'reta': lambda model, seed=0: ReTA(model, seed=seed),
+    't3al': lambda model, seed=0: T3AL(model, seed=seed),
+    'tta-cap': lambda model, seed=0: TTACaP(model, seed=seed),
+    'clip-autt': lambda model, seed=0: ClipAUTT(model, variant='paper', seed=seed),
+    'clip-autt-released': lambda model, seed=0: ClipAUTT(model, variant='released', seed=seed),
+    'personal': lambda model, seed=0: personal_autt(model, seed=seed),
 }
 
 # %% ../../nbs/methods/15_registry.ipynb #1639ddaa
@@ -56,13 +56,12 @@ def make_method(
     name: str,  # in METHODS, or with '+baseline' behind it
     model: ClipAU,
     seed: int = 0,
-    **settings,  # of the method
 ) -> TestTimeMethod:
     "A method by its name. An unknown name is an `InputError` that tells the nearest."
     plain = name.removesuffix(BASELINE)
     check(plain in METHODS, f'unknown method {plain!r}.{did_you_mean(plain, METHODS)} Known: {", ".join(METHODS)}.')
-    if plain == name: return METHODS[name](model, seed=seed, **settings)
-    return PersonalBaseline(model, lambda head: METHODS[plain](head, seed=seed, **settings))
+    if plain == name: return METHODS[name](model, seed=seed)
+    return PersonalBaseline(model, lambda head: METHODS[plain](head, seed=seed))
 
 def make_methods(
     methods: dict[str, TestTimeMethod] | Sequence[str] | str,  # methods by name; or names in METHODS, or 'all'
@@ -106,6 +105,5 @@ def describe_method(
     timing = 'without update' if not learns else 'before the last update' if variant == 'released' else f'{predict} the update'
     config = getattr(method, 'config', None)
     settings = asdict(config) if is_dataclass(config) else {k: getattr(method, k, None) for k in ('window', 'steps', 'lr', 'predict_on')}
-    plain = {k: x for k, x in settings.items() if isinstance(x, (int, float, str))}
-    return plain | dict(variant=str(variant), reset=str(scope if scope and own in SCOPES else own), prediction=str(getattr(method, 'prediction', timing)),
-                        n_trained=int(getattr(method, 'n_trained', 0)))
+    return dict(variant=str(variant), reset=str(scope if scope and own in SCOPES else own), prediction=str(getattr(method, 'prediction', timing)),
+                n_trained=int(getattr(method, 'n_trained', 0)), **{k: x for k, x in settings.items() if isinstance(x, (int, float, str))})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -112,14 +112,6 @@ def online_relative(
 # %% ../../nbs/personal/03_method.ipynb #4537ea28
 _STATE = 'begin', 'subject', 'person', 'logits'
 
-# %% ../../nbs/personal/03_method.ipynb #00141b97
-@dataclass(frozen=True)
-class PersonalConfig:
-    window: int = 16
-    estimate_threshold: bool = True
-    video_weight: float = VIDEO_WEIGHT
-    reset: str = 'subject'
-
 # %% ../../nbs/personal/03_method.ipynb #346b7afc
 class PersonalBaseline:
     """A method that sees each person against their own rest. A `TestTimeMethod` around another one.
@@ -141,7 +133,6 @@ class PersonalBaseline:
         check(reset_scope in SCOPES, f'reset_scope must be one of {", ".join(SCOPES)}, got {reset_scope!r}')
         check(0 <= own <= 1, f'own must be from 0 to 1, got {own}')
         self.model, self.inner, self.shift, self.own, self.reset_scope = model, make(p.head), shift, own, reset_scope
-        self.config = PersonalConfig(estimate_threshold=shift, video_weight=own, reset=reset_scope)
         self.begin: tuple[Baseline | None, Tensor] = None, torch.zeros(0, len(model.classes))  # or a loaded profile
         self.reset()
 
@@ -176,9 +167,6 @@ def adapt(
         method.subject = run[0].subject
         results += _adapt_run(method, run)
     return results
-
-# %% ../../nbs/personal/03_method.ipynb #3b58f87f
-PersonalBaseline.adapt_many = PersonalBaseline.adapt
 
 # %% ../../nbs/personal/03_method.ipynb #7c9f5ef2
 def _runs(method: PersonalBaseline, videos: Sequence[VideoFeatures]) -> list[list[VideoFeatures]]:
