@@ -15,7 +15,8 @@ import torch
 from pages import ROOT, cell, table, write_page
 
 from clip_autt.evaluation.embedded import load_head
-from clip_autt.evaluation.attribution import agreement, explain
+from clip_autt.evaluation.agreement import agreement
+from clip_autt.evaluation.attribution import explain
 from clip_autt.train import zero_shot_au_scores
 from clip_autt.personal.method import PersonalBaseline
 from clip_autt.personal.training import online_relative

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from .options import (BackboneName, Counted, Device, Jobs, Json, MethodNames, Order, Pretrained, Quiet, Reset, Seed,
+                                   Settings, deliver, interrupted, method_names, notes, parse_settings, stop)
 from ..utils.errors import ClipAUTTError, check, did_you_mean
-from ..utils.files import write_json
 
 if TYPE_CHECKING:
     from clip_autt.data.base import CheckReport, DataSet
 
 # %% auto #0
-__all__ = ['datasets_app', 'store_app', 'NAMES', 'Name', 'Layout', 'JsonFile', 'Quiet', 'StoreFolder', 'stop', 'deliver',
-           'is_manifest', 'check_name', 'open_data', 'check_command', 'template', 'make', 'open_store', 'info_command',
-           'verify_command', 'prune_command', 'protocol']
+__all__ = ['datasets_app', 'store_app', 'NAMES', 'Name', 'Layout', 'StoreFolder', 'is_manifest', 'check_name', 'open_data',
+           'check_command', 'template', 'make', 'open_store', 'info_command', 'verify_command', 'prune_command',
+           'protocol_command']
 
 # %% ../../nbs/cli/02_data_commands.ipynb #5030ced1
 datasets_app = typer.Typer(no_args_is_help=True, help='Data sets on disk: BioVid, StressID, BAH, or a manifest of your own.')
@@ -29,18 +30,6 @@ NAMES = 'biovid', 'stressid', 'bah'
 
 Name = Annotated[str, typer.Argument(help='biovid, stressid or bah.')]
 Layout = Annotated[Optional[str], typer.Option(help="'cropped' (faces cut out) or 'distributed' (videos); found out if not given.")]
-JsonFile = Annotated[Optional[str], typer.Option('--json', help="Write a report to this file; '-' prints it.")]
-Quiet = Annotated[bool, typer.Option('--quiet', '-q', help='No progress.')]
-
-def stop(e: ClipAUTTError) -> None:
-    "One line for people, no traceback, exit code 1."
-    typer.echo(f'error: {e}', err=True)
-    raise typer.Exit(1)
-
-def deliver(facts: dict, text: str, json_path: str | None) -> None:
-    "Facts as JSON where they were asked for; text to the reader otherwise."
-    if json_path and json_path != '-': write_json(facts, json_path)
-    typer.echo(json.dumps(facts, indent=1, ensure_ascii=False) if json_path == '-' else text)
 
 # %% ../../nbs/cli/02_data_commands.ipynb #e5d9333d
 def is_manifest(name: str) -> bool: return Path(name).suffix.lower() in ('.csv', '.tsv')
@@ -76,7 +65,7 @@ def open_data(
 def check_command(
     name: Annotated[str, typer.Argument(help='biovid, stressid, bah; or a manifest of your own, such as clips.csv.')],
     root: Annotated[Optional[Path], typer.Option(help='Folder of the data set, or what paths in the manifest are relative to.')] = None,
-    layout: Layout = None, json_path: JsonFile = None,
+    layout: Layout = None, json_path: Json = None,
 ) -> None:
     "Say what a folder or a manifest holds: counts beside the expected ones, what is missing, the first problems."
     try: report = _report(name, root, layout)
@@ -115,8 +104,7 @@ def make(
     people: Annotated[Optional[int], typer.Option(help='People of each part: source, validation, target. Everybody if not given.')] = None,
     clips: Annotated[Optional[int], typer.Option(help='Recordings of each person.')] = None,
     frames: Annotated[Optional[int], typer.Option(help='Frames of a recording.')] = None,
-    seed: Annotated[int, typer.Option(help='All randomness derives from it.')] = 0,
-    jobs: Annotated[int, typer.Option(help='Processes that draw; -1 for one per core.')] = -1, quiet: Quiet = False,
+    seed: Seed = 0, jobs: Jobs = -1, quiet: Quiet = False,
 ) -> None:
     "Write a practice tree: rendered faces in exactly the layout of a data set."
     from clip_autt.faces.practice import make_practice_dataset
@@ -138,7 +126,7 @@ def open_store(folder: Path):
     return FeatureStore(folder)
 
 @store_app.command('info')
-def info_command(folder: StoreFolder, json_path: JsonFile = None) -> None:
+def info_command(folder: StoreFolder, json_path: Json = None) -> None:
     "Say what is in a store."
     try: found = open_store(folder).info()
     except ClipAUTTError as e: stop(e)
@@ -173,43 +161,36 @@ def prune_command(
     typer.echo(f'{gone!r}' + ('' if yes else '\nnothing was removed; call again with --yes'))
 
 # %% ../../nbs/cli/02_data_commands.ipynb #bf3ac16d
-def protocol(
-    name: Annotated[str, typer.Argument(help='biovid, stressid, bah; or a manifest with the values source, validation and target in its column split.')],
+def protocol_command(
+    name: Annotated[str, typer.Argument(
+        help='biovid, stressid, bah; or a manifest with the values source, validation and target in its column split.')],
     out: Annotated[Path, typer.Option(help='Folder of the run. A run that was stopped goes on.')],
     root: Annotated[Optional[Path], typer.Option(help='Folder of the data set.')] = None, layout: Layout = None,
-    backbone: Annotated[str, typer.Option(help='facs-tiny, or an open_clip architecture.')] = 'ViT-B-32',
-    pretrained: Annotated[Optional[str], typer.Option(help='Weights of the backbone: an open_clip tag or a local file.')] = None,
-    methods: Annotated[str, typer.Option(help="Methods, with commas between; 'all' for every one, with the oracle.")] = 'clip-au,clip-autt,personal',
+    backbone: BackboneName = 'ViT-B-32', pretrained: Pretrained = None,
+    methods: MethodNames = 'clip-au,clip-autt,personal', settings: Settings = None,
     epochs: Annotated[int, typer.Option(help='Of training.')] = 10,
-    train_window: Annotated[Optional[int], typer.Option(help='Train on random runs of so many frames (published: 20); else on whole clips.')] = None,
-    order: Annotated[str, typer.Option(help='Order of the videos: subject, shuffled, correlated, imbalanced.')] = 'subject',
-    reset: Annotated[Optional[str], typer.Option(help="All methods forget at each 'video', 'subject' or 'never'; as published if not given.")] = None,
-    counted: Annotated[str, typer.Option('--predict', help="Score the prediction 'after' or 'before' the update.")] = 'after',
-    fps: Annotated[Optional[float], typer.Option(help="Frames a second to sample; the paper's if not given.")] = None,
+    train_window: Annotated[Optional[int], typer.Option(
+        help='Train on random runs of so many frames (published: 20); else on whole clips.')] = None,
+    order: Order = 'subject', reset: Reset = None, counted: Counted = 'after',
+    fps: Annotated[Optional[float], typer.Option(help="Frames per second to sample; the paper's if not given.")] = None,
     crop: Annotated[Optional[str], typer.Option(help="'auto' or 'none'; as the layout asks if not given.")] = None,
     store: Annotated[Optional[Path], typer.Option(help='A store of frame embeddings to share between runs; RUN/features if not given.')] = None,
-    seed: Annotated[int, typer.Option(help='All randomness derives from it.')] = 0,
-    jobs: Annotated[int, typer.Option(help='Processes that evaluate; -1 for one per core.')] = 1,
-    device: Annotated[str, typer.Option(help='cpu, cuda, mps.')] = 'cpu', json_path: JsonFile = None, quiet: Quiet = False,
+    seed: Seed = 0, jobs: Jobs = 1, device: Device = 'cpu', json_path: Json = None, quiet: Quiet = False,
 ) -> None:
     "Train on the source people of a data set, evaluate on its ten targets, and put the table beside the paper's."
     from clip_autt.backbone import load_backbone
-    from clip_autt.evaluation.embedded import method_names
-    from clip_autt.evaluation.paper import run_paper_protocol
     from clip_autt.data.store import FeatureStore
+    from clip_autt.evaluation.paper import run_paper_protocol
     from clip_autt.evaluation.stream import Stream
 
     try:
-        data = open_data(name, root, layout, fps, crop)
+        data, (names, with_oracle) = open_data(name, root, layout, fps, crop), method_names(methods)
+        changed, stream = parse_settings(settings, names), Stream(order, reset, seed, counted)
         if not quiet: typer.echo(repr(data.report or data), err=True)
-        names, with_oracle = method_names(methods)
-        with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *args, **kwargs: typer.echo(f'note: {message}', err=True)
-            run = run_paper_protocol(data, load_backbone(backbone, pretrained, device), out, names, with_oracle, Stream(order, reset, seed, counted),
-                               store and FeatureStore(store), epochs, train_window, seed, jobs, not quiet)
+        with notes():
+            run = run_paper_protocol(data, load_backbone(backbone, pretrained, device), out, names, with_oracle, stream,
+                                     store and FeatureStore(store), epochs, train_window, seed, jobs, not quiet, changed)
     except ClipAUTTError as e: stop(e)
-    except KeyboardInterrupt:
-        typer.echo(f'stopped. What is finished is in {out}; the same command goes on.', err=True)
-        raise typer.Exit(130) from None
-    facts = json.loads((out/'summary.json').read_text(encoding='utf-8'))
-    deliver(facts, f'{run!r}\nwrote {out/"summary.md"}, summary.json, summary.csv and subjects/. The output is no medical assessment.', json_path)
+    except KeyboardInterrupt: interrupted(f'what is finished is in {out}, and the same command goes on')
+    written = f'wrote {out/"summary.md"}, summary.json, summary.csv and subjects/. The output is no medical assessment.'
+    deliver(json.loads((out/'summary.json').read_text(encoding='utf-8')), f'{run!r}\n{written}', json_path)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clip_autt.outputs import Prediction
 
 # %% auto #0
-__all__ = ['record', 'summary', 'explanation_line', 'run']
+__all__ = ['record', 'record_text', 'explanation_text', 'run_batch']
 
 # %% ../../nbs/cli/00_records.ipynb #78cbc9b8
 def record(
@@ -31,15 +31,15 @@ def record(
     if result is None:
         empty = dict(label=None, probs={}, probs_before=None, window=None, n_frames=0, n_faces=0, aus=[], warnings=list(extra))
         return dict(path=path, **empty, error=dict(type=type(error).__name__, message=str(error)))
-    before = getattr(result, 'au_before', None)
-    aus = [dict(au=au.id, name=au.name, score=float(result.au[i]), delta=0. if before is None else float(result.au[i] - before[i]))
-           for i, au in enumerate(result.bank)]
-    probs, probs_before = (x if result.seen else {} for x in (result.probs, getattr(result, 'probs_before', None)))
-    return dict(path=path, label=result.label, probs=probs, probs_before=probs_before, window=result.window._asdict(),
-                n_frames=result.n_frames, n_faces=result.n_faces, aus=aus if result.seen else [], warnings=[*result.warnings, *extra], error=None)
+    r, before = result, getattr(result, 'au_before', None)
+    delta = [0.] * len(r.bank) if before is None else (r.au - before).tolist()
+    aus = [dict(au=au.id, name=au.name, score=s, delta=d) for au, s, d in zip(r.bank, r.au.tolist(), delta, strict=True)]
+    label, probs, old = (r.label, dict(r.probs), getattr(r, 'probs_before', None)) if r.seen else (None, {}, None if before is None else {})
+    return dict(path=path, label=label, probs=probs, probs_before=old, window=r.window._asdict(), n_frames=r.n_frames,
+                n_faces=r.n_faces, aus=aus if r.seen else [], warnings=[*r.warnings, *extra], error=None)
 
 # %% ../../nbs/cli/00_records.ipynb #191d11bb
-def summary(
+def record_text(
     r: dict,  # a record
 ) -> str:
     "A record as a few lines of text."
@@ -53,10 +53,10 @@ def summary(
     key = 'delta' if before and any(a['delta'] for a in r['aus']) else 'score'
     top = sorted(r['aus'], key=lambda a: -abs(a[key]))[:3]
     lines.append(f'  {"changed most" if key == "delta" else "action units"}: ' + ', '.join(f'{a["name"]} {a[key]:+.3f}' for a in top))
-    return '\n'.join([*lines, *(explanation_line(e) for e in (r.get('explanation') or {}).values()), *notes])
+    return '\n'.join([*lines, *(explanation_text(e) for e in (r.get('explanation') or {}).values()), *notes])
 
 # %% ../../nbs/cli/00_records.ipynb #ac18b016
-def explanation_line(
+def explanation_text(
     e: dict,  # made by `explanation_record`
     n: int = 5,  # AUs named
 ) -> str:
@@ -69,9 +69,9 @@ def explanation_line(
     return f'{margins}\n    ' + ', '.join(f'{name} {x:+.3f}' for name, x in parts)
 
 # %% ../../nbs/cli/00_records.ipynb #cad5c43d
-def run(
+def run_batch(
     paths: list[str],
-    work,  # path -> result
+    work: Callable[[str], Prediction],  # path -> result
     json_path: str | None,  # a file, '-' for standard output, or None
     quiet: bool,
     extra: tuple[str, ...] = (),  # warnings for every record
@@ -80,20 +80,23 @@ def run(
     "Process videos one by one; an error is recorded and the batch goes on."
     from tqdm import tqdm
 
-    records = []
-    talk = not quiet and json_path != '-'
-    for path in tqdm(paths, unit='video', disable=quiet or len(paths) < 2, file=sys.stderr):
-        try: r = _explained(work(path), path, extra, explain)
-        except ClipAUTTError as e: r = record(path, None, extra, e)
-        except Exception as e: r = record(path, None, extra, RuntimeError(f'{path}: unexpected {type(e).__name__}: {e}. Please report it.'))
-        if explain: r.setdefault('explanation', None)
+    records, show = [], not quiet and json_path != '-'
+    for path in tqdm(paths, unit='video', leave=False, disable=quiet or len(paths) < 2, file=sys.stderr):
+        r = _record_of(work, path, extra, explain)
         records.append(r)
         if json_path and json_path != '-': write_json(records, json_path)
         if r['error']: typer.echo(f'error: {r["error"]["message"]}', err=True)
-        elif talk: tqdm.write(summary(r), file=sys.stdout)
+        elif show: tqdm.write(record_text(r), file=sys.stdout)
     if json_path == '-': typer.echo(json.dumps(records, indent=1, ensure_ascii=False))
     return records
 
-def _explained(result: Prediction, path: str, extra: tuple[str, ...], explain: Callable | None) -> dict:
-    r = record(path, result, extra)
-    return r | dict(explanation=explain(result)) if explain and result.seen else r
+def _record_of(work: Callable, path: str, extra: tuple[str, ...], explain: Callable | None) -> dict:
+    "The record of one video, whatever happens."
+    try:
+        result = work(path)
+        r, explanation = record(path, result, extra), explain(result) if explain and result.seen else None
+    except ClipAUTTError as e: r, explanation = record(path, None, extra, e), None
+    except Exception as e:
+        unexpected = RuntimeError(f'{path}: unexpected {type(e).__name__}: {e}. Please report it.')
+        r, explanation = record(path, None, extra, unexpected), None
+    return r | dict(explanation=explanation) if explain else r

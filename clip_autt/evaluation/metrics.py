@@ -5,6 +5,7 @@
 # %% ../../nbs/evaluation/01_metrics.ipynb #8143cf37
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -69,6 +70,17 @@ class Difference(NamedTuple):
     mean: float
     low: float
     high: float
+
+    @property
+    def percent(self) -> Difference:
+        "The same in percent."
+        return Difference(*(100 * x for x in self))
+
+    def __format__(self, spec: str) -> str:
+        "Gain and interval as text, such as '+0.120 [+0.050, +0.190]'; empty where there was nothing to compare with."
+        if math.isnan(self.mean): return ''
+        mean, low, high = (format(x, spec or '+.3f') for x in self)
+        return mean if math.isnan(self.low) else f'{mean} [{low}, {high}]'
 
 def paired_bootstrap(
     a_per_subject: Sequence[float],  # [S] scores of a method
