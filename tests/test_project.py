@@ -1,6 +1,5 @@
 """The project itself: package in sync with notebooks, notebooks clean and readable, floors respected, README current."""
 
-import ast
 import filecmp
 import os
 import re
