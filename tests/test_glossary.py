@@ -23,7 +23,7 @@ HISTORY = {"CHANGELOG.md", "search.md"}  # what names were called before; an exp
 GONE = """SourceOnly SurestWindow Linked as_they_come training_views make_tree run_protocol person_shift anchor_loss frozen_scores
 look_from_above personal_autt clip-autt-paper""".split()  # as words anywhere
 GONE_IN_CODE = """Adaptable Answer Seen Kept Race Shift SOURCE TARGET adaptable autables bundled catalogue dataset_facts datasets encoding
-meaning own_clips primitives rehearsal replays research scores synth views viz world usual relative unchanged scoped combine
+meaning own_clips primitives rehearsal replays research scores synth views viz world relative unchanged scoped combine
 fill ENOUGH OWN""".split()  # as the first name in backticks, where it would be a name of the library
 
 

@@ -116,7 +116,7 @@ def test_the_page_is_complete(report):
     assert len(page.all("img")) == 3 + 1 + 2, "film, AU change, true AUs; persons; a confusion matrix for each method"
     assert all(len(a["alt"]) > 20 for a in page.all("img")) and all(i.width > 300 for i in images(page))
     for words in ("on rendered faces", "nobody was filmed", "no medical assessment", "personal", "macro-F1", "after the update", "mean over subjects",
-                  "A note.", "nbs/core/11_autt.ipynb", "nbs/personal/03_method.ipynb", "true class is pain", "against its own rest", "before and after personalization"):
+                  "A note.", "nbs/core/11_autt.ipynb", "nbs/personal/03_method.ipynb", "true class is pain", "relative to its own resting state", "before and after personalization"):
         assert words in page.words, words
     assert "tunes its prompts" not in page.words, "true of one method only, and the example may be of another"
     for query in ("prefers-color-scheme: dark", "@media print"):

@@ -64,7 +64,7 @@ def test_the_static_twin_is_the_live_picture(explorer):
 
 def test_a_pattern_is_drawn_once(explorer, monkeypatch):
     drawn = []
-    monkeypatch.setattr(explorer, "look", lambda: drawn.append({k: s.value for k, s in explorer.sliders.items()}) or explorer.view)
+    monkeypatch.setattr(explorer, "compute_view", lambda: drawn.append({k: s.value for k, s in explorer.sliders.items()}) or explorer.view)
     explorer.pattern.value = "happiness"
     assert drawn == [{4: 0.0, 6: 0.8, 12: 0.8}]
     explorer.sliders[4].value = 1.0

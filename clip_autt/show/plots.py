@@ -41,6 +41,7 @@ def checked_numbers(
     check(bool(np.isfinite(values).all()), f'{what} must be finite, got NaN or infinite values. Leave those rows out.')
     return values
 
+# %% ../../nbs/show/00_plots.ipynb #d2512900
 def short_name(name: object) -> str:
     "A name for a figure: not too long, and without the dollar signs between which matplotlib would read a formula."
     name = str(name)
@@ -63,6 +64,7 @@ def _edges(
     "When each frame begins, and when the last one ends. A single frame is given one second."
     return np.append(times, times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 1.))
 
+# %% ../../nbs/show/00_plots.ipynb #75a91101
 def plot_film(
     clip: Clip,
     window: Window | None = None,  # framed in colour, such as `adapted.window`
@@ -131,6 +133,7 @@ def color_range(
     if low < 0 < high: return dict(cmap='vlag', vmin=-max(-low, high), vmax=max(-low, high))
     return dict(cmap='cividis', vmin=low, vmax=high if high > low else low + 1)
 
+# %% ../../nbs/show/00_plots.ipynb #2127e7b1
 def plot_aus(
     au: np.ndarray | torch.Tensor,  # [T, N] true intensities, or scores, one row per moment
     times: np.ndarray | torch.Tensor,  # [T] s

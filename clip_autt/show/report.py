@@ -239,8 +239,8 @@ def _about(task: str, faces: str) -> str:
     facts = f'Everything below is about {faces}.' + (f' {drawn}' if 'rendered' in faces else '')
     what = (f'The task: {task}. A model that was trained on other people meets new ones. Without any label it adapts '
             "to each of them, from nothing but their videos. This library's own method, personal, describes each face "
-            "relative to its own resting state, and estimates the person's own threshold. CLIP-AUTT tunes the prompts of "
-            'action units, the movements of single facial muscles. Does that help?')
+            "relative to its own resting state, and estimates the person's own threshold. CLIP-AUTT tunes the prompts "
+            'of action units, the movements of single facial muscles. Does that help?')
     return _paragraphs([what]) + f'<div class="note">{_paragraphs([facts, _MEDICAL])}</div>'
 
 def _section(title: str, *parts: str) -> str: return f'<section><h2>{escape(title)}</h2>{"".join(parts)}</section>'

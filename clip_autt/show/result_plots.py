@@ -58,6 +58,7 @@ def _check_scores(war: pd.DataFrame) -> None:
     x = checked_numbers(war, '[S, methods]', 'war')
     check(bool(((x >= 0) & (x <= 1)).all()), f'war must lie between 0 and 1, got {x.min():g} to {x.max():g}')
 
+# %% ../../nbs/show/00a_result_plots.ipynb #f863152e
 def plot_subjects(
     war: pd.DataFrame,  # [S, methods], such as results.per_subject().war.unstack('method')
     ax: Axes | None = None,  # a new one if None
