@@ -16,15 +16,16 @@ import torch
 from torch import Tensor
 
 from .backbone import Backbone
-from .utils.errors import check, dtype_shape
+from .utils.split import split_subjects
+from .utils.errors import InputError, InputTypeError, check, dtype_shape
 from .video.clip import Clip, FrameFiles
 from .video.face import FaceBox, bridge_gaps, center_box, choose_box, crop_face, crop_frames
 from .video.face import face_notes, face_present, last_good
 from .video.io import clip_id, is_cropped, iter_frames, sample_frames
 
 # %% auto #0
-__all__ = ['FPS', 'VideoFeatures', 'LabeledVideo', 'by_subject', 'encode_clip', 'Crops', 'crop_batches', 'embed_crops',
-           'encode_video', 'encode']
+__all__ = ['FPS', 'VideoFeatures', 'LabeledVideo', 'by_subject', 'split_videos', 'check_examples', 'encode_clip', 'Crops',
+           'crop_batches', 'embed_crops', 'encode_video', 'encode']
 
 # %% ../nbs/core/03_features.ipynb #2eb670d4
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,6 +79,46 @@ def by_subject(
     people = {}
     for x in videos: people.setdefault(x.video.subject, []).append(x)
     return people
+
+# %% ../nbs/core/03_features.ipynb #ca5435b2
+def split_videos(
+    train: Sequence[LabeledVideo],
+    val: Sequence[LabeledVideo] | float | None,  # videos of other people, the fraction of subjects to set aside, or none
+    seed: int,
+) -> tuple[Sequence[LabeledVideo], Sequence[LabeledVideo]]:
+    "Training and validation videos without a common subject."
+    train = list(train)
+    if val is None: return train, []
+    check_examples(train, 'training')
+    if not isinstance(val, (int, float)):
+        check_examples(val := list(val), 'validation')
+        both = sorted(_subjects(train) & _subjects(val))
+        check(not both, f'{", ".join(both[:5])}: in training and in validation. Validation must be on other people; '
+              'split with split_subjects.')
+        return train, val
+    check(0 < val < 1, f'val must be a fraction of the subjects between 0 and 1, or a list of videos, got {val}')
+    aside = set(split_subjects(_subjects(train), 1 - val, val, seed=seed)[1])
+    return [x for x in train if x.video.subject not in aside], [x for x in train if x.video.subject in aside]
+
+# %% ../nbs/core/03_features.ipynb #af847db5
+def _subjects(data: Sequence[LabeledVideo]) -> set[str]:
+    "Names of the people in some videos, all of which must be known."
+    nameless = [v.id or 'a video without id' for v, _ in data if v.subject is None]
+    if nameless:
+        raise InputError(f'{len(nameless)} videos have no subject ({", ".join(nameless[:3])}). Validation on other people needs to '
+                         'know who is who: give VideoFeatures(..., subject=NAME).')
+    return {v.subject for v, _ in data}
+
+# %% ../nbs/core/03_features.ipynb #8dc237ab
+def check_examples(
+    data: Sequence[LabeledVideo],
+    what: str,  # 'training' or 'validation', for the message
+) -> None:
+    "Refuse an empty list, or what is not labelled features."
+    check(len(data) > 0, f'there are no {what} videos. Give a list of LabeledVideo(video, label), such as encode_manifest returns.')
+    for x in data:
+        if not (isinstance(x, tuple) and len(x) == 2 and isinstance(x[0], VideoFeatures)):
+            raise InputTypeError(f'{what} videos must be LabeledVideo(video, label), got a {type(x).__name__}.')
 
 # %% ../nbs/core/03_features.ipynb #4bc05a6d
 FPS = 12.5  # frames a second: BioVid's 25, every second one, as in the paper

@@ -19,9 +19,8 @@ from sklearn.metrics import recall_score
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .features import LabeledVideo
+from .features import LabeledVideo, check_examples, split_videos
 from .model import ClipAU
-from .split import check_examples, split_videos
 from .utils.checkpoint import check_run_path, read_run, write_run
 from .utils.errors import CheckpointError, InputError, check, did_you_mean
 from .utils.files import content_hash

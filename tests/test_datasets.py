@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from clip_autt.video.clip import Clip
 from clip_autt.data.manifest import Item, read_manifest, span_seconds
-from clip_autt.split import split_subjects
+from clip_autt.utils.split import split_subjects
 from clip_autt.utils.errors import ManifestError, VideoError
 from clip_autt.data.folder import check_manifest, from_folder, from_manifest, manifest_template
 from clip_autt.video.io import read_video, write_video

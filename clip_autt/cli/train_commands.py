@@ -81,7 +81,7 @@ def _fit(backbone: Backbone, classes: tuple[str, ...], train: list[LabeledVideo]
     from clip_autt.model import ClipAU
     from clip_autt.methods.source_statistics import attach_source
     from clip_autt.personal.training import prepare_personal
-    from clip_autt.split import split_videos
+    from clip_autt.features import split_videos
     from clip_autt.train import fit
     from clip_autt.utils.errors import InputError
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..split import split_subjects
+from ..utils.split import split_subjects
 
 # %% auto #0
 __all__ = ['SPLITS', 'FACTS', 'Facts', 'held_out']

@@ -13,11 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..features import LabeledVideo, VideoFeatures, by_subject
+from ..features import LabeledVideo, VideoFeatures, by_subject, split_videos
 from ..model import ClipAU
 from .baseline import Baseline, normalize_to_baseline, population_baseline
 from .threshold import LogitPrior, logit_prior
-from ..split import split_videos
 from ..train import History, fit, logits_of
 from ..utils.checkpoint import save_or_remove
 from ..utils.errors import CheckpointError, check

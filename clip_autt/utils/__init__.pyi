@@ -19,4 +19,5 @@ from .files import (
     natural_sorted as natural_sorted, some_of as some_of, write_json as write_json,
 )
 from .patch import patch as patch, patch_property as patch_property
+from .split import split_subjects as split_subjects
 from .weights import load_weights as load_weights, read_weights as read_weights, weights_hash as weights_hash
