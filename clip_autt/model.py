@@ -40,6 +40,7 @@ class Output(NamedTuple):
     au: Tensor  # [B, N] scores logit_scale * cosine, one per action unit
     video: Tensor  # [B, D] unit vectors
 
+# %% ../nbs/core/06_model.ipynb #02ce25cd
 class AUHead(nn.Module):
     "The learned part of CLIP-AU (arXiv 2603.27999): embeddings to C class logits through N action-unit scores."
     def __init__(self, dim: int, n_aus: int, n_classes: int, logit_scale: float = 5., activation: str = 'gelu',
@@ -48,7 +49,8 @@ class AUHead(nn.Module):
         self.logit_scale = logit_scale
         self.text_adapter = nn.Sequential(nn.Linear(dim, adapter_hidden), nn.ReLU(), nn.Linear(adapter_hidden, dim))
         self.temporal = TemporalConv(dim, activation)
-        self.classifier = nn.Sequential(nn.Linear(n_aus, classifier_hidden), nn.ReLU(), nn.Linear(classifier_hidden, n_classes))
+        self.classifier = nn.Sequential(nn.Linear(n_aus, classifier_hidden), nn.ReLU(),
+                                        nn.Linear(classifier_hidden, n_classes))
 
     def embed_text(self, text: Tensor) -> Tensor:
         "Sentence embeddings [..., N, D] to unit vectors of the same shape."
@@ -133,7 +135,7 @@ class ClipAU(AUHead):
     @classmethod
     def from_pretrained(
         cls,
-        folder: str | Path,  # written by `save_pretrained`; or a head of the package: 'facs-tiny' with /pain, /stress or /ambivalence
+        folder: str | Path,  # written by `save_pretrained`, or in the package: 'facs-tiny/pain' (/stress, /ambivalence)
         backbone: Backbone | None = None,  # already loaded; otherwise it is loaded as the configuration says
         pretrained: str | Path | None = None,  # where the backbone's weights are on this machine, if they came from a file
         device: str | torch.device = 'cpu',
@@ -181,7 +183,8 @@ def _check_tensors(model: ClipAU, features: Tensor, text: Tensor) -> None:
     "Refuse what `forward` cannot read."
     n, d = model.au_text.shape
     for name, x in (('features', features), ('text', text)):
-        if not isinstance(x, Tensor): raise InputTypeError(f'{name} must be a tensor, got {type(x).__name__}. For a video, call predict.')
+        if not isinstance(x, Tensor): 
+            raise InputTypeError(f'{name} must be a tensor, got {type(x).__name__}. For a video, call predict.')
     check(features.dim() == 3 and features.shape[-1] == d and features.is_floating_point(),
           f'features must be float [B, T, {d}], got {dtype_shape(features)}')
     check(text.shape == (n, d), f'text must be [{n}, {d}], one row per action unit, got {list(text.shape)}')
@@ -196,6 +199,7 @@ def _predict(model: ClipAU, video, untrained_ok: bool, **kwargs) -> Prediction:
     return Prediction(logits=out.logits[0].cpu(), au=out.au[0].cpu(), classes=model.classes, bank=model.bank,
                       window=window_at(v.times, 0, len(v)), **v.faces())
 
+# %% ../nbs/core/06_model.ipynb #4f1087ee
 @patch
 def check_features(self: ClipAU, v: VideoFeatures) -> None:
     "Refuse features that another backbone made."
@@ -208,6 +212,7 @@ def check_features(self: ClipAU, v: VideoFeatures) -> None:
     check(v.backbone in ('', self.backbone.hash), f'{name}: embedded by other weights ({v.backbone}) than this model has. '
           'Encode it again.')
 
+# %% ../nbs/core/06_model.ipynb #28c42d62
 def check_trained(
     model: ClipAU,
     untrained_ok: bool,  # allow it nevertheless
@@ -222,19 +227,22 @@ class Attachment(Protocol):
     def save(self, folder: Path, dtype: torch.dtype) -> None: "Write its files into the folder of the head."
     @classmethod
     def load(cls, folder: Path, model: ClipAU) -> Attachment: "Read them for a model that is loaded already."
-    def apply(self, fn: Callable[[Tensor], Tensor], model: ClipAU) -> Attachment: "Itself, with `fn` applied to its tensors."
+    def apply(self, fn: Callable[[Tensor], Tensor], model: ClipAU) -> Attachment: "With `fn` applied to its tensors."
 
+# %% ../nbs/core/06_model.ipynb #7e288f82
 class AttachmentPlace(NamedTuple):
     "Where an attachment is defined and how its presence is seen."
     module: str
     name: str  # of the class
     file: str  # relative to the folder of the head; it is there if the head has this attachment
 
+# %% ../nbs/core/06_model.ipynb #455ac342
 ATTACHMENTS = {
     'personal': AttachmentPlace('clip_autt.personal.training', 'PersonalModel', 'personal/people.safetensors'),
     'source': AttachmentPlace('clip_autt.methods.source_statistics', 'SourceStatistics', 'source.safetensors'),
 }
 
+# %% ../nbs/core/06_model.ipynb #ca424ac2
 def _attach(model: ClipAU, name: str, value: Attachment | None) -> None:
     "Set an attachment, or remove it with None."
     others = {k: x for k, x in model.attachments.items() if k != name}
@@ -254,13 +262,15 @@ def _config(model: ClipAU) -> dict:
     "What `from_pretrained` needs to build the model again."
     b = model.backbone
     file_name = Path(b.pretrained).name if b.pretrained else None  # no path of this machine
-    return dict(format='clip_autt head', format_version=2, backbone=dict(name=b.name, pretrained=file_name, config=b.config, hash=b.hash),
-                classes=model.classes, template=model.template, logit_scale=model.logit_scale, **model.sizes, trained=model.trained,
-                bank=model.bank.to_dict(), versions={p: version(p) for p in ('clip_autt', 'torch', 'open_clip_torch')})
+    backbone = dict(name=b.name, pretrained=file_name, config=b.config, hash=b.hash)
+    return dict(format='clip_autt head', format_version=2, backbone=backbone, classes=model.classes, template=model.template,
+                logit_scale=model.logit_scale, **model.sizes, trained=model.trained, bank=model.bank.to_dict(),
+                versions={p: version(p) for p in ('clip_autt', 'torch', 'open_clip_torch')})
 
 # %% ../nbs/core/06_model.ipynb #1a1bc7d3
 _SETTINGS = 'classes', 'template', 'logit_scale', 'activation', 'adapter_hidden', 'classifier_hidden'
 
+# %% ../nbs/core/06_model.ipynb #8eb42efa
 def _load(cls: type[ClipAU], folder: str | Path, backbone: Backbone | None, pretrained: str | Path | None,
           device: str | torch.device) -> ClipAU:
     folder = _bundled(str(folder)) if str(folder).split('/')[0] in BUNDLED and not Path(folder).exists() else Path(folder)
@@ -277,18 +287,21 @@ def _load(cls: type[ClipAU], folder: str | Path, backbone: Backbone | None, pret
             model.attachments[name] = getattr(import_module(place.module), place.name).load(folder, model)
     return model.eval()
 
+# %% ../nbs/core/06_model.ipynb #4e4b935e
 def _saved_backbone(folder: Path, saved: dict, pretrained: str | Path | None, device: str | torch.device) -> Backbone:
     "The backbone that a configuration names; a file of its name beside the head is taken first."
     weights = pretrained or saved['pretrained']
     if weights and (folder/weights).is_file(): weights = folder/weights
     return load_backbone(saved['name'], weights, device, config=saved['config'])
 
+# %% ../nbs/core/06_model.ipynb #a6b1d26c
 def _bundled(name: str) -> Path:
     "The folder of a head in the package, its files compared with their hashes."
     name = name if '/' in name else f'{name}/pain'
     known = sorted(p.parent.relative_to(assets()).as_posix() for p in assets().glob('*/*/config.json'))
     if name not in known:
-        raise CheckpointError(f'there is no head {name!r} in the package.{did_you_mean(name, known, 0)} Heads: {", ".join(known)}.')
+        hint = did_you_mean(name, known, 0)
+        raise CheckpointError(f'there is no head {name!r} in the package.{hint} Heads: {", ".join(known)}.')
     return asset_folder(name)
 
 # %% ../nbs/core/06_model.ipynb #924dbe72
@@ -300,12 +313,14 @@ def _apply(self: ClipAU, fn: Callable[[Tensor], Tensor], recurse: bool = True) -
     self.attachments = {name: x.apply(fn, self) for name, x in self.attachments.items()}
     return self
 
+# %% ../nbs/core/06_model.ipynb #0cef008b
 def _moved(backbone: Backbone, fn: Callable[[Tensor], Tensor]) -> Backbone:
     "The backbone with `fn` applied to its tensors; itself where that changes nothing."
     tensors = [*backbone.model.parameters(), *backbone.model.buffers()]
     with torch.no_grad(): new = [fn(t) for t in tensors]
     if all(a is b for a, b in zip(new, tensors)): return backbone
-    memo = {id(old): nn.Parameter(t, requires_grad=False) if isinstance(old, nn.Parameter) else t for old, t in zip(tensors, new)}
+    as_before = lambda old, t: nn.Parameter(t, requires_grad=False) if isinstance(old, nn.Parameter) else t
+    memo = {id(old): as_before(old, t) for old, t in zip(tensors, new)}
     first = next(t for t in new if t.is_floating_point())
     moved = replace(backbone, model=copy.deepcopy(backbone.model, memo), device=str(first.device), dtype=first.dtype)
     moved.__dict__['hash'] = backbone.hash
@@ -326,12 +341,15 @@ def _load_released(cls: type[ClipAU], path: Path, backbone: Backbone | str, pret
     model.trained = True
     return model.eval()
 
+# %% ../nbs/core/06_model.ipynb #417937aa
 _RELEASED_NAMES = {'temporal_classifier.': 'classifier.', 'temporal.': 'temporal.conv.', 'text_adapter.': 'text_adapter.'}
 
+# %% ../nbs/core/06_model.ipynb #6423584b
 def _released_state(path: Path) -> dict[str, Tensor]:
     "Weights of a published head under this library's names; the unused `temporal_proj` is left out."
     flat = flatten(read_weights(path))
-    state = {new + k.removeprefix(old): t.float() for k, t in flat.items() for old, new in _RELEASED_NAMES.items() if k.startswith(old)}
+    state = {new + k.removeprefix(old): t.float()
+             for k, t in flat.items() for old, new in _RELEASED_NAMES.items() if k.startswith(old)}
     need = [f'{part}.{i}.{kind}' for part in ('text_adapter', 'classifier') for i in (0, 2) for kind in ('weight', 'bias')]
     missing = [name for name in [*need, 'temporal.conv.weight', 'temporal.conv.bias'] if name not in state]
     check(not missing, f'{path}: not a published head: no {", ".join(missing[:3])}. '

@@ -56,9 +56,11 @@ class LearnablePrompts(nn.Module):
         ctx: Tensor,  # [N or 1, n_ctx, d], or [B, N or 1, n_ctx, d] for B videos with a context each
     ) -> Tensor:  # [N, D] or [B, N, D], not normalised
         "Text embeddings of all action units under a given context."
-        with torch.autocast(ctx.device.type, self.autocast, enabled=self.autocast is not None): return self.encode_context(ctx)
+        with torch.autocast(ctx.device.type, self.autocast, enabled=self.autocast is not None):
+            return self.encode_context(ctx)
 
-    def encode_context(self, ctx: Tensor) -> Tensor: raise NotImplementedError(f'{type(self).__name__} has no encode_context')
+    def encode_context(self, ctx: Tensor) -> Tensor:
+        raise NotImplementedError(f'{type(self).__name__} has no encode_context')
 
     @torch.no_grad()
     def reset(self) -> None:
@@ -96,7 +98,8 @@ class AUPrompts(LearnablePrompts):
 # %% ../nbs/core/05_prompts.ipynb #62f2ada9
 def _initial_context(backbone: Backbone, template_ids: list[int], init: str, n_ctx: int, seed: int) -> Tensor:
     "The first context [1, n_ctx, d], in float32 whatever the backbone runs in: small steps must not be rounded away."
-    check(backbone.tower is not None, f"{backbone.name}: learnable prompts need one of open_clip's own text encoders, as in ViT-B-32", InputError)
+    check(backbone.tower is not None, f"{backbone.name}: learnable prompts need one of open_clip's own text encoders, "
+          'as in ViT-B-32', InputError)
     table = backbone.tower.token_embedding.weight
     if init == 'random':
         check(n_ctx >= 1, f'n_ctx must be at least 1, got {n_ctx}')
@@ -121,6 +124,7 @@ def _set_words(prompts: AUPrompts, parts: list[tuple[list[int], list[int], list[
     prompts.prefix = cache_prefix(tower, *head) if tower.exact_short else None
     prompts.head, prompts._located = None if tower.exact_short else head, {}
 
+# %% ../nbs/core/05_prompts.ipynb #a614ca6f
 def _embed_tokens(backbone: Backbone, ids: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
     "Token lists as padded embeddings [N, L, d] and their lengths [N]."
     table = backbone.tower.token_embedding.weight
@@ -136,9 +140,11 @@ def encode_context(self: AUPrompts, ctx: Tensor) -> Tensor:
     if self.prefix is not None: out = encode_real_tokens(tower, x, _places(self, videos), self.prefix)
     else:
         head, head_lengths = self.head[0].repeat(videos, 1, 1), self.head[1].repeat(videos)
-        out = self.backbone.encode_prompts(*_concatenate(head, head_lengths, x, self.lengths.repeat(videos), tower.token_embedding.weight[:1]))
+        pad = tower.token_embedding.weight[:1]
+        out = self.backbone.encode_prompts(*_concatenate(head, head_lengths, x, self.lengths.repeat(videos), pad))
     return out.view(*ctx.shape[:-3], n, -1)
 
+# %% ../nbs/core/05_prompts.ipynb #b16e12af
 def _places(prompts: AUPrompts, videos: int) -> TokenLayout:
     "Where the tokens are when the batch holds the prompts once for each video."
     if videos not in prompts._located:
@@ -146,6 +152,7 @@ def _places(prompts: AUPrompts, videos: int) -> TokenLayout:
         prompts._located[videos] = locate_tokens(prompts.backbone.tower, size, prompts.lengths, prompts.prefix, videos)
     return prompts._located[videos]
 
+# %% ../nbs/core/05_prompts.ipynb #b16688b2
 def _concatenate(a: Tensor, a_lengths: Tensor, b: Tensor, b_lengths: Tensor, pad: Tensor) -> tuple[Tensor, Tensor]:
     "Rows of a and of b, each without its padding, one after the other, filled up with `pad`."
     lengths, longest = a_lengths + b_lengths, int((a_lengths + b_lengths).max())
@@ -173,9 +180,11 @@ class TextGraph:
         together = g.dim() > self.output.dim()
         if together and len(g) == 1: return self.vjp(g[0], keep)[None]
         size = g.abs().amax().clamp(min=1e-30) if self.rounded else 1.
-        grad, = torch.autograd.grad(self.output, self.ctx, (g / size).to(self.output), retain_graph=keep, is_grads_batched=together)
+        grad, = torch.autograd.grad(self.output, self.ctx, (g / size).to(self.output), retain_graph=keep,
+                                    is_grads_batched=together)
         return size * grad
 
+# %% ../nbs/core/05_prompts.ipynb #17f3b15b
 @patch
 def graph(self: LearnablePrompts, ctx: Tensor) -> TextGraph:
     "Text embeddings under a context, with their graph."

@@ -69,7 +69,8 @@ def _class_weights(how: str | Sequence[float] | None, y: Tensor, classes: Sequen
         check(how == 'balanced', f"class_weights must be None, 'balanced' or {len(classes)} numbers, got {how!r}")
         return balanced_weights(y, len(classes)).float()
     weights = torch.as_tensor(how, dtype=torch.float, device=y.device)
-    if weights.shape == (len(classes),) and bool((weights.isfinite() & (weights >= 0)).all() & (weights[y] > 0).all()): return weights
+    right_shape = weights.shape == (len(classes),)
+    if right_shape and bool((weights.isfinite() & (weights >= 0)).all() & (weights[y] > 0).all()): return weights
     raise InputError(f'class_weights must be {len(classes)} positive numbers, for {", ".join(classes)}, got {list(how)}')
 
 # %% ../nbs/core/08_train.ipynb #d908c70d
@@ -302,7 +303,8 @@ def fit(
         if data or what == 'training': _check_data(model, data, what)
     y, frozen = _targets(model, train), zero_shot_au_scores(model, train) if anchor else None
     weight = _class_weights(class_weights, y, model.classes)
-    settings = dict(lr=lr, weight_decay=weight_decay, batch_size=batch_size, window=window, patience=patience, seed=seed, anchor=anchor)
+    settings = dict(lr=lr, weight_decay=weight_decay, batch_size=batch_size, window=window, patience=patience, seed=seed,
+                    anchor=anchor)
     with _all_or_nothing(model), tqdm(total=epochs, unit='epoch', disable=not progress) as bar:
         run = _start(model, lr, weight_decay, seed)
         save = _checkpointed(run, checkpoint, epochs, lambda: _description(model, train, val, weight, **settings))

@@ -3,6 +3,7 @@
 import json
 import shutil
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 import torch
 
 from clip_autt import AUBank, ClipAU, ClipAUTT, encode, load_backbone, make_clip
-from clip_autt.utils import assets as bundled_module
 from clip_autt.au import TEMPLATES, fill_template
 from clip_autt.backbone import UnseenTokenWarning, UntrainedWarning
 from clip_autt.utils.assets import asset, assets, file_hash
@@ -38,7 +38,7 @@ def test_a_corrupted_asset_is_refused(name, tmp_path, monkeypatch):
     data = bytearray((tmp_path / "assets" / name).read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / "assets" / name).write_bytes(data)
-    monkeypatch.setattr(bundled_module, "assets", lambda: tmp_path / "assets")
+    monkeypatch.setattr(import_module("clip_autt.utils.assets"), "assets", lambda: tmp_path / "assets")
     monkeypatch.setattr("clip_autt.model.assets", lambda: tmp_path / "assets")
     with pytest.raises(BackboneError, match=r"damaged.*Install the package again"):
         ClipAU.from_pretrained("facs-tiny")

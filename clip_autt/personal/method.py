@@ -108,6 +108,7 @@ class PersonalBaseline:
         for k in _STATE: setattr(self, k, copy.deepcopy(state[k]))
         self.inner.load_state_dict(state['inner'])
 
+# %% ../../nbs/personal/03_method.ipynb #b945415d
 _STATE = 'begin', 'subject', 'person', 'logits'
 
 # %% ../../nbs/personal/03_method.ipynb #e93b5dba
@@ -122,15 +123,18 @@ def _adapt_many(method: PersonalBaseline, videos: Sequence) -> list[Adapted]:
         results += [_finish(method, v, a) for v, a in zip(run, _inner_adapt_many(method.inner, relative), strict=True)]
     return results
 
+# %% ../../nbs/personal/03_method.ipynb #e413ccce
 def _features(method: PersonalBaseline, video) -> VideoFeatures:
     v = encode(method.model.backbone, video)
     method.model.check_features(v)
     return v
 
+# %% ../../nbs/personal/03_method.ipynb #d872a4f3
 def _is_new(method: PersonalBaseline, v: VideoFeatures) -> bool:
     "Whether the person is forgotten before this video."
     return method.reset_scope == 'video' or (method.reset_scope == 'subject' and v.subject != method.subject)
 
+# %% ../../nbs/personal/03_method.ipynb #7a236bd3
 def _runs(videos: Sequence[VideoFeatures], scope: str) -> list[list[VideoFeatures]]:
     "Videos between which nothing is forgotten."
     runs = []
@@ -140,6 +144,7 @@ def _runs(videos: Sequence[VideoFeatures], scope: str) -> list[list[VideoFeature
         else: runs.append([v])
     return runs
 
+# %% ../../nbs/personal/03_method.ipynb #fe36c91b
 def _inner_adapt_many(inner, videos): return inner.adapt_many(videos) if hasattr(inner, 'adapt_many') else inner.adapt(videos)
 
 # %% ../../nbs/personal/03_method.ipynb #2f833b93
@@ -161,11 +166,13 @@ def _finish(method: PersonalBaseline, v: VideoFeatures, a: Adapted) -> Adapted:
     return replace(a, logits=a.logits - _threshold(method, known), logits_before=plain.logits, au_before=unknown.au,
                    passes=a.passes._replace(forward=a.passes.forward + 2))
 
+# %% ../../nbs/personal/03_method.ipynb #710bba4f
 def _threshold(method: PersonalBaseline, logits: Tensor) -> Tensor:
     "The person's threshold [C] from logits [k, C], or zeros where it is not estimated."
     if not method.config.estimate_threshold: return torch.zeros_like(logits[0])
     return personal_threshold(logits, method.model.personal.prior)
 
+# %% ../../nbs/personal/03_method.ipynb #abaa7674
 @torch.no_grad()
 def _predict(method: PersonalBaseline, video) -> Prediction:
     "As for adapting, but nothing is kept."
@@ -200,6 +207,7 @@ def save_profile(
     tensors = dict(center=p.center, spread=p.spread, n=torch.tensor(p.n), logits=self.logits)
     write_profile(path, tensors, 'personal', _binding(self))
 
+# %% ../../nbs/personal/03_method.ipynb #239807c1
 @patch
 def load_profile(
     self: PersonalBaseline,
@@ -210,6 +218,7 @@ def load_profile(
     self.begin = Baseline(t['center'].to(like), t['spread'].to(like), int(t['n'])), t['logits']
     self.reset()
 
+# %% ../../nbs/personal/03_method.ipynb #790940ea
 def _binding(method: PersonalBaseline) -> dict[str, str]:
     "What a profile depends on."
     m = method.model

@@ -58,6 +58,7 @@ def augment_baselines(
     return [_relative_to(x, _random_baseline(own, i, g), base)
             for _ in range(draws) for own in people for i, (x, _) in enumerate(own)]
 
+# %% ../../nbs/personal/02_training.ipynb #011e6f5c
 def _random_baseline(own: list[tuple[LabeledVideo, Baseline]], i: int, g: torch.Generator) -> Baseline:
     "The baseline of video i and of some others, with a random share of each class."
     labels = sorted({x.label for x, _ in own})
@@ -67,6 +68,7 @@ def _random_baseline(own: list[tuple[LabeledVideo, Baseline]], i: int, g: torch.
     others = torch.multinomial(weight, n, generator=g).tolist() if n else []
     return sum((own[j][1] for j in others), own[i][1])
 
+# %% ../../nbs/personal/02_training.ipynb #391fc51a
 def _relative_to(x: LabeledVideo, person: Baseline, base: Baseline) -> LabeledVideo:
     return LabeledVideo(replace(x.video, frames=normalize_to_baseline(x.video.frames, person, base)), x.label)
 
@@ -134,13 +136,15 @@ def prepare_personal(
     check(len(shown) == len(model.classes),
           f'the validation videos show {len(shown)} of {len(model.classes)} classes; all are needed.')
     base = population_baseline(Baseline.of(*(x.video.frames for x in own)) for own in by_subject(train).values())
-    head = ClipAU(model.backbone, bank=model.bank, classes=model.classes, template=model.template, logit_scale=model.logit_scale,
-                  seed=seed, **model.sizes)
+    head = ClipAU(model.backbone, bank=model.bank, classes=model.classes, template=model.template,
+                  logit_scale=model.logit_scale, seed=seed, **model.sizes)
     views, unseen = augment_baselines(train, base, seed, draws), augment_baselines(val, base, seed + 1, 3)
-    history = fit(head, views, unseen, epochs=epochs, anchor=anchor, batch_size=batch_size, seed=seed, progress=progress, **kwargs)
+    history = fit(head, views, unseen, epochs=epochs, anchor=anchor, batch_size=batch_size, seed=seed,
+                  progress=progress, **kwargs)
     model.personal = PersonalModel(head, base, _measure_prior(head, online_relative(val, base)))
     return history
 
+# %% ../../nbs/personal/02_training.ipynb #301d4947
 @torch.no_grad()
 def _measure_prior(head: ClipAU, videos: Sequence[LabeledVideo]) -> LogitPrior:
     logits = logits_of(head, [x.video.frames for x in videos]).cpu()
