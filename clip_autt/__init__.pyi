@@ -17,20 +17,21 @@ from .au import (
 )
 from .backbone import Backbone as Backbone, load_backbone as load_backbone, preprocess as preprocess
 from .features import (
-    LabeledVideo as LabeledVideo, VideoFeatures as VideoFeatures, encode as encode, encode_clip as encode_clip,
-    encode_video as encode_video,
+    LabeledVideo as LabeledVideo, VideoFeatures as VideoFeatures, by_subject as by_subject, encode as encode,
+    encode_clip as encode_clip, encode_video as encode_video,
 )
 from .temporal import TemporalConv as TemporalConv, score_windows as score_windows
-from .prompts import AUPrompts as AUPrompts, ReleasedPrompts as ReleasedPrompts
+from .prompts import AUPrompts as AUPrompts
 from .model import ClipAU as ClipAU, Output as Output
 from .outputs import Adapted as Adapted, Passes as Passes, Prediction as Prediction, Window as Window
 from .train import History as History, fit as fit
-from .window import entropy as entropy, marginal_entropy as marginal_entropy
+from .window import entropy as entropy, find_window as find_window, marginal_entropy as marginal_entropy
 from .method import (
     NoAdaptation as NoAdaptation, OnlineMethod as OnlineMethod, StepOutput as StepOutput,
     TestTimeMethod as TestTimeMethod,
 )
 from .autt import ClipAUTT as ClipAUTT
+from .released import Departures as Departures, ReleasedClipAUTT as ReleasedClipAUTT, ReleasedPrompts as ReleasedPrompts
 from .data.au_tables import AUTable as AUTable, read_au_table as read_au_table
 from .data.bah import BAH as BAH
 from .data.base import DataSet as DataSet
@@ -60,6 +61,7 @@ from .faces.tasks import (
     make_clips as make_clips,
 )
 from .methods.dpe import DPE as DPE
+from .methods.oracle import tune_on_labels as tune_on_labels
 from .methods.promptalign import PromptAlign as PromptAlign
 from .methods.references import (
     FrameMean as FrameMean, PromptEnsemble as PromptEnsemble, SoftmaxPool as SoftmaxPool, ZeroShot as ZeroShot,
@@ -67,6 +69,7 @@ from .methods.references import (
 from .methods.registry import METHODS as METHODS, make_method as make_method, make_methods as make_methods
 from .methods.reta import ReTA as ReTA
 from .methods.sar import SAR as SAR
+from .methods.source_statistics import attach_source as attach_source
 from .methods.t3al import T3AL as T3AL
 from .methods.tda import TDA as TDA
 from .methods.tent import Tent as Tent
@@ -87,11 +90,12 @@ from .show.widgets import (
     AUExplorer as AUExplorer, MethodRace as MethodRace, SubjectMixer as SubjectMixer, TuningStepper as TuningStepper,
     WindowExplorer as WindowExplorer,
 )
-from .split import split_subjects as split_subjects
+from .split import split_subjects as split_subjects, split_videos as split_videos
 from .utils.errors import (
     BackboneError as BackboneError, BankError as BankError, CheckpointError as CheckpointError,
-    ClipAUTTError as ClipAUTTError, InputError as InputError, ManifestError as ManifestError,
-    NoFaceError as NoFaceError, UntrainedError as UntrainedError, VideoError as VideoError,
+    ClipAUTTError as ClipAUTTError, InputError as InputError, InputTypeError as InputTypeError,
+    ManifestError as ManifestError, NoFaceError as NoFaceError, UntrainedError as UntrainedError,
+    VideoError as VideoError,
 )
 from .video.clip import Clip as Clip, FrameFiles as FrameFiles
 from .video.face import FaceBox as FaceBox, crop_face as crop_face
