@@ -21,7 +21,7 @@ from .features import (
     encode_clip as encode_clip, encode_video as encode_video, split_videos as split_videos,
 )
 from .temporal import TemporalConv as TemporalConv, score_windows as score_windows
-from .prompts import AUPrompts as AUPrompts, ReleasedPrompts as ReleasedPrompts
+from .prompts import AUPrompts as AUPrompts
 from .model import ClipAU as ClipAU, Output as Output
 from .outputs import Adapted as Adapted, Passes as Passes, Prediction as Prediction, Window as Window
 from .train import History as History, fit as fit
@@ -31,7 +31,7 @@ from .method import (
     TestTimeMethod as TestTimeMethod,
 )
 from .autt import ClipAUTT as ClipAUTT
-from .released import Departures as Departures, ReleasedClipAUTT as ReleasedClipAUTT
+from .released import Departures as Departures, ReleasedClipAUTT as ReleasedClipAUTT, ReleasedPrompts as ReleasedPrompts
 from .data.au_tables import AUTable as AUTable, read_au_table as read_au_table
 from .data.bah import BAH as BAH
 from .data.base import DataSet as DataSet

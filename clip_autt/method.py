@@ -101,7 +101,7 @@ class StepOutput(NamedTuple):
 
 # %% ../nbs/core/10_method.ipynb #818c6402
 class OnlineMethod:
-    """A `TestTimeMethod` that takes videos one after the other. Subclasses have `Config`, `initial_state`, `adapt_video`.
+    """A `TestTimeMethod` that takes videos in turn. Subclasses have `Config`, `initial_state` and `adapt_video`.
 
     All mutable state is in the dictionary `state`; its tensors are replaced, never changed in place.
     """
@@ -157,7 +157,7 @@ class OnlineMethod:
         return [self._adapt_one(v) for v in self.encoded(videos)]
 
     def predict(self, video: VideoLike) -> Prediction:
-        "Classify one video with what was learned so far: logits [C] and AU scores [N]. Nothing is learned or forgotten."
+        "Classify one video with what was learned so far: logits [C], AU scores [N]. Nothing is learned or forgotten."
         v, = self.encoded([video])
         logits, au = (x.detach().cpu() for x in self.answer_video(encode_views(self.model, v, self.config.window)))
         return Prediction(logits=logits, au=au, classes=self.model.classes, bank=self.model.bank,
@@ -238,7 +238,8 @@ def encoded(
     check(len(videos) > 0, 'no videos to adapt to')
     for v in videos:
         check(not isinstance(v, LabeledVideo), 'a method must not see a label. Give the .video of a LabeledVideo.')
-        check(not isinstance(v, (list, tuple)), f'one video is expected, got a {type(v).__name__}. For several use adapt_many.')
+        check(not isinstance(v, (list, tuple)),
+              f'one video is expected, got a {type(v).__name__}. For several use adapt_many.')
     found = [encode(self.model.backbone, v) for v in videos]
     for v in found: self.model.check_features(v)
     return found
@@ -270,9 +271,9 @@ def _result(self: OnlineMethod, v: VideoFeatures, a: StepOutput, seconds: float)
     window = window_at(v.times, 0, len(v)) if a.start is None else window_at(v.times, a.start, self.config.window)
     h = entropy(a.logits_before)[None] if a.entropy is None else a.entropy
     logits, before, au, au_before, h = (x.detach().cpu() for x in (a.logits, a.logits_before, a.au, a.au_before, h))
-    return Adapted(logits=logits, logits_before=before, au=au, au_before=au_before, entropy=h, loss=a.loss, window=window,
-                   seconds=seconds, passes=a.passes, gates=dict(a.gates), classes=self.model.classes, bank=self.model.bank,
-                   **_facts(self, v))
+    return Adapted(logits=logits, logits_before=before, au=au, au_before=au_before, entropy=h, loss=a.loss,
+                   window=window, seconds=seconds, passes=a.passes, gates=dict(a.gates), classes=self.model.classes,
+                   bank=self.model.bank, **_facts(self, v))
 
 @patch
 def answer_video(self: OnlineMethod, views: VideoViews) -> tuple[Tensor, Tensor]:
@@ -297,8 +298,8 @@ def predict_unadapted(
     began = time.perf_counter()
     p = model.predict(video, untrained_ok=True)
     facts, seconds = {f.name: getattr(p, f.name) for f in fields(p)}, time.perf_counter() - began
-    return Adapted(**facts, logits_before=p.logits, au_before=p.au, entropy=entropy(p.logits)[None], loss=(), seconds=seconds,
-                   passes=Passes(forward=1))
+    return Adapted(**facts, logits_before=p.logits, au_before=p.au, entropy=entropy(p.logits)[None], loss=(),
+                   seconds=seconds, passes=Passes(forward=1))
 
 # %% ../nbs/core/10_method.ipynb #ead32343
 class NoAdaptation:

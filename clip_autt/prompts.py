@@ -19,7 +19,7 @@ from .utils.errors import InputError, check
 from .utils.patch import patch
 
 # %% auto #0
-__all__ = ['LearnablePrompts', 'AUPrompts', 'TextGraph', 'ReleasedPrompts']
+__all__ = ['LearnablePrompts', 'AUPrompts', 'TextGraph']
 
 # %% ../nbs/core/05_prompts.ipynb #3b9e3954
 def _token_ids(backbone: Backbone, text: str) -> list[int]:
@@ -201,27 +201,3 @@ def cached(self: LearnablePrompts, ctx: Tensor) -> TextGraph:
     self._graphs.pop(key, None)  # free the old one first: two of them are large
     self._graphs[key] = self.graph(ctx)
     return self._graphs[key]
-
-# %% ../nbs/core/05_prompts.ipynb #90e58d28
-class ReleasedPrompts(LearnablePrompts):
-    "The prompt learner as published: no AU words, one random start for all AUs; only the read-out position differs."
-    def __init__(
-        self,
-        backbone: Backbone,
-        bank: AUBank | None = None,  # the 46 published rows if None
-        n_ctx: int = 4,  # vectors of context
-        seed: int = 0,  # of the random start
-    ):
-        super().__init__()
-        self.backbone, self.bank = backbone, bank or AUBank.released()
-        tokens, self.lengths = backbone.tokenize([p.replace('_', ' ') + '.' for p in self.bank.prompts])
-        table = backbone.tower.token_embedding.weight
-        zeros = table.new_zeros(int(self.lengths.max()), table.shape[1])
-        self.sos, self.tail = table[tokens[:1, 0]].detach(), torch.cat([table[:1], zeros]).detach()
-        self.ctx = nn.Parameter(_initial_context(backbone, [], 'random', n_ctx, seed).repeat(len(tokens), 1, 1))
-        self.register_buffer('ctx_start', self.ctx.detach().clone())
-
-    def encode_context(self, ctx: Tensor) -> Tensor:
-        n = len(ctx)
-        x = torch.cat([self.sos.expand(n, 1, -1), ctx.to(self.sos.dtype), self.tail.expand(n, -1, -1)], 1)
-        return self.backbone.encode_prompts(x[:, :int(self.lengths.max())], self.lengths)

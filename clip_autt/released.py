@@ -13,14 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .au import AUBank
 from .autt import Batch, ClipAUTT, ClipAUTTConfig, Step, encode_many_views
+from .backbone import Backbone
 from .method import OnlineMethod, StepOutput, VideoLike, VideoViews
 from .outputs import Adapted, Passes
-from .prompts import ReleasedPrompts
+from .prompts import LearnablePrompts, _initial_context
 from .utils.patch import patch, patch_property
 
 # %% auto #0
-__all__ = ['Departures', 'ReleasedConfig', 'ReleasedClipAUTT']
+__all__ = ['Departures', 'ReleasedConfig', 'ReleasedPrompts', 'ReleasedClipAUTT']
 
 # %% ../nbs/core/12_released.ipynb #0ad9ae2e
 @dataclass(frozen=True)
@@ -43,6 +45,30 @@ class Departures:
 class ReleasedConfig(ClipAUTTConfig):
     "Settings of `ReleasedClipAUTT`: those of `ClipAUTT`, and the switches."
     departures: Departures = Departures()
+
+# %% ../nbs/core/12_released.ipynb #90e58d28
+class ReleasedPrompts(LearnablePrompts):
+    "The prompt learner as published: no AU words, one random start for all AUs; only the read-out position differs."
+    def __init__(
+        self,
+        backbone: Backbone,
+        bank: AUBank | None = None,  # the 46 published rows if None
+        n_ctx: int = 4,  # vectors of context
+        seed: int = 0,  # of the random start
+    ):
+        super().__init__()
+        self.backbone, self.bank = backbone, bank or AUBank.released()
+        tokens, self.lengths = backbone.tokenize([p.replace('_', ' ') + '.' for p in self.bank.prompts])
+        table = backbone.tower.token_embedding.weight
+        zeros = table.new_zeros(int(self.lengths.max()), table.shape[1])
+        self.sos, self.tail = table[tokens[:1, 0]].detach(), torch.cat([table[:1], zeros]).detach()
+        self.ctx = nn.Parameter(_initial_context(backbone, [], 'random', n_ctx, seed).repeat(len(tokens), 1, 1))
+        self.register_buffer('ctx_start', self.ctx.detach().clone())
+
+    def encode_context(self, ctx: Tensor) -> Tensor:
+        n = len(ctx)
+        x = torch.cat([self.sos.expand(n, 1, -1), ctx.to(self.sos.dtype), self.tail.expand(n, -1, -1)], 1)
+        return self.backbone.encode_prompts(x[:, :int(self.lengths.max())], self.lengths)
 
 # %% ../nbs/core/12_released.ipynb #07e9c197
 class ReleasedClipAUTT(ClipAUTT):
