@@ -339,7 +339,7 @@ def test_aac_in_mp4_has_no_picture(tmp_path):
 
 def test_an_index_without_pictures_is_an_error(mp4):
     data = mp4.read_bytes()
-    with pytest.raises(VideoError, match="damaged or was cut short"):
+    with pytest.raises(VideoError, match="damaged or cut short"):
         read_video(data[: data.index(b"mdat") + 4])
 
 
