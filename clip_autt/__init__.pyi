@@ -17,14 +17,14 @@ from .au import (
 )
 from .backbone import Backbone as Backbone, load_backbone as load_backbone, preprocess as preprocess
 from .features import (
-    LabeledVideo as LabeledVideo, VideoFeatures as VideoFeatures, by_subject as by_subject, encode as encode,
-    encode_clip as encode_clip, encode_video as encode_video,
+    LabeledVideo as LabeledVideo, VideoFeatures as VideoFeatures, encode as encode, encode_clip as encode_clip,
+    encode_video as encode_video,
 )
 from .temporal import TemporalConv as TemporalConv, score_windows as score_windows
 from .prompts import AUPrompts as AUPrompts, ReleasedPrompts as ReleasedPrompts
 from .model import ClipAU as ClipAU, Output as Output
 from .outputs import Adapted as Adapted, Passes as Passes, Prediction as Prediction, Window as Window
-from .train import History as History, fit as fit, split_subjects as split_subjects, split_videos as split_videos
+from .train import History as History, fit as fit, split_subjects as split_subjects
 from .window import entropy as entropy, marginal_entropy as marginal_entropy
 from .method import (
     NoAdaptation as NoAdaptation, OnlineMethod as OnlineMethod, StepOutput as StepOutput,
@@ -44,8 +44,7 @@ from .data.load import check_data_set as check_data_set, load_data_set as load_d
 from .data.manifest import Item as Item, Manifest as Manifest, read_manifest as read_manifest
 from .data.store import FeatureStore as FeatureStore
 from .data.stressid import StressID as StressID
-from .evaluation.agreement import agreement as agreement
-from .evaluation.attribution import Explanation as Explanation
+from .evaluation.attribution import Explanation as Explanation, agreement as agreement
 from .evaluation.embedded import benchmark as benchmark
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.metrics import macro_f1 as macro_f1, paired_bootstrap as paired_bootstrap, uar as uar, war as war
@@ -74,7 +73,9 @@ from .methods.tent import Tent as Tent
 from .methods.tpt import TPT as TPT
 from .methods.ttacap import TTACaP as TTACaP
 from .personal.baseline import Baseline as Baseline, normalize_to_baseline as normalize_to_baseline
-from .personal.method import PersonalBaseline as PersonalBaseline, prepare_personal as prepare_personal
+from .personal.method import (
+    PersonalBaseline as PersonalBaseline, personal_autt as personal_autt, prepare_personal as prepare_personal,
+)
 from .personal.threshold import personal_threshold as personal_threshold
 from .show.film import annotate_video as annotate_video
 from .show.plots import (

@@ -29,7 +29,8 @@ from clip_autt.model import ClipAU
 from clip_autt.methods.oracle import oracle
 from clip_autt.methods.registry import METHODS, make_methods
 from clip_autt.personal.method import prepare_personal
-from clip_autt.method import SCOPES, NoAdaptation, TestTimeMethod
+from clip_autt import method as contract
+from clip_autt.method import SCOPES, NoAdaptation
 from clip_autt.train import fit
 
 evaluation = importlib.import_module("clip_autt.evaluation.evaluate")
@@ -319,7 +320,7 @@ def test_refused(trained, targets, tiny):
 def test_register(trained):
     methods = make_methods([*METHODS], trained)
     assert {"clip-au", "clip-autt", "clip-autt-released", "personal"} <= set(methods)
-    assert all(isinstance(m, TestTimeMethod) for m in methods.values()) and "oracle" not in METHODS
+    assert all(isinstance(m, contract.TestTimeMethod) for m in methods.values()) and "oracle" not in METHODS
     assert [*make_methods("clip-au", trained)] == ["clip-au"]
 
 
