@@ -485,7 +485,7 @@ def test_two_processes_give_the_same_table(results, trained, targets):
     same(here, there)
     assert here.settings == there.settings
     units = {name: m["unit"] for name, m in here.settings["methods"].items()}
-    assert {name for name, unit in units.items() if unit == "all videos"} == {n for n, m in methods.items() if getattr(m, "reset_scope", "") == "never"} != set()
+    assert {name for name, unit in units.items() if unit == "all videos"} == {n for n, m in methods.items() if getattr(m, "reset_scope", 0) == "never"} != set()
     noisy, source = (here.of(n).prob_pain.to_numpy() for n in ("noisy", "clip-au"))
     assert (noisy != source).all()
 

@@ -122,10 +122,6 @@ def _results(runs: list[tuple[str, int]], methods: Sequence[str], n_jobs: int, p
 def _run(run: tuple[str, int], methods: Sequence[str], kwargs: dict) -> tuple[tuple[str, int], Results]:
     return run, evaluate_people(*run, methods, **kwargs)
 
-# %% ../../nbs/evaluation/06_embedded.ipynb #5e7172af
-def _named(unit: tuple[str, int], methods: Sequence[str], kwargs: dict) -> tuple[tuple[str, int], Results]:
-    return unit, run_unit(*unit, methods, **kwargs)
-
 # %% ../../nbs/evaluation/06_embedded.ipynb #57bb0a5d
 def over_tasks(
     results: dict[str, Results],  # by task
