@@ -516,8 +516,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'clip_autt/evaluation/embedded.py'),
                                                'clip_autt.evaluation.embedded._mean_text': ( 'evaluation/embedded.html#_mean_text',
                                                                                              'clip_autt/evaluation/embedded.py'),
-                                               'clip_autt.evaluation.embedded._named': ( 'evaluation/embedded.html#_named',
-                                                                                         'clip_autt/evaluation/embedded.py'),
                                                'clip_autt.evaluation.embedded._results': ( 'evaluation/embedded.html#_results',
                                                                                            'clip_autt/evaluation/embedded.py'),
                                                'clip_autt.evaluation.embedded._run': ( 'evaluation/embedded.html#_run',

@@ -174,8 +174,8 @@ def test_racing_along_a_stream(facs):
 class Stubborn(NoAdaptation):
     "Says the first class whatever it sees."
 
-    def adapt(self, videos):
-        return [replace(a, logits=torch.eye(2)[0]) for a in super().adapt(videos)]
+    def adapt_many(self, videos):
+        return [replace(a, logits=torch.eye(2)[0]) for a in super().adapt_many(videos)]
 
 
 def test_alarms_are_shown_in_words(facs):

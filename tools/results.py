@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from clip_autt.evaluation.embedded import benchmark, benchmark_json, load_head, method_names
+from clip_autt.evaluation.embedded import benchmark, benchmark_json, load_head
 from clip_autt.utils.assets import assets
 from clip_autt.utils.files import atomic_path, content_hash
+from clip_autt.evaluation.metrics import Difference
 from clip_autt.methods.oracle import oracle
+from clip_autt.methods.registry import METHODS
 from clip_autt.faces.people import DomainShift
 from clip_autt.personal.method import online_relative
 from clip_autt.evaluation.stream import Stream
@@ -25,7 +27,7 @@ KEPT = ROOT / "build" / "results"
 SEEDS = 0, 10, 20, 30, 40
 FEW = SEEDS[:3]  # where the question needs no narrow interval
 DIAL_SEEDS = SEEDS[:1]
-ALL = method_names("all")[0]
+ALL = [*METHODS]
 RIVALS = [m for m in ALL if m != "personal"]
 HARD = "clip-au", "tent", "tda", "reta", "clip-autt", "clip-au+baseline", "personal"
 WEIGHTS = content_hash((assets() / "hashes.json").read_bytes())
@@ -49,7 +51,7 @@ def percent(x: float) -> str:
 
 def gain(g: dict) -> str:
     "Points with their interval."
-    return "" if g["difference"] is None else f"{100 * g['difference']:+.1f} [{100 * g['low']:+.1f}, {100 * g['high']:+.1f}]"
+    return "" if g["difference"] is None else f"{Difference(g['difference'], g['low'], g['high']).percent:+.1f}"
 
 
 def seed_sd(run: dict, method: str) -> float:
@@ -153,7 +155,7 @@ def verdict(bench: dict, ours: str = "personal") -> str:
     above = [t for t, r in tasks.items() if r["protocol"]["gain_over_clip_au"][ours]["low"] > 0]
     ms = {m: np.mean([r["protocol"]["cost"][m]["ms_per_video"] for r in tasks.values()]) for m in (ours, "clip-autt")}
     rows = [
-        ("mean gain over CLIP-AU, points", "6.4 or more", f"{100 * mean['difference']:+.1f} [{100 * mean['low']:+.1f}, {100 * mean['high']:+.1f}]"),
+        ("mean gain over CLIP-AU, points", "6.4 or more", gain(mean)),
         ("share of the gap between CLIP-AU and the oracle", "75 % or more", f"{paper[ours]['gap_closed']:.0%}"),
         ("95 % interval of the gain above 0", "on each task", ", ".join(above) or "none"),
         ("first of all methods", "on each task", ", ".join(first) or "none"),
@@ -222,8 +224,8 @@ def main() -> None:
 STREAMS = {
     "half": Stream(),
     "correlated": Stream("correlated"),
-    "imbalanced": Stream("imbalanced", share=0.8),
-    "one-class": Stream("imbalanced", share=1.0),
+    "imbalanced": Stream("imbalanced", majority_fraction=0.8),
+    "one-class": Stream("imbalanced", majority_fraction=1.0),
 }
 
 

@@ -168,7 +168,7 @@ What to change at each size:
 compare a few predictions first. Sampling is the cheapest dial: half the frames a second is half of all of it. Put the store on a local disk; `clip-autt store verify` reads it through once a month.
 
 **1,000,000 hours: a cohort.** Now reading the video is the problem, as it has to come from somewhere: at {passes:.2f} times real time each worker needs about one video stream. Cut the manifest by *person* (a person is the unit of personalization and of evaluation) into shards of some hundred hours, a store for each shard, on the machines where the
-videos lie. Spread the same call with joblib: `with joblib.parallel_config(backend="dask"): evaluate(..., n_jobs=1000, keep=DIR)`; `ray` and `spark` register themselves the same way. Per-person results are kept as they come, so a lost worker costs the person in hand. A store of this size is millions of files: object stores and most
+videos lie. Spread the same call with joblib: `with joblib.parallel_config(backend="dask"): evaluate(..., n_jobs=1000, cache_dir=DIR)`; `ray` and `spark` register themselves the same way. Per-person results are kept as they come, so a lost worker costs the person in hand. A store of this size is millions of files: object stores and most
 cluster file systems prefer one archive for each shard. Think of GPUs for the encoder only when decoding keeps up with them; a video decoder feeds a few hundred frames a second and core.
 
 And before any of this: faces are biometric data. A million hours need a lawyer before they need a cluster.

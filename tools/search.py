@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "build" / "search"
 HASHES = json.loads((assets() / "hashes.json").read_text())
 SEEDS, HEADS = range(30_000, 30_060, 10), (0, 1)
-STREAMS = {"balanced": Stream(), "80:20": Stream("imbalanced", share=0.8), "one class": Stream("imbalanced", share=1.0)}
+STREAMS = {"balanced": Stream(), "80:20": Stream("imbalanced", majority_fraction=0.8), "one class": Stream("imbalanced", majority_fraction=1.0)}
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,24 @@ from .course import (
     tutorial_files as tutorial_files,
 )
 from .data_commands import (
-    JsonFile as JsonFile, Layout as Layout, NAMES as NAMES, Name as Name, Quiet as Quiet, StoreFolder as StoreFolder,
-    check_command as check_command, check_name as check_name, datasets_app as datasets_app, deliver as deliver,
-    info_command as info_command, is_manifest as is_manifest, make as make, open_data as open_data,
-    open_store as open_store, protocol as protocol, prune_command as prune_command, stop as stop,
-    store_app as store_app, template as template, verify_command as verify_command,
+    Layout as Layout, NAMES as NAMES, Name as Name, StoreFolder as StoreFolder, check_command as check_command,
+    check_name as check_name, datasets_app as datasets_app, info_command as info_command, is_manifest as is_manifest,
+    make as make, open_data as open_data, open_store as open_store, protocol_command as protocol_command,
+    prune_command as prune_command, store_app as store_app, template as template, verify_command as verify_command,
 )
 from .main import (
-    BackboneName as BackboneName, Classes as Classes, Crop as Crop, Device as Device, Fps as Fps, Head as Head,
-    Jobs as Jobs, Json as Json, MethodNames as MethodNames, Model as Model, Oracle as Oracle, Paths as Paths,
-    Pretrained as Pretrained, Seed as Seed, Subjects as Subjects, Task as Task, app as app, caveats as caveats,
-    checkup as checkup, demo as demo, doctor as doctor, evaluate_task as evaluate_task, load_model as load_model,
-    personalize as personalize, predict as predict, train as train,
+    app as app, checkup as checkup, demo as demo, doctor as doctor, evaluate_command as evaluate_command,
+    personalize as personalize, predict as predict,
 )
-from .records import explanation_line as explanation_line, record as record, run as run, summary as summary
+from .options import (
+    BackboneName as BackboneName, Classes as Classes, Counted as Counted, Crop as Crop, Device as Device,
+    FirstSubject as FirstSubject, Fps as Fps, Head as Head, Jobs as Jobs, Json as Json, MethodNames as MethodNames,
+    Model as Model, Order as Order, Paths as Paths, Pretrained as Pretrained, Quiet as Quiet, Reset as Reset,
+    Seed as Seed, Settings as Settings, Subjects as Subjects, TASK_HELP as TASK_HELP, caveats as caveats,
+    deliver as deliver, interrupted as interrupted, load_model as load_model, method_names as method_names,
+    notes as notes, parse_settings as parse_settings, stop as stop,
+)
+from .records import (
+    explanation_text as explanation_text, record as record, record_text as record_text, run_batch as run_batch,
+)
+from .train_commands import train as train

@@ -5,7 +5,6 @@
 # %% ../../nbs/cli/02a_train_commands.ipynb #8dfadd3a
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -17,7 +16,6 @@ from ..utils.errors import ClipAUTTError, check
 if TYPE_CHECKING:
     from clip_autt.backbone import Backbone
     from clip_autt.features import LabeledVideo
-    from clip_autt.model import ClipAU
 
 # %% auto #0
 __all__ = ['train']

@@ -1,30 +1,39 @@
 "Protocol, metrics, results, and why a model decided as it did."
 
-from .attribution import (
-    Agreement as Agreement, Explanation as Explanation, agreement as agreement,
-    agreement_before_after as agreement_before_after, attribute as attribute, baseline_scores as baseline_scores,
-    explain as explain, explain_change as explain_change, explaining_head as explaining_head,
-    explanation_record as explanation_record, plot_agreement as plot_agreement, plot_explanation as plot_explanation,
+from .agreement import (
+    Agreement as Agreement, agreement as agreement, agreement_before_after as agreement_before_after,
     true_aus as true_aus,
+)
+from .attribution import (
+    Explanation as Explanation, attribute as attribute, baseline_scores as baseline_scores, explain as explain,
+    explain_change as explain_change, explaining_head as explaining_head, explanation_record as explanation_record,
+    plot_explanation as plot_explanation,
 )
 from .embedded import (
     benchmark as benchmark, benchmark_json as benchmark_json, benchmark_text as benchmark_text,
-    load_head as load_head, method_names as method_names, over_tasks as over_tasks, run_unit as run_unit,
+    evaluate_people as evaluate_people, load_head as load_head, over_tasks as over_tasks,
+    with_settings as with_settings,
 )
-from .evaluate import Interrupted as Interrupted, evaluate as evaluate, peak_mb as peak_mb
+from .evaluate import OracleMethod as OracleMethod, evaluate as evaluate, peak_mb as peak_mb
 from .metrics import (
     Difference as Difference, macro_f1 as macro_f1, paired_bootstrap as paired_bootstrap, uar as uar, war as war,
 )
 from .paper import (
     PAPER as PAPER, ProtocolRun as ProtocolRun, blind_guesses as blind_guesses, check_parts as check_parts,
-    encode_part as encode_part, is_rehearsal as is_rehearsal, majority as majority, open_run as open_run,
+    encode_part as encode_part, is_practice_data as is_practice_data, majority as majority, open_run as open_run,
     own_data as own_data, protocol_text as protocol_text, run_paper_protocol as run_paper_protocol,
     score_guesses as score_guesses, subject_record as subject_record, train_source as train_source,
     write_run as write_run,
 )
 from .parallel import (
-    NoImages as NoImages, ResultCache as ResultCache, fingerprint as fingerprint, map_units as map_units,
-    pack as pack, unpack as unpack,
+    NoImages as NoImages, ResultCache as ResultCache, dumps as dumps, loads as loads, map_units as map_units,
 )
-from .results import Results as Results, concat_results as concat_results
-from .stream import ORDERS as ORDERS, Stream as Stream, arrange as arrange
+from .results import (
+    FORMAT_VERSION as FORMAT_VERSION, Results as Results, concat_results as concat_results, gain_of as gain_of,
+)
+from .stream import ORDERS as ORDERS, Order as Order, Stream as Stream, arrange as arrange
+from .units import (
+    Experiment as Experiment, Interrupted as Interrupted, Unit as Unit, UnitCache as UnitCache,
+    cut_units as cut_units, finished_part as finished_part, method_key as method_key, model_key as model_key,
+    run_units as run_units, unit_randomness as unit_randomness, unit_scope as unit_scope, value_key as value_key,
+)

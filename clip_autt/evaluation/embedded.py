@@ -50,7 +50,8 @@ def evaluate_people(
 ) -> Results:
     "All methods on the target people of one task and seed."
     clip_au = load_head(task, model)
-    with warnings.catch_warnings(), tqdm(desc='drawing faces', unit='video', leave=False, disable=not progress) as bar:
+    bar = tqdm(desc='drawing faces', unit='video', leave=False, delay=.5, disable=not progress)
+    with warnings.catch_warnings(), bar:
         warnings.simplefilter('ignore', UnseenTokenWarning)  # zero-shot asks a small model for words on purpose
         videos = kept_target_videos(clip_au.backbone, task, seed, n_subjects, domain, n_jobs=n_jobs, progress=False)
         made = make_methods(methods, clip_au, seed) | with_settings(clip_au, seed, settings)
@@ -120,10 +121,6 @@ def _results(runs: list[tuple[str, int]], methods: Sequence[str], n_jobs: int, p
 
 def _run(run: tuple[str, int], methods: Sequence[str], kwargs: dict) -> tuple[tuple[str, int], Results]:
     return run, evaluate_people(*run, methods, **kwargs)
-
-# %% ../../nbs/evaluation/06_embedded.ipynb #5e7172af
-def _named(unit: tuple[str, int], methods: Sequence[str], kwargs: dict) -> tuple[tuple[str, int], Results]:
-    return unit, run_unit(*unit, methods, **kwargs)
 
 # %% ../../nbs/evaluation/06_embedded.ipynb #57bb0a5d
 def over_tasks(

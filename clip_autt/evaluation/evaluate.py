@@ -12,7 +12,6 @@ from itertools import chain
 from pathlib import Path
 
 import pandas as pd
-import torch
 from tqdm.auto import tqdm
 
 from .results import Results

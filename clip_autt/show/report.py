@@ -245,7 +245,7 @@ def write_report(
     summary, title = results.summary(), f'Personalized at test time: {task}, on {faces}'
     alarms = _list(results.warnings) if results.warnings else _paragraphs(['None: no video failed, and no method collapsed to one class.'])
     body = [_about(task, faces), _section('One person', _example(example, clip, bank or example.bank)),
-            _section('All persons', _list(_in_short(summary)), _scores(summary), _persons(results), _protocol(results.protocol)),
+            _section('All persons', _list(_in_short(summary)), _scores(summary), _persons(results), _protocol(results.settings)),
             _section('What was taken for what', f'<div class="figures many">{"".join(_confusions(results))}</div>'), _section('Warnings', alarms)]
     if notes: body.append(_section('Notes', _list([notes] if isinstance(notes, str) else notes)))
     page = _PAGE.substitute(title=escape(title), style=_STYLE, body=''.join([*body, _section('What to read next', _read_next())]))
@@ -270,7 +270,7 @@ def report_picture(
 # %% ../../nbs/show/01_report.ipynb #188dbaee
 def _overview(results: Results, example: Adapted, clip: Clip, bank: AUBank, faces: str) -> Figure:
     "The picture of `report_picture`."
-    fig, war, n = _figure(7, 12), _war(results), results.protocol['n_subjects']
+    fig, war, n = _figure(7, 12), _war(results), results.settings['n_subjects']
     top, bottom = fig.subfigures(2, height_ratios=(3.3, 3.7))
     _draw_film(top, example, clip, 11, 12, 1.3)
     left, right = bottom.subplots(1, 2, width_ratios=(1, 1))
