@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from clip_autt.evaluation.embedded import benchmark, benchmark_json, benchmark_text, method_names, over_tasks, run_unit
+from clip_autt.evaluation.embedded import benchmark, benchmark_json, benchmark_text, evaluate_people, over_tasks
 from clip_autt.cli.main import app
+from clip_autt.cli.options import method_names
 from clip_autt.utils.errors import InputError
 from clip_autt.evaluation.metrics import macro_f1, uar, war
 from clip_autt.methods.registry import METHODS
@@ -26,7 +27,7 @@ def runs():
 
 def test_every_number_of_the_summary_follows_from_the_table(runs):
     r = runs["pain"]
-    assert len(r.table) == 4 * 2 * 2 * 20 and r.protocol["seeds"] == [22_000, 22_010]
+    assert len(r.table) == 4 * 2 * 2 * 20 and r.settings["seeds"] == [22_000, 22_010]
     s = r.summary()
     for name in r.methods:
         own = [t for _, t in r.of(name).groupby(["seed", "subject"])]
@@ -47,7 +48,7 @@ def test_costs_gates_and_histogram(runs):
 
 
 def test_a_unit_alone_equals_the_unit_among_others(runs):
-    alone = run_unit("stress", 22_010, ["tda"], **SMALL).of("tda")
+    alone = evaluate_people("stress", 22_010, ["tda"], **SMALL).of("tda")
     among = runs["stress"].of("tda").query("seed == 22010")
     np.testing.assert_array_equal(alone.prob_stress, among.prob_stress)
 
@@ -86,7 +87,7 @@ def test_latex_and_text(runs):
 
 def test_what_is_done_is_handed_on(monkeypatch):
     seen = []
-    benchmark(["pain", "stress"], [22_000], ["clip-au"], n_jobs=1, progress=False, keep=lambda done: seen.append([*done]), **SMALL)
+    benchmark(["pain", "stress"], [22_000], ["clip-au"], n_jobs=1, progress=False, on_result=lambda done: seen.append([*done]), **SMALL)
     assert seen == [["pain"], ["pain", "stress"]]
 
 
@@ -108,7 +109,7 @@ def test_refused_before_anything_is_drawn(kwargs, message, monkeypatch):
 def test_combining_refuses_what_does_not_belong_together(runs):
     with pytest.raises(InputError, match="seed of its own"):
         concat_results([runs["pain"], runs["pain"]])
-    other = Results(runs["pain"].of("tda"), runs["pain"].classes, runs["pain"].protocol)
+    other = Results(runs["pain"].of("tda"), runs["pain"].classes, runs["pain"].settings)
     with pytest.raises(InputError, match="other classes or methods"):
         concat_results([runs["pain"], other])
 
@@ -139,7 +140,7 @@ def test_wrong_options_cost_one_line(option, value, message):
 
 
 def test_before_and_after_are_both_there():
-    r = run_unit("pain", 22_000, ["personal"], stream=Stream(predict="before"), **SMALL)
+    r = evaluate_people("pain", 22_000, ["personal"], stream=Stream(predict="before"), **SMALL)
     own = r.of("personal")
     assert (own.predicted == own.before).all() and (own.before != own.after).any()
     assert math.isclose(r.summary().war["personal"], r.summary().war_before["personal"])

@@ -50,7 +50,7 @@ def test_a_batch_goes_on(tiny_cli_model, portrait_mp4, tmp_path):
 
 
 def test_an_interrupted_batch_keeps_what_is_finished(tmp_path):
-    from clip_autt.cli.main import run
+    from clip_autt.cli.records import run_batch
 
     def work(path):
         if path == "third":
@@ -58,14 +58,15 @@ def test_an_interrupted_batch_keeps_what_is_finished(tmp_path):
         return ClipAU(load_backbone("tiny")).predict(torch.randn(20, 64), untrained_ok=True)
 
     with pytest.raises(KeyboardInterrupt):
-        run(["first", "second", "third"], work, str(tmp_path / "o.json"), quiet=True)
+        run_batch(["first", "second", "third"], work, str(tmp_path / "o.json"), quiet=True)
     assert [r["path"] for r in json.loads((tmp_path / "o.json").read_text())] == ["first", "second"]
 
 
 def test_profiles_are_saved_and_used(tiny_cli_model, portrait_mp4, tmp_path):
-    call("personalize", portrait_mp4, *tiny_cli_model, "--save-profile", tmp_path / "p.safetensors", "--lr", 0.01, "-q")
-    (r,) = json.loads(call("personalize", portrait_mp4, *tiny_cli_model, "--profile", tmp_path / "p.safetensors", "--steps", 0, "--json", "-").stdout)
-    (plain,) = json.loads(call("personalize", portrait_mp4, *tiny_cli_model, "--steps", 0, "--json", "-").stdout)
+    still = "--set", "clip-autt.steps=0"
+    call("personalize", portrait_mp4, *tiny_cli_model, "--save-profile", tmp_path / "p.safetensors", "--set", "clip-autt.lr=0.01", "-q")
+    (r,) = json.loads(call("personalize", portrait_mp4, *tiny_cli_model, "--profile", tmp_path / "p.safetensors", *still, "--json", "-").stdout)
+    (plain,) = json.loads(call("personalize", portrait_mp4, *tiny_cli_model, *still, "--json", "-").stdout)
     assert r["probs"] == r["probs_before"] != plain["probs"]
 
 
@@ -84,9 +85,32 @@ def test_model_errors_are_one_line(portrait_mp4, options, message):
     assert message in result.stderr and result.stderr.startswith("error: ") and "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("options", [["--window", 0], ["--lr", -1], ["--variant", "mine"], ["--reset", "daily"], ["--ctx-position", "middle"]])
-def test_bad_options(tiny_cli_model, portrait_mp4, options):
-    assert "must be" in call("personalize", portrait_mp4, *tiny_cli_model, *options, code=1).stderr
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--window", 0], "window must be"),
+        (["--reset", "daily"], "reset must be"),
+        (["--method", "clip-aut"], "Did you mean 'clip-autt'"),
+        (["--set", "clip-autt.lr=-1"], "lr must be"),
+        (["--set", "clip-autt.ctx_position=middle"], "must be"),
+        (["--set", "clip-autt.stesp=1"], "Did you mean 'steps'"),
+        (["--set", "clip-atut.steps=1"], "Did you mean 'clip-autt'"),
+        (["--set", "clip-autt.steps=some"], "not a value of type int"),
+        (["--set", "steps"], "tent.lr=1e-3"),
+        (["--method", "clip-au", "--save-profile", "p.safetensors"], "no profiles"),
+    ],
+)
+def test_bad_options_are_one_line(tiny_cli_model, portrait_mp4, options, message):
+    said = call("personalize", portrait_mp4, *tiny_cli_model, *options, code=1).stderr.strip()
+    assert message in said and said.startswith("error: ") and said.count("\n") == 0
+
+
+def test_set_changes_a_method(tmp_path):
+    for name, options in (("plain", []), ("set", ["--set", "clip-autt.steps=4", "--set", "clip-autt.lr=0.05"])):
+        call("evaluate", "--subjects", 1, "--jobs", 1, "--methods", "clip-autt", *options, "--json", tmp_path / f"{name}.json", "-q")
+    plain, changed = (json.loads((tmp_path / f"{name}.json").read_text())["protocol"] for name in ("plain", "set"))
+    assert (changed["methods"]["clip-autt"]["steps"], changed["methods"]["clip-autt"]["lr"]) == (4, 0.05)
+    assert (plain["cost"]["clip-autt"]["backward"], changed["cost"]["clip-autt"]["backward"]) == (1, 4)
 
 
 def test_doctor():
@@ -113,8 +137,8 @@ def test_the_bundled_model_is_the_default_and_says_what_it_is(rendered):
     assert "rendered faces" in call("predict", next(rendered.glob("*.mp4")), "--crop", "none").stdout
 
 
-@pytest.mark.parametrize("options, names", [([], {"the personal head", "the person's threshold"}), (["--variant", "paper"], {"not from AUs"}),
-                                            (["--variant", "released"], {"not from AUs"})])  # fmt: skip
+@pytest.mark.parametrize("options, names", [([], {"the personal head", "the person's threshold"}), (["--method", "clip-autt"], {"not from AUs"}),
+                                            (["--method", "clip-autt-released"], {"not from AUs"})])  # fmt: skip
 def test_explanations_are_in_the_record_if_asked_for_and_sum_up(rendered, tmp_path, options, names):
     paths = [*sorted(rendered.glob("*.mp4"))[:2], tmp_path / "gone.mp4"]
     out = call("personalize", *paths, *options, "--explain", "--json", tmp_path / "o.json", code=1).stdout
@@ -210,7 +234,7 @@ def test_wrong_words_are_one_line(args, message):
 def test_evaluate_writes_the_contract(tmp_path):
     call("evaluate", "--task", "ambivalence", "--seed", 7, "--subjects", 2, "--oracle", "--json", tmp_path / "o.json", "--csv", tmp_path / "o.csv", "-q")
     r = json.loads((tmp_path / "o.json").read_text())
-    assert set(r) == {"backbone", "task", "seed", "n_subjects", "n_videos", "protocol", "methods", "versions"}
+    assert r["format_version"] == 2 and set(r) == {"format_version", "backbone", "task", "seed", "n_subjects", "n_videos", "protocol", "methods", "versions"}
     assert (r["backbone"], r["task"], r["seed"], r["n_subjects"], r["n_videos"]) == ("facs-tiny", "ambivalence", 7, 2, 40)
     assert set(r["methods"]) == {"clip-au", "clip-autt", "personal", "oracle"}
     for row in r["methods"].values():

@@ -98,19 +98,19 @@ def test_a_killed_worker_loses_nothing(client, model, serial, tmp_path, at):
     client.wait_for_workers(2)
     before = set(client.run(os.getpid).values())
     with parallel_config(backend="dask"):
-        r = run(methods(model, at=at, flag=tmp_path / "died"), model, keep=tmp_path / "kept")
+        r = run(methods(model, at=at, flag=tmp_path / "died"), model, cache_dir=tmp_path / "kept")
     equal(r, serial)
     assert (tmp_path / "died").exists() and set(client.run(os.getpid).values()) != before, "one was killed, and replaced"
     files = {p.parent.name: len(list(p.parent.glob("*.json"))) for p in (tmp_path / "kept").rglob("*.json")}
     assert files == {"clip-au": 8, "tda": 8, "clip-autt": 8, "clip-autt-released": 1, "noisy": 8}
-    again = run(methods(model, at=at, flag=tmp_path / "died"), model, keep=tmp_path / "kept")
+    again = run(methods(model, at=at, flag=tmp_path / "died"), model, cache_dir=tmp_path / "kept")
     pd.testing.assert_frame_equal(again.table, r.table, check_exact=True)
 
 
 def test_a_person_that_kills_every_worker_does_not_stop_the_others(client, model, serial, tmp_path):
     "Dask gives up on that unit, and now and then on one that waited on the same workers. All others have their numbers."
     with parallel_config(backend="dask"):
-        r = run(methods(model, at="U"), model, keep=tmp_path)
+        r = run(methods(model, at="U"), model, cache_dir=tmp_path)
     lost = r.table[r.table.error.notna()]
     units = {*zip(lost.method, lost.subject, strict=True)}
     assert ("noisy", "U") in units and len(units) <= 6 and lost.error.str.startswith("KilledWorker").all()

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +18,11 @@ import pytest
 import torch
 from joblib import parallel_config
 
-from clip_autt import method as stream
+from clip_autt.evaluation.stream import ORDERS, Stream
 from clip_autt.autt import ClipAUTT
 from clip_autt.utils.errors import InputError, UntrainedError
-from clip_autt.evaluation.evaluate import Interrupted, evaluate
+from clip_autt.evaluation.evaluate import evaluate
+from clip_autt.evaluation.units import Interrupted
 from clip_autt.features import LabeledVideo, VideoFeatures
 from clip_autt.evaluation.metrics import war
 from clip_autt.model import ClipAU
@@ -28,8 +30,9 @@ from clip_autt.methods.oracle import tune_on_labels
 from clip_autt.methods.registry import METHODS, make_methods
 from clip_autt.methods.source_statistics import attach_source
 from clip_autt.personal.training import prepare_personal
-from clip_autt.method import NoAdaptation
 from clip_autt.released import ReleasedClipAUTT
+from clip_autt import method as contract
+from clip_autt.method import SCOPES, NoAdaptation
 from clip_autt.train import fit
 
 evaluation = importlib.import_module("clip_autt.evaluation.evaluate")
@@ -281,7 +284,7 @@ def test_a_method_that_returns_too_few_results(trained, targets):
         def adapt_many(self, videos):
             return super().adapt_many(videos)[1:]
 
-    with pytest.raises(InputError, match="adapt must return"):
+    with pytest.raises(InputError, match="adapt_many must return"):
         run({"short": Short(trained)}, targets)
 
 
@@ -330,7 +333,7 @@ def test_refused(trained, targets, tiny):
 def test_register(trained):
     methods = make_methods([*METHODS], trained)
     assert {"clip-au", "clip-autt", "clip-autt-released", "personal"} <= set(methods)
-    assert all(isinstance(m, stream.TestTimeMethod) for m in methods.values()) and "oracle" not in METHODS
+    assert all(isinstance(m, contract.TestTimeMethod) for m in methods.values()) and "oracle" not in METHODS
     assert [*make_methods("clip-au", trained)] == ["clip-au"]
 
 
@@ -423,7 +426,8 @@ def test_the_oracle_keeps_the_order_of_interleaved_subjects(trained, targets):
 def test_json_has_the_fixed_keys_and_is_strict(results, trained, targets):
     report = results.to_json_dict(task="pain")
     assert json.loads(json.dumps(report, allow_nan=False)) == report
-    assert [*report] == ["backbone", "task", "seed", "n_subjects", "n_videos", "protocol", "methods", "versions"]
+    assert [*report] == ["format_version", "backbone", "task", "seed", "n_subjects", "n_videos", "protocol", "methods", "versions"]
+    assert report["format_version"] == 2
     assert [report[k] for k in ("backbone", "task", "seed", "n_subjects", "n_videos")] == ["tiny", "pain", 0, 3, 18]
     for name in ("clip-au", "clip-autt", "personal"):
         assert {*report["methods"][name]} == {"war", "uar", "f1", "war_sd", "seconds_per_video", "per_subject"}
@@ -462,7 +466,7 @@ class Noisy(NoAdaptation):
 
 
 class Recorder(NoAdaptation):
-    "Notes in the file $RECORD whom it was asked about. $STOP says at whom it stops, and how. It has no settings, so none can change its fingerprint."
+    "Notes in the file $RECORD whom it was asked about. $STOP says at whom it stops, and how. It has no settings, so none can change its key."
 
     def adapt_many(self, videos):
         who, how = os.environ.get("STOP", "-:").split(":")
@@ -492,9 +496,9 @@ def test_two_processes_give_the_same_table(results, trained, targets):
     methods = make_methods([*METHODS], trained) | dict(noisy=Noisy(trained))
     here, there = (run(methods, targets, trained, with_oracle=True, n_jobs=n) for n in (1, 2))
     same(here, there)
-    assert here.protocol == there.protocol
-    units = {name: m["unit"] for name, m in here.protocol["methods"].items()}
-    assert {name for name, unit in units.items() if unit == "all videos"} == {n for n, m in methods.items() if getattr(m, "reset_scope", "") == "never"} != set()
+    assert here.settings == there.settings
+    units = {name: m["unit"] for name, m in here.settings["methods"].items()}
+    assert {name for name, unit in units.items() if unit == "all videos"} == {n for n, m in methods.items() if getattr(m, "reset_scope", 0) == "never"} != set()
     noisy, source = (here.of(n).prob_pain.to_numpy() for n in ("noisy", "clip-au"))
     assert (noisy != source).all()
 
@@ -507,10 +511,10 @@ def test_a_person_gets_the_same_numbers_whoever_else_is_there(trained, targets):
     equal(own.drop(columns="seconds"), alone.drop(columns="seconds"))
 
 
-@pytest.mark.parametrize("order", stream.ORDERS)
-@pytest.mark.parametrize("reset", [None, *stream.SCOPES])
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("reset", [None, *SCOPES])
 def test_every_protocol_side_by_side(trained, targets, order, reset):
-    s = stream.Stream(order, reset, seed=3)
+    s = Stream(order, reset, seed=3)
     kwargs = dict(stream=s, with_oracle=True)
     make = lambda: make_methods(["tda", "clip-autt-released", "personal"], trained) | dict(scripted=Scripted(trained))
     here = run(make(), targets[:12], trained, **kwargs)
@@ -520,17 +524,17 @@ def test_every_protocol_side_by_side(trained, targets, order, reset):
 
 
 def test_kept_units_are_not_done_again(trained, targets, tmp_path, log):
-    make, kwargs = lambda: {"r": Recorder(trained), "t": ClipAUTT(trained, reset="never")}, dict(keep=tmp_path / "kept", with_oracle=True)
+    make, kwargs = lambda: {"r": Recorder(trained), "t": ClipAUTT(trained, reset="never")}, dict(cache_dir=tmp_path / "kept", with_oracle=True)
     first, again = run(make(), targets, trained, **kwargs), run(make(), targets, trained, **kwargs)
     equal(again.table, first.table)
-    assert again.protocol == first.protocol and log.read_text() == "XYZ"
+    assert again.settings == first.settings and log.read_text() == "XYZ"
     files = sorted(p.relative_to(tmp_path / "kept").as_posix().rpartition("-")[0] for p in (tmp_path / "kept").rglob("*.json"))
     assert files == [*(f"oracle/0-{x}" for x in "XYZ"), *(f"r/0-{x}" for x in "XYZ"), "t/0-all-videos"]
 
 
 CHANGES = dict(
     seed=lambda m, v: (m, v, dict(seed=1)),
-    protocol=lambda m, v: (m, v, dict(stream=stream.Stream(predict="before"))),
+    protocol=lambda m, v: (m, v, dict(stream=Stream(predict="before"))),
     label=lambda m, v: (m, [v[0]._replace(label=SWAP[v[0].label]), *v[1:]], {}),
     frame=lambda m, v: (m, [v[0]._replace(video=replace(v[0].video, frames=v[0].video.frames + 1e-6)), *v[1:]], {}),
     order=lambda m, v: (m, [v[1], v[0], *v[2:]], {}),
@@ -546,7 +550,7 @@ def _nudged(model):
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_whatever_matters_is_computed_anew(trained, targets, tmp_path, log, change):
-    run_it = lambda model, videos, **kwargs: run({"r": Recorder(model)}, videos, keep=tmp_path / "kept", **kwargs)
+    run_it = lambda model, videos, **kwargs: run({"r": Recorder(model)}, videos, cache_dir=tmp_path / "kept", **kwargs)
     run_it(trained, targets)
     model, videos, kwargs = CHANGES[change](trained, targets)
     run_it(model, videos, **kwargs)
@@ -554,32 +558,57 @@ def test_whatever_matters_is_computed_anew(trained, targets, tmp_path, log, chan
 
 
 def test_all_code_that_decides_counts():
-    "What `evaluate` imports, directly or not, is in the fingerprint or known not to change a row."
-    package, seen, todo = Path(evaluation.__file__).parent, set(), ["evaluate"]
-    while todo:
-        name = todo.pop()
-        seen.add(name)
-        tree = ast.parse((package / f"{name}.py").read_text(encoding="utf-8"))
-        todo += {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level == 1 and n.module and "methods" not in n.module} - seen
-    reading = {"errors", "files", "images", "video", "clip", "face", "features", "bundled", "weights", "datasets", "encoding", "store"}  # their hashes count
-    assert seen - reading - {"au", "anatomy", "metrics", "scores", "parallel"} - {*evaluation._DECIDES} == set()
+    "The wings that evaluate, units and the methods import from are in the key, but for those whose output is in the features."
+    root = Path(evaluation.__file__).parents[1]
+    wings = {"core": root.glob("*.py"), **{w: (root / w).glob("*.py") for w in ("personal", "methods", "evaluation")}}
+    imported = set()
+    for wing, files in wings.items():
+        for file in files:
+            for n in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(n, ast.ImportFrom) and n.level and n.module:
+                    inside = n.level == 1 and wing != "core"
+                    first = n.module.split(".")[0]
+                    imported.add(wing if inside else first if (root / first).is_dir() else "core")
+    whole = importlib.import_module("clip_autt.evaluation.units")
+    hashed = {a.value for n in ast.walk(ast.parse(Path(whole.__file__).read_text())) if isinstance(n, ast.Call)
+              and getattr(n.func, "id", "") == "code_hash" for a in n.args}  # fmt: skip
+    assert imported - {"utils", "video", "data", "faces"} == hashed == {*wings}
 
 
 def test_settings_of_a_method_matter(trained, targets, tmp_path):
     for i, lr in enumerate([0.1, 0.2, 0.1]):
-        run({"autt": ClipAUTT(trained, lr=lr)}, targets, keep=tmp_path)
+        run({"autt": ClipAUTT(trained, lr=lr)}, targets, cache_dir=tmp_path)
         assert len([*tmp_path.rglob("*.json")]) == [3, 6, 6][i]
+
+
+def test_a_profile_matters(trained, targets, tmp_path):
+    "What a method knows after `reset` is a part of its settings."
+    method = ClipAUTT(trained, lr=0.1)
+    run({"autt": method}, targets, cache_dir=tmp_path / "rows")
+    method.adapt_many([x.video for x in targets[:2]])
+    method.save_profile(tmp_path / "p.safetensors")
+    method.load_profile(tmp_path / "p.safetensors")
+    run({"autt": method}, targets, cache_dir=tmp_path / "rows")
+    assert len([*(tmp_path / "rows").rglob("*.json")]) == 6
+
+
+def test_a_method_that_cannot_be_told_apart_is_refused(trained, targets, tmp_path):
+    odd = NoAdaptation(trained)
+    odd.lock = threading.Lock()
+    with pytest.raises(InputError, match="a lock is not a plain value"):
+        run({"odd": odd}, targets, cache_dir=tmp_path)
+    assert not [*tmp_path.iterdir()] and len(run({"odd": odd}, targets).table) == len(targets)
 
 
 def test_used_methods_and_fresh_ones_are_the_same(trained, targets, tmp_path):
     methods = make_methods(["tda", "personal"], trained)
     for m in (methods, methods, make_methods(["tda", "personal"], trained)):
-        run(m, targets, keep=tmp_path)
+        run(m, targets, cache_dir=tmp_path)
     assert len([*tmp_path.rglob("*.json")]) == 6
 
 
 def test_a_damaged_file_is_set_aside_and_done_again(trained, targets, tmp_path, log):
-    go = lambda: run({"r": Recorder(trained)}, targets, keep=tmp_path / "kept")
+    go = lambda: run({"r": Recorder(trained)}, targets, cache_dir=tmp_path / "kept")
     first = go()
     path = next((tmp_path / "kept/r").glob("0-Y-*"))
     path.write_bytes(path.read_bytes()[:-40])
@@ -597,7 +626,7 @@ def test_bad_luck_is_not_kept_and_does_not_stop_others(trained, targets, tmp_pat
                 raise MemoryError("no room")
 
     methods = {"clip-au": NoAdaptation(trained), "unlucky": Unlucky(trained), "fragile": Scripted(trained, broken={"Y3"}, error=InputError)}
-    r = run(methods, targets, keep=tmp_path)
+    r = run(methods, targets, cache_dir=tmp_path)
     assert r.of("unlucky").error[:12].str.startswith("MemoryError: no room").all() and r.of("unlucky").error[12:].isna().all()
     assert r.of("clip-au").error.isna().all() and r.of("fragile").error.notna().sum() == 1
     assert {p.name: len([*p.iterdir()]) for p in tmp_path.iterdir()} == {"clip-au": 3, "unlucky": 1, "fragile": 1}, "a refused input is refused again"
@@ -607,15 +636,15 @@ def test_ctrl_c_leaves_the_people_that_are_done(trained, targets, tmp_path, log,
     state, methods = torch.get_rng_state(), {"clip-au": NoAdaptation(trained), "r": Recorder(trained)}
     monkeypatch.setenv("STOP", "Z:raise")
     with pytest.raises(KeyboardInterrupt) as caught:
-        run(methods, targets, keep=tmp_path / "kept")
+        run(methods, targets, cache_dir=tmp_path / "kept")
     partial = caught.value.results
-    assert isinstance(caught.value, Interrupted) and partial.protocol["complete"] is False
-    assert {*partial.table.subject} == {"X", "Y"} and partial.protocol["n_subjects"] == 2 and partial.protocol["n_videos"] == 12
+    assert isinstance(caught.value, Interrupted) and partial.settings["complete"] is False
+    assert {*partial.table.subject} == {"X", "Y"} and partial.settings["n_subjects"] == 2 and partial.settings["n_videos"] == 12
     json.dumps(partial.to_json_dict(), allow_nan=False)
     assert torch.equal(state, torch.get_rng_state())
     monkeypatch.delenv("STOP")
-    full = run(methods, targets, keep=tmp_path / "kept")
-    assert log.read_text() == "XYZ" and "complete" not in full.protocol
+    full = run(methods, targets, cache_dir=tmp_path / "kept")
+    assert log.read_text() == "XYZ" and "complete" not in full.settings
     monkeypatch.setenv("STOP", "X:raise")
     with pytest.raises(KeyboardInterrupt) as caught:
         run({"r": Recorder(trained)}, targets)
@@ -631,7 +660,7 @@ if __name__ == '__main__':
     torch.set_num_threads(1)
     model = ClipAU(load_backbone('tiny'), classes=CLASSES)
     model.trained = True
-    try: r = run({'r': Recorder(model)}, planted('STUVWXYZ'), keep=sys.argv[1], n_jobs=int(sys.argv[2]))
+    try: r = run({'r': Recorder(model)}, planted('STUVWXYZ'), cache_dir=sys.argv[1], n_jobs=int(sys.argv[2]))
     except Interrupted as e: r = e.results
     print(json.dumps([sorted({*r.table.subject}), r.table.prob_pain.tolist()]))
 """

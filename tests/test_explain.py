@@ -16,9 +16,9 @@ from torch import nn
 from clip_autt import AUBank, ClipAU, ClipAUTT
 from clip_autt.data.au_tables import AUTable
 from clip_autt.utils.errors import InputError, NoFaceError
+from clip_autt.evaluation.agreement import agreement, agreement_before_after, true_aus
 from clip_autt.evaluation.attribution import (
-    agreement, agreement_before_after, attribute, baseline_scores, explain, explain_change, explaining_head, explanation_record, plot_agreement,
-    plot_explanation, true_aus,
+    attribute, baseline_scores, explain, explain_change, explaining_head, explanation_record, plot_explanation,
 )
 from clip_autt.features import LabeledVideo
 from clip_autt.train import zero_shot_au_scores
@@ -351,16 +351,3 @@ def test_frozen_scores_are_the_mean_cosine(model, video):
     (got,) = zero_shot_au_scores(model, [LabeledVideo(video, "pain")])
     cosine = nn.functional.cosine_similarity(video.frames[:, None], model.au_text[None], dim=-1)
     assert got.shape == (N,) and torch.allclose(got, cosine.mean(0), atol=1e-6)
-
-
-def test_agreement_plot_leaves_out_what_is_not_known():
-    x = np.full(N, np.nan)
-    x[[3, 9, 11]] = 0.2, 0.9, -0.5
-    ax = plot_agreement({"before": x, "after": -x}, AUBank.default())
-    bank = AUBank.default()
-    assert [t.get_text().split()[0] for t in ax.get_yticklabels()] == [bank.ids[9], bank.ids[3], bank.ids[11]]
-    assert [*ax.lines[0].get_xdata()] == [0.9, 0.2, -0.5] and len(ax.get_legend().get_texts()) == 2
-    with pytest.raises(InputError, match="no AU has"):
-        plot_agreement({"a": np.full(N, np.nan)}, bank)
-    with pytest.raises(InputError, match="one correlation per AU"):
-        plot_agreement({"a": np.ones(3)}, bank)

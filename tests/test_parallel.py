@@ -1,4 +1,4 @@
-"""Units of work: what is packed, who runs it, what a lost process costs, what a fingerprint sees, what a damaged file does."""
+"""Units of work: what is serialized, who runs it, what a lost process costs, what a key depends on, what a damaged file does."""
 
 import json
 import os
@@ -16,7 +16,10 @@ from joblib import parallel_config
 from torch import nn
 
 from clip_autt.utils.errors import BackboneError, InputError
-from clip_autt.evaluation.parallel import ResultCache, fingerprint, pack, map_units, unpack
+from clip_autt.evaluation.parallel import ResultCache, dumps, loads, map_units
+from clip_autt.evaluation.units import method_key, value_key
+from clip_autt.method import NoAdaptation
+from clip_autt.model import ClipAU
 
 NAMES = ("tda", 0, "S1")
 
@@ -34,12 +37,12 @@ def go(function, units, **kwargs):
     return dict(map_units(function, kwargs.pop("world", 10), units, lambda x: (x,), **kwargs))
 
 
-# --- packing
+# --- serialization
 
 
 def test_a_pack_has_no_image_encoder_and_all_else(tiny):
-    light = unpack(pack(tiny, [tiny]))
-    assert len(pack(tiny, [tiny])) < 0.97 * len(pack(tiny))
+    light = loads(dumps(tiny, [tiny]))
+    assert len(dumps(tiny, [tiny])) < 0.97 * len(dumps(tiny))
     assert light.hash == tiny.hash and light.image_size == tiny.image_size
     assert torch.equal(light.encode_text(["a face"]), tiny.encode_text(["a face"]))
     with pytest.raises(BackboneError, match="no image encoder"):
@@ -50,9 +53,9 @@ def test_a_pack_has_no_image_encoder_and_all_else(tiny):
 def test_slices_travel_without_the_whole():
     whole = torch.arange(100_000.0)
     part, twice = whole[10:20], nn.Parameter(torch.ones(3))
-    back, a, b = unpack(pack((part, twice, twice)))
+    back, a, b = loads(dumps((part, twice, twice)))
     assert torch.equal(back, part) and a is b and a.requires_grad
-    assert len(pack(part)) < 5_000
+    assert len(dumps(part)) < 5_000
 
 
 # --- spreading
@@ -125,73 +128,111 @@ def test_arguments_are_loaded_when_their_turn_comes():
     results.close()
 
 
-# --- fingerprints
+# --- keys
 
 
-@dataclass
+@dataclass(frozen=True)
 class Settings:
     rate: float = 0.1
     names: tuple = ("a", "b")
 
 
-class Method:
-    def __init__(self, **kwargs):
-        self.settings, self.net, self.classes = Settings(**kwargs), nn.Linear(2, 2, bias=False), {"x", "y", "z"}
-        nn.init.ones_(self.net.weight)
-        self.loss = lambda x: self.settings.rate * x
-        self.device, self.dtype, self.again = torch.device("cpu"), torch.float32, self
+class Method(NoAdaptation):
+    "A method of one's own, with a frozen config."
 
-    def adapt(self, x):
-        return helper(x)
+    def __init__(self, model, **kwargs):
+        super().__init__(model, untrained_ok=True)
+        self.config, self.seed = Settings(**kwargs), 0
+
+
+class Bare(NoAdaptation):
+    "A method of one's own, without a config: all its attributes count."
+
+    def __init__(self, model):
+        super().__init__(model, untrained_ok=True)
+        self.net, self.classes, self.device, self.loss = nn.Linear(2, 2, bias=False), {"x", "y", "z"}, torch.device("cpu"), helper
+        nn.init.ones_(self.net.weight)
 
 
 def helper(x):
-    return x + OFFSET
+    return x + 1
 
 
-OFFSET = 1
-PRINT = "from test_parallel import *; print(fingerprint(Method()))"
+def other(x):
+    return x
 
 
-def test_a_fingerprint_is_the_same_in_each_process():
-    env = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
-    other = subprocess.run([sys.executable, "-c", PRINT], env=env | {"PYTHONHASHSEED": "7"}, check=True, capture_output=True, text=True)
-    assert other.stdout.strip() == fingerprint(Method())
+PRINT = """
+from test_parallel import *
+from clip_autt import load_backbone
+import warnings; warnings.simplefilter("ignore")
+model = ClipAU(load_backbone("tiny"))
+print(method_key(Method(model)), method_key(Bare(model)))
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tiny):
+    return ClipAU(tiny)
+
+
+def test_a_key_is_the_same_in_each_process(model):
+    env = os.environ | {"PYTHONPATH": f"{os.path.dirname(__file__)}:{os.environ.get('PYTHONPATH', '')}", "PYTHONHASHSEED": "7"}
+    there = subprocess.run([sys.executable, "-c", PRINT], env=env, check=True, capture_output=True, text=True)
+    assert there.stdout.split() == [method_key(Method(model)), method_key(Bare(model))]
+
+
+def test_a_setting_a_seed_and_the_model_change_the_key(model, tiny):
+    method = Method(model)
+    key = method_key(method)
+    assert method_key(Method(model)) == key and method_key(Method(model, rate=0.2)) != key != method_key(Method(model, names=("a",)))
+    method.seed = 1
+    assert method_key(method) != key and method_key(Method(ClipAU(tiny, seed=1))) != key
+    method.seed, method.inner = 0, Bare(model)
+    assert method_key(method) != key, "a method around another one counts with it"
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda m, _: setattr(m.settings, "rate", 0.2),
-        lambda m, _: m.classes.add("w"),
-        lambda m, _: m.net.weight.data.mul_(1 + 1e-6),
-        lambda m, _: m.net.eval(),
-        lambda m, _: setattr(m, "loss", lambda x: m.settings.rate + x),
-        lambda m, _: setattr(m, "dtype", torch.float16),
-        lambda m, patch: patch.setattr(Method, "adapt", lambda self, x: helper(x) + 1),
-        lambda m, patch: patch.setitem(globals(), "OFFSET", 2),
-        lambda m, patch: patch.setitem(globals(), "helper", lambda x: x),
+        lambda m: m.classes.add("w"),
+        lambda m: m.net.weight.data.mul_(1 + 1e-6),
+        lambda m: setattr(m, "loss", other),
+        lambda m: setattr(m, "device", torch.device("meta")),
+        lambda m: setattr(m, "extra", np.arange(3)),
     ],
 )
-def test_whatever_changes_the_result_changes_the_fingerprint(change, monkeypatch):
-    m, before = Method(), fingerprint(Method())
-    change(m, monkeypatch)
-    assert fingerprint(m) != before or fingerprint(Method.adapt) != before
+def test_without_a_config_each_attribute_counts(model, change):
+    m, before = Bare(model), method_key(Bare(model))
+    change(m)
+    assert method_key(m) != before
 
 
-def test_code_of_a_class_counts(monkeypatch):
-    before = fingerprint(Method())
-    monkeypatch.setitem(globals(), "OFFSET", 2)
-    assert fingerprint(Method()) != before, "a constant that a function of the class uses"
-    monkeypatch.undo()
-    assert fingerprint(Method()) == before
-    monkeypatch.setattr(Method, "adapt", lambda self, x: x)
-    assert fingerprint(Method()) != before
+def test_the_file_of_a_class_counts(model, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    keys = []
+    for step in (1, 2, 1):
+        (tmp_path / "ownmethod.py").write_text(f"from clip_autt.method import NoAdaptation\nSTEP = {step}\nclass Own(NoAdaptation): pass\n")
+        sys.modules.pop("ownmethod", None)
+        keys.append(method_key(__import__("ownmethod").Own(model, untrained_ok=True)))
+    monkeypatch.delitem(sys.modules, "ownmethod")
+    assert keys[0] == keys[2] != keys[1], "a constant beside the class"
 
 
-def test_what_cannot_be_followed_is_refused():
-    with pytest.raises(InputError, match="cannot be looked into"):
-        fingerprint([threading.Lock()])
+def test_what_cannot_be_told_is_refused():
+    def closed():
+        return threading
+
+    for bad, message in ((threading.Lock(), "not a plain value"), (lambda x: x, "a lambda"), (np.array([[], 1], object), "not a plain value")):
+        with pytest.raises(InputError, match=message):
+            value_key([bad])
+    rate = 1
+    with pytest.raises(InputError, match="uses variables of another function"):
+        value_key([lambda: rate])
+    assert value_key(closed) == value_key(closed), "a named function is told by its file"
+    exec(compile("def nowhere(): pass", "<string>", "exec"), made := {"__name__": "nowhere"})
+    with pytest.raises(InputError, match="source of nowhere cannot be read"):
+        value_key(made["nowhere"])
 
 
 # --- kept rows

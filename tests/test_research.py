@@ -50,7 +50,7 @@ def protocol(name: str, root: Path, out: Path, *more) -> tuple[int, str]:
 def test_the_protocol_runs_on_every_layout(tree, tmp_path, name, layout):
     root, out = tree(name, layout), tmp_path / "run"
     code, text = protocol(name, root, out)
-    assert code == 0 and "REHEARSAL: rendered faces" in text and "as published" in text, text
+    assert code == 0 and "PRACTICE: rendered faces" in text and "as published" in text, text
     data, summary = load_data_set(name, root), json.loads((out / "summary.json").read_text())
     target = data.part("target")
     assert summary["n_videos"] == len(target) and summary["n_subjects"] == len(target.subjects) == 2
@@ -64,7 +64,7 @@ def test_the_protocol_runs_on_every_layout(tree, tmp_path, name, layout):
         for said in person["methods"].values():
             assert {v["video"]: v["label"] for v in said["videos"]} == truth
             assert said["war"] == pytest.approx(sum(v["label"] == v["predicted"] for v in said["videos"]) / len(truth))
-    written = {p: p.stat().st_mtime_ns for folder in ("features", "kept", "model") for p in (out / folder).rglob("*") if p.is_file()}
+    written = {p: p.stat().st_mtime_ns for folder in ("features", "units", "model") for p in (out / folder).rglob("*") if p.is_file()}
     assert protocol(name, root, out) == (code, text), "the same call again says the same"
     assert {p: p.stat().st_mtime_ns for p in written if p.parts[-3] != "features"} == {p: t for p, t in written.items() if p.parts[-3] != "features"}
 
@@ -171,7 +171,7 @@ def until(there, process: subprocess.Popen, seconds: float = 240) -> None:
 def test_an_evaluation_that_is_interrupted_leaves_a_valid_result_and_goes_on(tmp_path):
     path, keep = tmp_path / "r.json", tmp_path / "kept"
     methods = "clip-au,clip-autt,tpt,t3al"
-    args = "evaluate", "--seed", 22_000, "--subjects", 3, "--methods", methods, "--jobs", 1, "-q", "--json", path, "--keep", keep
+    args = "evaluate", "--seed", 22_000, "--subjects", 3, "--methods", methods, "--jobs", 1, "-q", "--json", path, "--cache-dir", keep
     p = start(*args)
     until(lambda: len(list(keep.rglob("*.json"))) >= 4, p)
     p.send_signal(signal.SIGINT)

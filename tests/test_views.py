@@ -217,7 +217,7 @@ def test_a_race_is_an_evaluation(facs, stream):
     whole = evaluate(("clip-au", "tda"), stream, facs, progress=False, stream=Stream("shuffled", seed=1))
     columns = ["method", "video", "label", "predicted"]
     assert race.results.table[columns].equals(whole.table[columns])
-    assert race.results.protocol == whole.protocol
+    assert race.results.settings == whole.settings
 
 
 @pytest.mark.parametrize("n", (1, 5, 12))

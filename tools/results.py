@@ -12,10 +12,12 @@ import time
 import numpy as np
 from pages import ROOT, kept, percent, row, rows, write_page
 
-from clip_autt.evaluation.embedded import benchmark, benchmark_json, load_head, method_names
+from clip_autt.evaluation.embedded import benchmark, benchmark_json, load_head
 from clip_autt.utils.assets import assets
+from clip_autt.evaluation.metrics import Difference
 from clip_autt.utils.files import content_hash
-from clip_autt.methods.oracle import oracle
+from clip_autt.methods.oracle import tune_on_labels
+from clip_autt.methods.registry import METHODS
 from clip_autt.faces.people import DomainShift
 from clip_autt.personal.training import online_relative
 from clip_autt.evaluation.stream import Stream
@@ -26,7 +28,7 @@ KEPT = ROOT / "build" / "results"
 SEEDS = 0, 10, 20, 30, 40
 FEW = SEEDS[:3]  # where the question needs no narrow interval
 DIAL_SEEDS = SEEDS[:1]
-ALL = method_names("all")[0]
+ALL = [*METHODS]
 RIVALS = [m for m in ALL if m != "personal"]
 HARD = "clip-au", "tent", "tda", "reta", "clip-autt", "clip-au+baseline", "personal"
 WEIGHTS = content_hash((assets() / "hashes.json").read_bytes())
@@ -41,9 +43,7 @@ def measured(name: str, methods, tasks=tuple(TASKS), seeds=SEEDS, **kwargs) -> d
 
 def gain(g: dict) -> str:
     "Points with their interval."
-    if g["difference"] is None:
-        return ""
-    return f"{100 * g['difference']:+.1f} [{100 * g['low']:+.1f}, {100 * g['high']:+.1f}]"
+    return "" if g["difference"] is None else f"{Difference(g['difference'], g['low'], g['high']).percent:+.1f}"
 
 
 def seed_sd(run: dict, method: str) -> float:
@@ -116,7 +116,7 @@ def oracle_war(task: str, seed: int) -> float:
     "WAR of a personal head that is tuned with labels of the other half of a person's videos."
     model = load_head(task)
     videos = online_relative(kept_target_videos(model.backbone, task, seed, progress=False), model.personal.population_baseline)
-    tuned = oracle(model.personal.head, videos, seed)
+    tuned = tune_on_labels(model.personal.head, videos, seed)
     return float(np.mean([r.label == x.label for r, x in zip(tuned, videos)]))
 
 
@@ -221,8 +221,8 @@ def main() -> None:
 STREAMS = {
     "half": Stream(),
     "correlated": Stream("correlated"),
-    "imbalanced": Stream("imbalanced", share=0.8),
-    "one-class": Stream("imbalanced", share=1.0),
+    "imbalanced": Stream("imbalanced", majority_fraction=0.8),
+    "one-class": Stream("imbalanced", majority_fraction=1.0),
 }
 
 

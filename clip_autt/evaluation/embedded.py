@@ -50,7 +50,8 @@ def evaluate_people(
 ) -> Results:
     "All methods on the target people of one task and seed."
     clip_au = load_head(task, model)
-    with warnings.catch_warnings(), tqdm(desc='drawing faces', unit='video', leave=False, disable=not progress) as bar:
+    bar = tqdm(desc='drawing faces', unit='video', leave=False, delay=.5, disable=not progress)
+    with warnings.catch_warnings(), bar:
         warnings.simplefilter('ignore', UnseenTokenWarning)  # zero-shot asks a small model for words on purpose
         videos = kept_target_videos(clip_au.backbone, task, seed, n_subjects, domain, n_jobs=n_jobs, progress=False)
         made = make_methods(methods, clip_au, seed) | with_settings(clip_au, seed, settings)

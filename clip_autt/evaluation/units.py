@@ -130,9 +130,10 @@ def _is_foreign(x: type | FunctionType) -> bool:
 def _defining_text(x: type | FunctionType) -> str:
     "The file of a class or function; in a notebook the cells of its code."
     file = getattr(sys.modules.get(x.__module__), '__file__', None)
+    if file and file.endswith('.py'): return Path(file).read_text(encoding='utf-8')
     code = [x] if isinstance(x, FunctionType) else [f for f in vars(x).values() if isinstance(f, FunctionType)]
-    lines = [linecache.getlines(f) for f in ([file] if file else sorted({f.__code__.co_filename for f in code}))]
-    if lines and all(lines): return ''.join(chain(*lines))
+    cells = [linecache.getlines(name) for name in sorted({f.__code__.co_filename for f in code})]
+    if cells and all(cells): return ''.join(chain(*cells))
     raise InputError(f'the source of {x.__qualname__} cannot be read, so it is not known when a kept result is out of date. '
                      'Define it in a file, or evaluate it without cache_dir.')
 

@@ -171,7 +171,7 @@ class Comparison:
     "Methods along the same stream of videos."
     results: Results
 
-    def __len__(self) -> int: return self.results.protocol['n_videos']
+    def __len__(self) -> int: return self.results.settings['n_videos']
 
     def at(self, position: int) -> ComparisonView:
         "After so many videos."
@@ -193,9 +193,9 @@ def compare_methods(
     for name, method in make_methods(methods, model, seed).items():
         parts.append(evaluate({name: method}, videos, model, seed, progress=False, stream=stream))
         tick()
-    facts = {name: fact for r in parts for name, fact in r.protocol['methods'].items()}
+    facts = {name: fact for r in parts for name, fact in r.settings['methods'].items()}
     table = pd.concat([r.table for r in parts], ignore_index=True)
-    return Comparison(replace(parts[0], table=table, protocol=parts[0].protocol | dict(methods=facts)))
+    return Comparison(replace(parts[0], table=table, settings=parts[0].settings | dict(methods=facts)))
 
 # %% ../../nbs/show/04_recordings.ipynb #764bc3ff
 @dataclass(frozen=True, eq=False)

@@ -273,7 +273,7 @@ def write_report(
     _check_parts(results, example, clip)
     summary, title = results.summary(), f'Personalized at test time: {task}, on {faces}'
     none = _paragraphs(['None: no video failed, and no method collapsed to one class.'])
-    everyone = _list(_in_short(summary)), _scores(summary), _persons(results), _protocol(results.protocol)
+    everyone = _list(_in_short(summary)), _scores(summary), _persons(results), _protocol(results.settings)
     confusions = f'<div class="figures many">{"".join(_confusions(results))}</div>'
     body = [_about(task, faces), _section('One person', _example(example, clip, bank or example.bank)),
             _section('All persons', *everyone), _section('What was taken for what', confusions),
@@ -302,7 +302,7 @@ def report_picture(
 # %% ../../nbs/show/01_report.ipynb #188dbaee
 def _overview(results: Results, example: Adapted, clip: Clip, bank: AUBank, faces: str) -> Figure:
     "The picture of `report_picture`."
-    fig, war, n = _figure(7, 12), _war(results), results.protocol['n_subjects']
+    fig, war, n = _figure(7, 12), _war(results), results.settings['n_subjects']
     top, bottom = fig.subfigures(2, height_ratios=(3.3, 3.7))
     _draw_film(top, example, clip, 11, 12, 1.3)
     left, right = bottom.subplots(1, 2, width_ratios=(1, 1))
