@@ -6,7 +6,9 @@ import torch.nn.functional as F
 from conftest import make_features
 
 from clip_autt import ClipAU, InputError, LabeledVideo, VideoFeatures
-from clip_autt.methods.promptalign import PromptAlign, PromptAlignConfig, Prompts, frames_of, level_statistics, statistics_distance
+from clip_autt.methods.promptalign import (
+    PromptAlign, PromptAlignConfig, Prompts, frames_of, level_statistics, statistics_distance,
+)
 from clip_autt.window import marginal_entropy, most_confident
 from clip_autt.methods.source_statistics import hidden, source_statistics
 from clip_autt.method import encode_views
