@@ -83,7 +83,7 @@ def by_subject(
 # %% ../nbs/core/03_features.ipynb #ca5435b2
 def split_videos(
     train: Sequence[LabeledVideo],
-    val: Sequence[LabeledVideo] | float | None,  # videos of other people, the fraction of subjects to set aside, or none
+    val: Sequence[LabeledVideo] | float | None,  # videos of other people, fraction of subjects to set aside, or none
     seed: int,
 ) -> tuple[Sequence[LabeledVideo], Sequence[LabeledVideo]]:
     "Training and validation videos without a common subject."
@@ -105,8 +105,8 @@ def _subjects(data: Sequence[LabeledVideo]) -> set[str]:
     "Names of the people in some videos, all of which must be known."
     nameless = [v.id or 'a video without id' for v, _ in data if v.subject is None]
     if nameless:
-        raise InputError(f'{len(nameless)} videos have no subject ({", ".join(nameless[:3])}). Validation on other people needs to '
-                         'know who is who: give VideoFeatures(..., subject=NAME).')
+        raise InputError(f'{len(nameless)} videos have no subject ({", ".join(nameless[:3])}). Validation on other '
+                         'people needs to know who is who: give VideoFeatures(..., subject=NAME).')
     return {v.subject for v, _ in data}
 
 # %% ../nbs/core/03_features.ipynb #8dc237ab
@@ -115,7 +115,8 @@ def check_examples(
     what: str,  # 'training' or 'validation', for the message
 ) -> None:
     "Refuse an empty list, or what is not labelled features."
-    check(len(data) > 0, f'there are no {what} videos. Give a list of LabeledVideo(video, label), such as encode_manifest returns.')
+    check(len(data) > 0, f'there are no {what} videos. Give a list of LabeledVideo(video, label), '
+          'such as encode_manifest returns.')
     for x in data:
         if not (isinstance(x, tuple) and len(x) == 2 and isinstance(x[0], VideoFeatures)):
             raise InputTypeError(f'{what} videos must be LabeledVideo(video, label), got a {type(x).__name__}.')

@@ -277,7 +277,7 @@ def _result(self: OnlineMethod, v: VideoFeatures, a: StepOutput, seconds: float)
 
 @patch
 def answer_video(self: OnlineMethod, views: VideoViews) -> tuple[Tensor, Tensor]:
-    "Logits [C] and AU scores [N] of one video, without learning: the answer before it, or that of a method that learns nothing."
+    "Logits [C] and AU scores [N] of one video, without learning: before it, or of a method that learns nothing."
     state = self.state
     try: a = self.adapt_video(views)
     finally: self.state = state

@@ -67,7 +67,8 @@ class Prediction:
 
     def __repr__(self) -> str: return _line(self, '')
 
-    def _repr_html_(self) -> str: return _table(self, [(name, f'{p:.1%}', p) for name, p in self.probs.items()], self.au)
+    def _repr_html_(self) -> str:
+        return _table(self, [(name, f'{p:.1%}', p) for name, p in self.probs.items()], self.au)
 
 # %% ../nbs/core/07_outputs.ipynb #3e102be9
 def _probs(result: Prediction, logits: Tensor) -> dict[str, float]:
@@ -90,7 +91,8 @@ def bar_table(
     "A small table with a bar in each row."
     bar = '<div style="width:{:.0f}px;height:.7em;background:#0072b2"></div>'
     row = '<tr><td style="text-align:left">{}</td><td>{}</td><td>{}</td></tr>'
-    cells = ''.join(row.format(escape(name), escape(value), bar.format(120 * min(max(x, 0), 1))) for name, value, x in rows)
+    cells = ''.join(row.format(escape(name), escape(value), bar.format(120 * min(max(x, 0), 1)))
+                    for name, value, x in rows)
     return f'<table><caption style="text-align:left">{escape(caption)}</caption>{cells}</table>'
 
 # %% ../nbs/core/07_outputs.ipynb #063e0bd9
@@ -121,7 +123,7 @@ class Adapted(Prediction):
     loss: tuple[float, ...]  # before each step
     seconds: float
     passes: Passes = field(default_factory=Passes)
-    gates: dict[str, float] = field(default_factory=dict)  # by gate: 1 if it let the video pass, or the fraction of windows
+    gates: dict[str, float] = field(default_factory=dict)  # 1 if a gate let the video pass, or the fraction of windows
 
     @property
     def probs_before(self) -> dict[str, float]:
@@ -133,5 +135,6 @@ class Adapted(Prediction):
     def _repr_html_(self) -> str:
         rows = [(name, f'{self.probs_before[name]:.1%} → {p:.1%}', p) for name, p in self.probs.items()]
         w = self.window
-        name, seconds = f'most confident window: frames {w.start} to {w.stop - 1}', f'{w.start_s:.2f} to {w.stop_s:.2f} s'
+        name, seconds = (f'most confident window: frames {w.start} to {w.stop - 1}',
+                         f'{w.start_s:.2f} to {w.stop_s:.2f} s')
         return _table(self, [*rows, (name, seconds, 0.)], self.au - self.au_before)

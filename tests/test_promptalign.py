@@ -6,7 +6,9 @@ import torch.nn.functional as F
 from conftest import make_features
 
 from clip_autt import ClipAU, InputError, LabeledVideo, VideoFeatures
-from clip_autt.methods.promptalign import PromptAlign, PromptAlignConfig, Prompts, away, frames_of, home
+from clip_autt.methods.promptalign import (
+    PromptAlign, PromptAlignConfig, Prompts, frames_of, level_statistics, statistics_distance,
+)
 from clip_autt.window import marginal_entropy, most_confident
 from clip_autt.methods.source_statistics import hidden, source_statistics
 from clip_autt.method import encode_views
@@ -32,7 +34,7 @@ def at_home(method, frames):
     parts = frames_of(frames, method.predict_views(frames, leaves(method)).kept, method.config.window)
     levels = {"frame": parts, "hidden": [hidden(method.model.temporal, x) for x in parts]}
     pooled = {name: torch.cat([x.flatten(0, 1) for x in xs]).detach() for name, xs in levels.items()}
-    method.homes = {name: home(x.mean(0), x.var(0, unbiased=False)) for name, x in pooled.items()}
+    method.source_levels = {name: level_statistics(x.mean(0), x.var(0, unbiased=False)) for name, x in pooled.items()}
     return method
 
 
@@ -49,7 +51,7 @@ def test_at_home_there_is_nothing_to_align(make, keep_fraction):
 def test_a_shift_of_the_source_means_costs_half_of_it_per_level(make, levels):
     method, frames = make(levels=levels), make_features(100, 40).frames
     at_home(method, frames)
-    method.homes = {name: x._replace(mean=x.mean + 0.6 * x.unit) for name, x in method.homes.items()}
+    method.source_levels = {name: x._replace(mean=x.mean + 0.6 * x.unit) for name, x in method.source_levels.items()}
     assert method.predict_views(frames, leaves(method)).align.item() == pytest.approx(0.3 * len(levels), rel=1e-4)
 
 
@@ -123,9 +125,9 @@ def test_a_shifted_video_comes_home(make):
 def test_the_unit_makes_the_scale_of_embeddings_irrelevant(model):
     "Embeddings a hundred times as large are as far from their source."
     x = make_features(0, 40).frames
-    source = home(x.mean(0) + 1, x.var(0))
-    large = home(100 * (x.mean(0) + 1), 1e4 * x.var(0))
-    assert away(100 * x, large).item() == pytest.approx(away(x, source).item(), rel=1e-4)
+    source = level_statistics(x.mean(0) + 1, x.var(0))
+    large = level_statistics(100 * (x.mean(0) + 1), 1e4 * x.var(0))
+    assert statistics_distance(100 * x, large).item() == pytest.approx(statistics_distance(x, source).item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("n_classes", [2, 7])

@@ -120,6 +120,7 @@ def describe_method(
     settings = {f.name: getattr(config, f.name) for f in fields(config)} if is_dataclass(config) else {}
     steps = getattr(method, 'steps', settings.get('steps'))
     timing = 'without update' if steps == 0 else f'{predict} the update'
-    return dict(variant=str(getattr(method, 'variant', type(method).__name__)), reset=str(scope if scope and own in SCOPES else own),
+    return dict(variant=str(getattr(method, 'variant', type(method).__name__)),
+                reset=str(scope if scope and own in SCOPES else own),
                 prediction=str(getattr(method, 'prediction', timing)), n_trained=int(getattr(method, 'n_trained', 0)),
                 **{k: x for k, x in settings.items() if isinstance(x, (int, float, str))})
