@@ -15,6 +15,7 @@ import mkdocs.commands.build
 import nbformat
 from latex2mathml.converter import convert
 from mkdocs.config import load_config
+from house import WINGS
 from nbconvert import MarkdownExporter
 
 from clip_autt.cli.course import ONLINE, outside_code
@@ -95,6 +96,13 @@ def entry(node: ast.AST, lines: list[str], level: int, name: str) -> str:
     return f"{'#' * level} {name}\n\n{ast.get_docstring(node) or ''}\n\n```python\n{head}\n```"
 
 
+def patched_class(node: ast.FunctionDef) -> str | None:
+    "The class that a function with the decorator `patch` or `patch_property` becomes a member of."
+    if not any(getattr(d, "id", "").startswith("patch") for d in node.decorator_list):
+        return None
+    return ast.unparse(node.args.args[0].annotation)
+
+
 def api_page(module: str) -> str:
     "Everything public in a module, with its parameters."
     path = ROOT / "clip_autt" / f"{module.replace('.', '/')}.py"
@@ -104,12 +112,14 @@ def api_page(module: str) -> str:
     public = next(ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__")
     up = "../" * (1 + module.count("."))
     parts = [f"# {module}", ast.get_docstring(tree) or "", f"Explained, with examples and tests, in [{Path(source).stem}]({up}{source[:-6]}.md)."]
+    added = [n for n in tree.body if isinstance(n, ast.FunctionDef) and patched_class(n) and not n.name.startswith("_")]
     for node in tree.body:
-        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name not in public:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name not in public or node in added:
             continue
         parts.append(entry(node, lines, 2, node.name))
         if isinstance(node, ast.ClassDef):
-            methods = [n for n in node.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
+            own = [n for n in node.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
+            methods = [*own, *(n for n in added if patched_class(n) == node.name)]
             parts += [entry(n, lines, 3, f"{node.name}.{n.name}") for n in methods]
     return "\n\n".join(parts)
 
@@ -135,9 +145,7 @@ def sources(folder: Path) -> list:
         write(folder, str(place), page(p.read_text(encoding="utf-8"), place.parent))
     shutil.copytree(ROOT / "docs" / "images", folder / "docs" / "images")
     titles = {}
-    for p in [*sorted(ROOT.glob("nbs/*.ipynb")), *sorted(ROOT.glob("nbs/tutorials/*.ipynb"))]:
-        if p.stem == "index":
-            continue
+    for p in sorted(ROOT.glob("nbs/*/*.ipynb")):
         place, (text, pictures) = p.relative_to(ROOT).with_suffix(".md"), notebook_page(p)
         titles[place] = title(text)
         write(folder, str(place), text)
@@ -157,7 +165,7 @@ def navigation(titles: dict[Path, str]) -> list:
         {"Tutorials": [*of("nbs/tutorials"), {"Glossary": "docs/glossary.md"}]},
         {"How to": [f"docs/howto/{name}.md" for name in HOWTO]},
         {"Results": [f"docs/{name}.md" for name in PAGES]},
-        {"The library, explained": of("nbs")},
+        {"The library, explained": [{w.name: of(f"nbs/{w.name}")} for w in WINGS]},
         {"API": [{m: f"api/{m.replace('.', '/')}.md"} for m in modules()]},
         {"Project": ["CHANGELOG.md", "CONTRIBUTING.md"]},
     ]
