@@ -1,4 +1,4 @@
-"""Personalize vision-language models to one person at test time. Names are loaded on first use, so importing costs nothing."""
+"""Personalize vision-language models to one person at test time. Names are loaded on first use: importing is free."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"What people bring: manifests, folders, licensed data sets, action-unit tables, and embeddings on disk. Names are loaded on first use."
+"Manifests, folders, licensed data sets, action-unit tables, embeddings on disk. Names are loaded on first use."
 
 import lazy_loader
 
