@@ -15,11 +15,23 @@ from clip_autt.backbone import UntrainedWarning
 SHARED = Path(__file__).parents[2] / "shared"
 PARALLEL = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that share the tests
 # set once, by the first process, for all workers and for whatever they start
-os.environ.setdefault("CLIP_AUTT_CACHE", tempfile.mkdtemp(prefix="clip_autt"))  # drawn faces of this run; nothing in the user's folders
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait are twenty times slower where other programs run
+os.environ.setdefault(
+    "CLIP_AUTT_CACHE", tempfile.mkdtemp(prefix="clip_autt")
+)  # drawn faces of this run; nothing in the user's folders
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # threads that spin while they wait are twenty times slower where other programs run
 
-EACH_ALONE = "test_tutorials", "test_notebooks", "test_howto"  # files whose tests share nothing: any worker takes any of them
-ORDER = {"test_tutorials": 0, "test_cluster": 1, "test_notebooks": 3}  # 2 for all others: long ones begin first, and small ones fill the end
+EACH_ALONE = (
+    "test_tutorials",
+    "test_notebooks",
+    "test_howto",
+)  # files whose tests share nothing: any worker takes any of them
+ORDER = {
+    "test_tutorials": 0,
+    "test_cluster": 1,
+    "test_notebooks": 3,
+}  # 2 for all others: long ones begin first, and small ones fill the end
 
 
 class Progress:
@@ -60,7 +72,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    "The tests of a file stay together, since they share models, faces and trees: `-n 2` gives whole files to workers, in order."
+    "The tests of a file stay together, since they share models and faces: `-n 2` gives workers whole files, in order."
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
@@ -108,7 +120,9 @@ def video():
 def make_features(seed: int, n_frames: int = 20, width: int = 64, **kwargs) -> VideoFeatures:
     "Random frame embeddings of one video, a face in each frame."
     frames = torch.randn(n_frames, width, generator=torch.Generator().manual_seed(seed))
-    return VideoFeatures(frames, torch.arange(n_frames).double() / 12.5, torch.ones(n_frames, dtype=torch.bool), **kwargs)
+    return VideoFeatures(
+        frames, torch.arange(n_frames).double() / 12.5, torch.ones(n_frames, dtype=torch.bool), **kwargs
+    )
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +133,9 @@ def portrait_mp4(tmp_path_factory):
 def save_published_head(path: Path, model: ClipAU) -> Path:
     "Save a head as the authors' script does."
     parts = dict(text_adapter=model.text_adapter, temporal=model.temporal.conv, temporal_classifier=model.classifier)
-    torch.save({**{k: part.state_dict() for k, part in parts.items()}, "temporal_proj": {"weight": torch.zeros(1)}}, path)
+    torch.save(
+        {**{k: part.state_dict() for k, part in parts.items()}, "temporal_proj": {"weight": torch.zeros(1)}}, path
+    )
     return path
 
 

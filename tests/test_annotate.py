@@ -1,4 +1,4 @@
-"""Annotated films: every frame and its moment, the window where it belongs, no box where no face was seen, and no result lost."""
+"""Annotated films: every frame and its moment, the window in its place, no box without a face, and no result lost."""
 
 import shutil
 from pathlib import Path
@@ -72,10 +72,15 @@ def test_a_long_film_is_a_stream(made):
     frames.close()
 
 
-@pytest.mark.parametrize("videos, out, message", [
-    (["a.mp4"], "a.mp4", "the video itself"), (["a.mp4"], "a.gif", "mp4 or .webm"),
-    (["x/a.mp4", "y/a.mov"], "films", "the same name"), (["a.mp4", "b.mp4"], "films.mp4", "need a folder"),
-])
+@pytest.mark.parametrize(
+    "videos, out, message",
+    [
+        (["a.mp4"], "a.mp4", "the video itself"),
+        (["a.mp4"], "a.gif", "mp4 or .webm"),
+        (["x/a.mp4", "y/a.mov"], "films", "the same name"),
+        (["a.mp4", "b.mp4"], "films.mp4", "need a folder"),
+    ],
+)
 def test_names_that_cannot_be_are_refused_before_any_work(videos, out, message):
     with pytest.raises(VideoError, match=message):
         film_names(videos, out)
@@ -85,7 +90,9 @@ def test_names_that_cannot_be_are_refused_before_any_work(videos, out, message):
 
 def test_a_film_that_cannot_be_written_costs_no_result(made, tmp_path):
     (tmp_path / "file").write_text("")
-    result = CliRunner().invoke(app, ["personalize", str(made[0]), "--video", str(tmp_path / "file" / "film.mp4"), "--json", "-"])
+    result = CliRunner().invoke(
+        app, ["personalize", str(made[0]), "--video", str(tmp_path / "file" / "film.mp4"), "--json", "-"]
+    )
     assert result.exit_code == 0 and '"label": "' in result.output and "no annotated film" in result.output
 
 

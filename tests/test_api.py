@@ -1,4 +1,4 @@
-"""What an editor and a reader see of the library: names that complete, stubs that tell the truth, no name with two meanings."""
+"""What an editor and a reader see: names that complete, stubs that tell the truth, no name with two meanings."""
 
 import ast
 import importlib
@@ -30,9 +30,18 @@ def _end(code: str) -> tuple[int, int]:
     [
         ("import clip_autt\nclip_autt.", {"ClipAU", "ClipAUTT", "evaluate", "read_video", "personal", "methods"}),
         ("from clip_autt import ClipAU\nClipAU.", {"from_pretrained", "load_released", "save_pretrained", "predict"}),
-        ("from clip_autt import ClipAU\nClipAU.from_pretrained('facs-tiny').", {"predict", "save_pretrained", "au_scores"}),
-        ("from clip_autt import ClipAUTT\nClipAUTT.", {"adapt", "adapt_many", "predict", "reset", "state_dict", "save_profile"}),
-        ("from clip_autt import PersonalBaseline\nPersonalBaseline.", {"adapt", "adapt_many", "predict", "reset", "save_profile"}),
+        (
+            "from clip_autt import ClipAU\nClipAU.from_pretrained('facs-tiny').",
+            {"predict", "save_pretrained", "au_scores"},
+        ),
+        (
+            "from clip_autt import ClipAUTT\nClipAUTT.",
+            {"adapt", "adapt_many", "predict", "reset", "state_dict", "save_profile"},
+        ),
+        (
+            "from clip_autt import PersonalBaseline\nPersonalBaseline.",
+            {"adapt", "adapt_many", "predict", "reset", "save_profile"},
+        ),
         ("from clip_autt import Tent\nTent.", {"adapt", "adapt_many", "predict", "reset", "load_state_dict"}),
         ("from clip_autt.methods import make_method\nmake_method('tent', None).", {"adapt", "reset", "state_dict"}),
         ("from clip_autt import evaluate\nevaluate([]).", {"summary", "table", "to_markdown"}),

@@ -33,7 +33,9 @@ def test_all_files_are_listed_and_small():
     assert sum((assets() / name).stat().st_size for name in files) <= 12_000_000
 
 
-@pytest.mark.parametrize("name", ["facs-tiny/clip.safetensors", "facs-tiny/pain/head.safetensors", "facs-tiny/pain/config.json"])
+@pytest.mark.parametrize(
+    "name", ["facs-tiny/clip.safetensors", "facs-tiny/pain/head.safetensors", "facs-tiny/pain/config.json"]
+)
 def test_a_corrupted_asset_is_refused(name, tmp_path, monkeypatch):
     shutil.copytree(assets(), tmp_path / "assets")
     data = bytearray((tmp_path / "assets" / name).read_bytes())
@@ -83,7 +85,7 @@ def test_a_text_beyond_its_context_is_refused(facs):
 
 
 def test_prompts_find_the_faces_of_new_people(facs):
-    "Caption and image match: the AUC of each prompt on people seen by nobody before; the full figures are in the model card."
+    "Caption and image match: the AUC of each prompt on people nobody has seen; the model card has the full figures."
     faces, bank = draw_faces(930_000, 500), AUBank.default()
     texts = torch.nn.functional.normalize(facs.encode_text(fill_template(TEMPLATES[0], bank.prompts)), dim=-1)
     scores = (torch.nn.functional.normalize(facs.encode_frames(faces.pictures), dim=-1) @ texts.T).numpy()
@@ -100,7 +102,10 @@ def test_prompts_find_the_faces_of_new_people(facs):
 def test_heads_know_their_task_on_new_people(task):
     model = ClipAU.from_pretrained(f"facs-tiny/{task}")
     assert model.trained and model.classes == TASKS[task].classes
-    right = [model.predict(encode(model.backbone, clip)).label == clip.label for clip in make_clips(task, range(22_000, 22_004), n=6, every=stride(task))]
+    right = [
+        model.predict(encode(model.backbone, clip)).label == clip.label
+        for clip in make_clips(task, range(22_000, 22_004), n=6, every=stride(task))
+    ]
     assert np.mean(right) > 0.7
 
 
@@ -131,7 +136,9 @@ def test_it_can_be_personalized():
     assert result.n_faces == 75 and abs(result.au - result.au_before).max() > 0
     more = ClipAUTT(model, steps=8, lr=1e-2).adapt(video)
     assert len(more.loss) == 8 and all(a > b for a, b in pairwise(more.loss)), "each step makes the window surer"
-    assert more.probs[more.label] > result.probs[more.label] > result.probs_before[more.label], "and with it the whole video"
+    assert more.probs[more.label] > result.probs[more.label] > result.probs_before[more.label], (
+        "and with it the whole video"
+    )
 
 
 def test_reserved_people_are_refused():

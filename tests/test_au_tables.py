@@ -25,7 +25,8 @@ LIBREFACE = """,frame_idx,frame_time_in_ms,facial_expression,pitch,au_1,au_4,au_
 1,1,40.0,Neutral,1.5,0,1,5.0,1.0
 2,2,80.0,,,,,,
 """
-PYFEAT = """FaceRectX,FaceRectY,FaceRectWidth,FaceRectHeight,FaceScore,x_0,AU01,AU43,happiness,browInnerUp,jawOpen,input,frame
+PYFEAT = """FaceRectX,FaceRectY,FaceRectWidth,FaceRectHeight,FaceScore,x_0,AU01,AU43,happiness,browInnerUp,jawOpen,\
+input,frame
 1,1,9,9,.99,5,.25,1.0,.5,.9,.9,a.mp4,0
 ,,,,,,,,,,,a.mp4,1
 1,1,9,9,.90,5,.50,0.0,.5,.9,.9,a.mp4,2
@@ -37,12 +38,21 @@ OPENFACE3 = (
     "0.5\tb.png\t0\t[1, 2]\t[[1, 2]]\tHappy\t.1\t.1\ttensor([[0., 0., 0., 0., 1., 0., 0., 1.]], device='cuda:0')\n"
     "1.0\tc.png\t0\t\t\t\t\t\t\n"
 )
-MEDIAPIPE = """time_ms,_neutral,browInnerUp,jawOpen,mouthSmileLeft,mouthSmileRight,eyeBlinkLeft,eyeBlinkRight,eyeLookInLeft
+MEDIAPIPE = """time_ms,_neutral,browInnerUp,jawOpen,mouthSmileLeft,mouthSmileRight,eyeBlinkLeft,eyeBlinkRight,\
+eyeLookInLeft
 0,0,.3,.1,.2,.6,1,0,.9
 33.3,0,.3,.1,,.6,1,1,.9
 """
-SAMPLES = {"OpenFace 2": OPENFACE_2, "LibreFace": LIBREFACE, "py-feat": PYFEAT, "OpenFace 3": OPENFACE3, "MediaPipe": MEDIAPIPE}
-SAMPLES["OpenFace 1"] = "\n".join(",".join(x for i, x in enumerate(line.split(",")) if i != 1) for line in OPENFACE_2.splitlines())
+SAMPLES = {
+    "OpenFace 2": OPENFACE_2,
+    "LibreFace": LIBREFACE,
+    "py-feat": PYFEAT,
+    "OpenFace 3": OPENFACE3,
+    "MediaPipe": MEDIAPIPE,
+}
+SAMPLES["OpenFace 1"] = "\n".join(
+    ",".join(x for i, x in enumerate(line.split(",")) if i != 1) for line in OPENFACE_2.splitlines()
+)
 
 
 @pytest.fixture
@@ -79,7 +89,11 @@ def test_openface_masks_lost_and_doubtful_frames(read):
     np.testing.assert_allclose(column(t, 12), [1, 1, NAN, NAN, NAN])  # 5.2 is cut, -1 is not measured
     np.testing.assert_array_equal(column(t, 28, presence=True), [0, 1, NAN, NAN, 0])
     assert np.isnan(column(t, 28)).all() and np.isnan(column(t, 12, presence=True)).all()
-    assert t.detected.tolist() == [True, True, False, False, True] and t.face == "0" and t.frames.tolist() == [1, 2, 3, 4, 5]
+    assert (
+        t.detected.tolist() == [True, True, False, False, True]
+        and t.face == "0"
+        and t.frames.tolist() == [1, 2, 3, 4, 5]
+    )
     np.testing.assert_allclose(t.times, [0, 0.04, 0.08, 0.12, 0.16])
     assert read(OPENFACE_2, min_confidence=0.5).detected.tolist() == [True, True, False, True, True]
 
@@ -87,8 +101,14 @@ def test_openface_masks_lost_and_doubtful_frames(read):
 def test_header_spaces_byte_order_mark_semicolons_and_blank_lines_change_nothing(read):
     plain = read(OPENFACE_2).intensity
     bare = OPENFACE_2.replace(" ", "")
-    for text, encoding in ((bare, "utf-8"), (bare, "utf-8-sig"), (bare.replace(",", ";"), "utf-8"), (bare.replace("\n", "\r\n"), "utf-8"),
-                           (bare.replace("\n3", "\n\n3"), "utf-8"), (bare.replace("\n", ",\n"), "utf-8")):
+    for text, encoding in (
+        (bare, "utf-8"),
+        (bare, "utf-8-sig"),
+        (bare.replace(",", ";"), "utf-8"),
+        (bare.replace("\n", "\r\n"), "utf-8"),
+        (bare.replace("\n3", "\n\n3"), "utf-8"),
+        (bare.replace("\n", ",\n"), "utf-8"),
+    ):
         np.testing.assert_array_equal(read(text, encoding=encoding).intensity, plain)
 
 
@@ -131,7 +151,12 @@ def test_blendshapes_average_the_sides_and_leave_out_what_is_a_guess(read):
 
 
 def test_one_of_several_faces(read):
-    two = OPENFACE_2 + "6, 0, 0.20, 0.98, 1, 0.1, 1, 1, 1, 0\n6, 1, 0.20, 0.98, 1, 0.1, 4, 4, 1, 0\n7, 1, 0.24, 0.98, 1, 0.1, 5, 4, 1, 0\n"
+    two = (
+        OPENFACE_2
+        + "6, 0, 0.20, 0.98, 1, 0.1, 1, 1, 1, 0\n"
+        + "6, 1, 0.20, 0.98, 1, 0.1, 4, 4, 1, 0\n"
+        + "7, 1, 0.24, 0.98, 1, 0.1, 5, 4, 1, 0\n"
+    )
     most, other = read(two), read(two, face=1)
     assert (most.face, other.face, most.faces) == ("0", "1", ("0", "1")) and "face 0 of 2" in repr(most)
     np.testing.assert_allclose(column(most, 1), [0.2, 0.5, NAN, NAN, 0, 0.2, NAN])
@@ -143,7 +168,11 @@ def test_one_of_several_faces(read):
 
 def test_align_follows_the_bank_and_never_invents_zeros(read):
     t = read(OPENFACE_2)
-    for bank in (BANK, AUBank.released(), AUBank(("a prompt without a code", BANK["AU12"], BANK["AU37-lick"], BANK["AU1"]))):
+    for bank in (
+        BANK,
+        AUBank.released(),
+        AUBank(("a prompt without a code", BANK["AU12"], BANK["AU37-lick"], BANK["AU1"])),
+    ):
         a = t.align(bank)
         assert a.shape == (5, len(bank))
         np.testing.assert_array_equal(a[:, bank.index(12)], column(t, 12))
@@ -208,10 +237,14 @@ def test_reader_needs_no_torch():
     import subprocess
     import sys
 
-    subprocess.run([sys.executable, "-c", "import sys, clip_autt.data.au_tables; assert 'torch' not in sys.modules"], check=True)
+    subprocess.run(
+        [sys.executable, "-c", "import sys, clip_autt.data.au_tables; assert 'torch' not in sys.modules"], check=True
+    )
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="the OpenFace sample is not beside this repository (../shared/data/openface)")
+@pytest.mark.skipif(
+    not REAL.is_file(), reason="the OpenFace sample is not beside this repository (../shared/data/openface)"
+)
 def test_a_real_table_of_openface():
     t = read_au_table(REAL)
     assert t.dialect == "OpenFace 1" and t.codes == OPENFACE_AUS and len(t) == 100 and t.detected.all()

@@ -79,7 +79,9 @@ def test_videos_of_different_length_side_by_side(model):
 
 def test_the_order_of_results_is_the_order_of_videos(model):
     blind = VideoFeatures(make_features(9).frames, torch.arange(20) / 12.5, torch.zeros(20, dtype=torch.bool))
-    results = ClipAUTT(model, window=8, untrained_ok=True).adapt_many([blind, make_features(1), blind, make_features(2, 9)])
+    results = ClipAUTT(model, window=8, untrained_ok=True).adapt_many(
+        [blind, make_features(1), blind, make_features(2, 9)]
+    )
     assert [r.label is None for r in results] == [True, False, True, False]
     assert [r.n_frames for r in results] == [20, 20, 20, 9]
 

@@ -33,7 +33,12 @@ def test_local_files(tmp_path, tiny, suffix, layout):
 
 
 def test_openai_files_switch_to_quick_gelu(tmp_path, tiny):
-    state = {**tiny.model.state_dict(), "input_resolution": torch.tensor(32), "context_length": torch.tensor(77), "vocab_size": torch.tensor(49408)}
+    state = {
+        **tiny.model.state_dict(),
+        "input_resolution": torch.tensor(32),
+        "context_length": torch.tensor(77),
+        "vocab_size": torch.tensor(49408),
+    }
     torch.save(state, tmp_path / "openai.pt")
     quick, texts = load_backbone("tiny", tmp_path / "openai.pt"), ["a smiling face"]
     assert quick.hash == tiny.hash and not torch.allclose(quick.encode_text(texts), tiny.encode_text(texts))
@@ -69,7 +74,12 @@ def test_damaged_files(tmp_path, tiny):
     (tmp_path / "empty.pt").write_bytes(b"")
     (tmp_path / "garbage.pt").write_bytes(b"garbage" * 50)
     torch.save([1, 2], tmp_path / "list.pt")
-    messages = {"cut.safetensors": "cut short", "empty.pt": "empty", "garbage.pt": "not a checkpoint|cannot be read", "list.pt": "not tensors by name"}
+    messages = {
+        "cut.safetensors": "cut short",
+        "empty.pt": "empty",
+        "garbage.pt": "not a checkpoint|cannot be read",
+        "list.pt": "not tensors by name",
+    }
     for name, message in messages.items():
         with pytest.raises(BackboneError, match=message):
             load_backbone("tiny", tmp_path / name)
@@ -107,7 +117,12 @@ def test_random_weights_warn_and_leave_the_random_state_alone():
 
 
 def test_wrong_inputs(tiny):
-    for bad in (torch.zeros(2, 3, 32, 32, dtype=torch.long), torch.zeros(2, 3, 31, 32), torch.zeros(2, 32, 32, 3), torch.zeros(3, 32, 32)):
+    for bad in (
+        torch.zeros(2, 3, 32, 32, dtype=torch.long),
+        torch.zeros(2, 3, 31, 32),
+        torch.zeros(2, 32, 32, 3),
+        torch.zeros(3, 32, 32),
+    ):
         with pytest.raises(InputError):
             tiny.encode_frames(bad)
     for bad in ([], [""], ["a", 3], ["long " * 80]):
@@ -128,12 +143,15 @@ def test_banks_and_templates(tiny):
 
 
 def test_towers_that_look_both_ways_still_learn():
-    backbone = load_backbone("ours", config=dict(embed_dim=32, vision_cfg=dict(image_size=32, patch_size=16, layers=1, width=64),
-                             text_cfg=dict(width=64, heads=1, layers=2, no_causal_mask=True)))  # fmt: skip
+    backbone = load_backbone("ours", config=dict(
+        embed_dim=32, vision_cfg=dict(image_size=32, patch_size=16, layers=1, width=64),
+        text_cfg=dict(width=64, heads=1, layers=2, no_causal_mask=True)))  # fmt: skip
     bank = AUBank(["smile", "closed eyes and open mouth"])
     for position in ("front", "end"):
         prompts = AUPrompts(backbone, bank, "a face with {} now", ctx_position=position)
-        full = backbone.model.encode_text(backbone.tokenizer(["a face with smile now", "a face with closed eyes and open mouth now"]))
+        full = backbone.model.encode_text(
+            backbone.tokenizer(["a face with smile now", "a face with closed eyes and open mouth now"])
+        )
         torch.testing.assert_close(prompts(), full, atol=1e-5, rtol=1e-5)
         assert torch.autograd.grad(prompts().sum(), prompts.ctx)[0].abs().sum() > 0
 

@@ -19,8 +19,13 @@ from clip_autt.utils.errors import ManifestError
 from clip_autt.video.io import read_video, write_video
 
 OFFICIAL = SHARED / "data/official"
-TABLES = {"source": OFFICIAL / "bah_source_sub_train_labels.csv", "validation": OFFICIAL / "bah_source_sub_val_labels.csv"}
-official = pytest.mark.skipif(not TABLES["source"].exists(), reason="the published label files are not on this machine (../shared)")
+TABLES = {
+    "source": OFFICIAL / "bah_source_sub_train_labels.csv",
+    "validation": OFFICIAL / "bah_source_sub_val_labels.csv",
+}
+official = pytest.mark.skipif(
+    not TABLES["source"].exists(), reason="the published label files are not on this machine (../shared)"
+)
 HEADER = "video,segment_id,label,num_frames,start_frame,end_frame"
 PERSON, VIDEO = "82711", "82711_Question_1_2024-10-02_16-03-28_Video.mp4"
 
@@ -37,7 +42,9 @@ def test_counts_of_the_published_tables(split, segments, frames):
     assert sum(s.end + 1 - s.start for s in found) == frames
     names = FACTS["bah"].classes
     clips = Counter(names[int(s.label)] for s in found for _ in windows(s.start, s.end))
-    expected = dict(subjects=len({s.subject for s in found}), videos=len({s.video for s in found}), clips=clips.total(), **clips)
+    expected = dict(
+        subjects=len({s.subject for s in found}), videos=len({s.video for s in found}), clips=clips.total(), **clips
+    )
     assert FACTS["bah"].expected[split] == expected and {s.subject for s in found} == set(getattr(FACTS["bah"], split))
 
 
@@ -107,7 +114,10 @@ def test_a_path_of_another_form_is_no_video():
 
 def table(path, *rows):
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [f"Videos/{person}/Visite_1/{video},{n},{label},{end + 1 - start},{start},{end}" for person, video, n, label, start, end in rows]
+    lines = [
+        f"Videos/{person}/Visite_1/{video},{n},{label},{end + 1 - start},{start},{end}"
+        for person, video, n, label, start, end in rows
+    ]
     path.write_text("\n".join([HEADER, *lines]))
 
 
@@ -135,7 +145,9 @@ def test_a_name_with_a_space_is_found(db):
     assert [(i.id.partition("#")[2], i.label, len(i.path)) for i in data] == [
         ("0[0-99]", "neutral", 100), ("0[100-119]", "neutral", 20), ("2[120-149]", "ambivalence", 30),
     ]  # fmt: skip
-    assert not data.report.n_problems and data.report.found["target"] == dict(subjects=1, videos=1, clips=3, neutral=2, ambivalence=1)
+    assert not data.report.n_problems and data.report.found["target"] == dict(
+        subjects=1, videos=1, clips=3, neutral=2, ambivalence=1
+    )
     assert all(f.exists() for i in data for f in i.path.files)
     assert (data.layout, data.fps, data.crop, data.classes) == ("cropped", 12, "none", ("neutral", "ambivalence"))
 
@@ -163,7 +175,9 @@ def test_lost_frames_and_lost_windows(db):
 
 
 def test_rows_that_make_no_sense_are_named(db):
-    (db / "bad.csv").write_text(f"{HEADER}\n{VIDEO},0,1,10,0,9\nVideos/1/V/{VIDEO},0,2,10,0,9\nVideos/1/V/{VIDEO},0,1,1,9,3\nVideos/1/V/{VIDEO},0,1,1,,\n")
+    (db / "bad.csv").write_text(
+        f"{HEADER}\n{VIDEO},0,1,10,0,9\nVideos/1/V/{VIDEO},0,2,10,0,9\nVideos/1/V/{VIDEO},0,1,1,9,3\nVideos/1/V/{VIDEO},0,1,1,,\n"
+    )
     report = BAH(db).report
     assert [p.split(":")[0] for p in report.problems] == [f"bad.csv, line {n}" for n in (2, 3, 4, 5)]
 
@@ -197,7 +211,10 @@ def films(tmp_path):
 def test_films_are_cut_by_the_same_windows(films):
     table(films / "target.csv", (PERSON, VIDEO, 0, 0, 0, 104), (PERSON, VIDEO, 1, 1, 105, 129))
     data = BAH(films)
-    assert [(i.start, i.end) for i in data] == [(0, 99), (89, 104), (105, 129)] and (data.layout, data.crop) == ("distributed", "auto")
+    assert [(i.start, i.end) for i in data] == [(0, 99), (89, 104), (105, 129)] and (data.layout, data.crop) == (
+        "distributed",
+        "auto",
+    )
     start_s, stop_s = span_seconds(data[1])
     clip = read_video(data[1].path, start_s=start_s, stop_s=stop_s)
     assert np.allclose(clip.times, np.arange(89, 105) / 24, atol=1e-3)
@@ -211,8 +228,14 @@ def test_lists_of_whole_videos(films):
     public = films / "dataset-splits/video-level/BAH_DB/split-0"
     public.mkdir(parents=True)
     spaced = VIDEO.replace("_16-", " 16-")
-    (public / "test.txt").write_text(f'Videos/{PERSON}/Visite_1/{spaced},1,"Well, yes.\nNo, 0."\nVideos/82687/Visite_1/82687_x.mp4,0,\n')
-    for data in (BAH(films), BAH(films, labels=public / "test.txt"), BAH(films / "Videos", labels=[public / "test.txt"])):
+    (public / "test.txt").write_text(
+        f'Videos/{PERSON}/Visite_1/{spaced},1,"Well, yes.\nNo, 0."\nVideos/82687/Visite_1/82687_x.mp4,0,\n'
+    )
+    for data in (
+        BAH(films),
+        BAH(films, labels=public / "test.txt"),
+        BAH(films / "Videos", labels=[public / "test.txt"]),
+    ):
         assert [(i.id, i.label, i.start, i.end) for i in data] == [(VIDEO[:-4], "ambivalence", None, None)]
         assert data.report.expected["source"] == dict(subjects=143, videos=616, clips=616, neutral=276, ambivalence=340)
     assert len(read_video_labels([public / "test.txt"], Findings())) == 2

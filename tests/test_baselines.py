@@ -75,7 +75,10 @@ def test_the_bundled_model_knows_every_word_of_the_known_classes():
         facs.encode_text(list(class_sentences("boredom")))
 
 
-@pytest.mark.parametrize("sentences, message", [((("joy", ("a smile.",)),), "joy"), ((("pain", ()),), "pain"), ((("pain", "a frown."),), "tuple")])
+@pytest.mark.parametrize(
+    "sentences, message",
+    [((("joy", ("a smile.",)),), "joy"), ((("pain", ()),), "pain"), ((("pain", "a frown."),), "tuple")],
+)
 def test_zero_shot_refuses(make, sentences, message):
     with pytest.raises(InputError, match=message):
         make(ZeroShot, sentences=sentences)
@@ -112,7 +115,9 @@ def test_the_surest_views_are_averaged(make, model):
     kept = h.argsort()[: len(views) // 4]
     assert len(kept) == 4
     assert torch.allclose(method.adapt(v).logits, method.score(unit(views[kept].mean(0)))[0], atol=1e-5)
-    assert torch.allclose(make(FrameMean, keep_fraction=1.0).adapt(v).logits, method.score(unit(views.mean(0)))[0], atol=1e-5)
+    assert torch.allclose(
+        make(FrameMean, keep_fraction=1.0).adapt(v).logits, method.score(unit(views.mean(0)))[0], atol=1e-5
+    )
     assert torch.allclose(method.adapt(v).logits_before, model(v.frames[None]).logits[0], atol=1e-5)
 
 
@@ -160,7 +165,9 @@ def test_the_kernel_takes_the_maximum_of_neighbours_first(make, model):
     assert torch.allclose(r.logits, x.max(0).values, atol=1e-5)
 
 
-@pytest.mark.parametrize("kwargs", [dict(gamma=-1.0), dict(gamma=float("inf")), dict(gamma=float("nan")), dict(kernel=0)])
+@pytest.mark.parametrize(
+    "kwargs", [dict(gamma=-1.0), dict(gamma=float("inf")), dict(gamma=float("nan")), dict(kernel=0)]
+)
 def test_softmax_pooling_refuses(make, kwargs):
     with pytest.raises(InputError, match=next(iter(kwargs))):
         make(SoftmaxPool, **kwargs)

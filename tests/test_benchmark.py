@@ -22,7 +22,16 @@ SMALL = dict(n_subjects=2)
 
 @pytest.fixture(scope="module")
 def runs():
-    return benchmark(["pain", "stress"], [22_000, 22_010], ["clip-au", "tda", "personal"], n_jobs=1, progress=False, with_oracle=True, memory=True, **SMALL)
+    return benchmark(
+        ["pain", "stress"],
+        [22_000, 22_010],
+        ["clip-au", "tda", "personal"],
+        n_jobs=1,
+        progress=False,
+        with_oracle=True,
+        memory=True,
+        **SMALL,
+    )
 
 
 def test_every_number_of_the_summary_follows_from_the_table(runs):
@@ -31,7 +40,11 @@ def test_every_number_of_the_summary_follows_from_the_table(runs):
     s = r.summary()
     for name in r.methods:
         own = [t for _, t in r.of(name).groupby(["seed", "subject"])]
-        for column, score in (("war", war), ("uar", lambda y, p: uar(y, p, r.classes)), ("f1", lambda y, p: macro_f1(y, p, r.classes))):
+        for column, score in (
+            ("war", war),
+            ("uar", lambda y, p: uar(y, p, r.classes)),
+            ("f1", lambda y, p: macro_f1(y, p, r.classes)),
+        ):
             assert s.at[name, column] == pytest.approx(np.mean([score(t.label, t.predicted) for t in own]))
     gains = [war(t.label, t.predicted) for _, t in r.of("personal").groupby(["seed", "subject"])]
     base = [war(t.label, t.predicted) for _, t in r.of("clip-au").groupby(["seed", "subject"])]
@@ -41,7 +54,10 @@ def test_every_number_of_the_summary_follows_from_the_table(runs):
 
 def test_costs_gates_and_histogram(runs):
     c, g, h = runs["pain"].cost(), runs["pain"].gates(), runs["pain"].histogram()
-    assert c.n_trained["clip-au"] == 0 < c.n_trained["personal"] and (c.loc[["clip-au", "tda", "personal"]].peak_mb > 0).all()
+    assert (
+        c.n_trained["clip-au"] == 0 < c.n_trained["personal"]
+        and (c.loc[["clip-au", "tda", "personal"]].peak_mb > 0).all()
+    )
     assert "tda" in g.index and g.loc["tda"].dropna().between(0, 1).all() and "clip-au" not in g.index
     np.testing.assert_allclose(h.sum(axis=1), 1)
     assert h.loc["true"].tolist() == [0.5, 0.5]
@@ -54,10 +70,14 @@ def test_a_unit_alone_equals_the_unit_among_others(runs):
 
 
 def test_processes_change_no_number(runs):
-    again = benchmark(["pain", "stress"], [22_000, 22_010], ["clip-au", "tda", "personal"], n_jobs=2, progress=False, **SMALL)
+    again = benchmark(
+        ["pain", "stress"], [22_000, 22_010], ["clip-au", "tda", "personal"], n_jobs=2, progress=False, **SMALL
+    )
     for task in runs:
         a, b = (r[task].table.query("method != 'oracle'") for r in (runs, again))
-        pd.testing.assert_frame_equal(a.drop(columns="seconds").reset_index(drop=True), b[a.columns.drop("seconds")].reset_index(drop=True))
+        pd.testing.assert_frame_equal(
+            a.drop(columns="seconds").reset_index(drop=True), b[a.columns.drop("seconds")].reset_index(drop=True)
+        )
 
 
 def test_means_over_tasks(runs):
@@ -71,10 +91,17 @@ def test_means_over_tasks(runs):
 def test_json(runs):
     report = benchmark_json(runs)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
-    assert report["complete"] and [*report["tasks"]] == ["pain", "stress"] and {*report["mean"]} == {"clip-au", "tda", "personal", "oracle"}
+    assert (
+        report["complete"]
+        and [*report["tasks"]] == ["pain", "stress"]
+        and {*report["mean"]} == {"clip-au", "tda", "personal", "oracle"}
+    )
     one = report["tasks"]["pain"]
     assert {*one["methods"]["tda"]} == {"war", "uar", "f1", "war_sd", "seconds_per_video", "per_subject"}
-    assert one["protocol"]["gain_over_clip_au"]["clip-au"]["difference"] is None and len(one["methods"]["tda"]["per_subject"]) == 4
+    assert (
+        one["protocol"]["gain_over_clip_au"]["clip-au"]["difference"] is None
+        and len(one["methods"]["tda"]["per_subject"]) == 4
+    )
     assert benchmark_json({"pain": runs["pain"]}) == one
 
 
@@ -87,7 +114,15 @@ def test_latex_and_text(runs):
 
 def test_what_is_done_is_handed_on(monkeypatch):
     seen = []
-    benchmark(["pain", "stress"], [22_000], ["clip-au"], n_jobs=1, progress=False, on_result=lambda done: seen.append([*done]), **SMALL)
+    benchmark(
+        ["pain", "stress"],
+        [22_000],
+        ["clip-au"],
+        n_jobs=1,
+        progress=False,
+        on_result=lambda done: seen.append([*done]),
+        **SMALL,
+    )
     assert seen == [["pain"], ["pain", "stress"]]
 
 
@@ -120,7 +155,21 @@ def test_names():
 
 
 def test_the_command(tmp_path):
-    call = ["evaluate", "--task", "all", "--methods", "clip-au,personal,oracle", "--seed", "22000", "--subjects", "2", "--order", "imbalanced", "--jobs", "1"]
+    call = [
+        "evaluate",
+        "--task",
+        "all",
+        "--methods",
+        "clip-au,personal,oracle",
+        "--seed",
+        "22000",
+        "--subjects",
+        "2",
+        "--order",
+        "imbalanced",
+        "--jobs",
+        "1",
+    ]
     result = CliRunner().invoke(app, [*call, "--json", str(tmp_path / "r.json"), "--csv", str(tmp_path / "r.csv")])
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "r.json").read_text())
@@ -130,7 +179,12 @@ def test_the_command(tmp_path):
     assert {*table.task} == {"pain", "stress", "ambivalence"} and {*table.method} == {"clip-au", "personal", "oracle"}
 
 
-WRONG = [("--order", "sorted", "order must be"), ("--seeds", "0", "1 or more"), ("--reset", "day", "reset must be"), ("--predict", "never", "predict must be")]
+WRONG = [
+    ("--order", "sorted", "order must be"),
+    ("--seeds", "0", "1 or more"),
+    ("--reset", "day", "reset must be"),
+    ("--predict", "never", "predict must be"),
+]
 
 
 @pytest.mark.parametrize("option, value, message", WRONG)

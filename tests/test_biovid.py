@@ -19,7 +19,9 @@ from clip_autt.utils.errors import InputError, ManifestError
 from clip_autt.video.io import read_video, write_video
 
 OFFICIAL = SHARED / "data/official/biovid_target_081014_w_27.txt"
-official = pytest.mark.skipif(not OFFICIAL.exists(), reason="the published label files are not on this machine (../shared)")
+official = pytest.mark.skipif(
+    not OFFICIAL.exists(), reason="the published label files are not on this machine (../shared)"
+)
 TARGET, SOURCE, FACES = "081014_w_27", "082208_w_45", "sub_red_classes_img"
 
 
@@ -41,11 +43,17 @@ def shuffled(lines, seed=0):
 # ---- facts ----
 
 
-@pytest.mark.parametrize("name, source, validation, target", [("biovid", 77, 8, 10), ("stressid", 44, 4, 10), ("bah", 168, 25, 10)])
+@pytest.mark.parametrize(
+    "name, source, validation, target", [("biovid", 77, 8, 10), ("stressid", 44, 4, 10), ("bah", 168, 25, 10)]
+)
 def test_people_are_disjoint_and_as_many_as_published(name, source, validation, target):
     f = FACTS[name]
     assert [len(f.source) + len(f.validation), len(f.validation), len(f.target)] == [source, validation, target]
-    assert len({*f.source, *f.validation, *f.target}) == source + target and list(f.splits) == [*f.source, *f.validation, *f.target]
+    assert len({*f.source, *f.validation, *f.target}) == source + target and list(f.splits) == [
+        *f.source,
+        *f.validation,
+        *f.target,
+    ]
     assert all(f.expected[s]["subjects"] == len(getattr(f, s)) for s in SPLITS)
 
 
@@ -65,9 +73,13 @@ def test_every_line_of_the_published_list_is_a_frame():
     videos = read_frame_lists([OFFICIAL], findings)
     items = [frame_item(v, OFFICIAL.parent / FACES, biovid_seconds, FACTS["biovid"].classes, findings) for v in videos]
     assert not findings.problems and sum(len(i.path) for i in items) == 3000 and {len(i.path) for i in items} == {75}
-    assert [sum(i.label == c for i in items) for c in ("neutral", "pain")] == [20, 20] and {i.subject for i in items} == {TARGET}
+    assert [sum(i.label == c for i in items) for c in ("neutral", "pain")] == [20, 20] and {
+        i.subject for i in items
+    } == {TARGET}
     for item in items:
-        assert np.allclose(item.path.times, np.arange(2.04, 5.01, 0.04)), "in order of time, although the list is shuffled"
+        assert np.allclose(item.path.times, np.arange(2.04, 5.01, 0.04)), (
+            "in order of time, although the list is shuffled"
+        )
         assert (biovid_class(item.id) == "PA4") == (item.label == "pain")
     first = OFFICIAL.read_text().splitlines()[0].split(" ")[0]
     assert any(str(f).endswith(first) for i in items for f in i.path.files), "the first line is a frame, not a header"
@@ -81,7 +93,9 @@ def test_a_tree_of_the_published_list(tmp_path):
         path.touch()
     (tmp_path / "target_list.txt").write_text(OFFICIAL.read_text())
     listed = BioVid(tmp_path)
-    assert len(listed) == 40 and listed.report.found["target"] == dict(subjects=1, videos=40, clips=40, neutral=20, pain=20)
+    assert len(listed) == 40 and listed.report.found["target"] == dict(
+        subjects=1, videos=40, clips=40, neutral=20, pain=20
+    )
     assert listed.report.lost_frames == 0 == listed.report.n_problems and not listed.report.complete
     assert BioVid(tmp_path / FACES).items == listed.items, "the list lies beside the folder pointed at"
 
@@ -120,12 +134,17 @@ def test_the_folder_may_be_pointed_at_from_inside_or_above(tmp_path, start):
 
 def test_missing_frames_are_counted_and_a_clip_without_any_is_skipped(tmp_path):
     lines = faces(tmp_path, TARGET, "BL1-081", [2040, 2080])
-    lines += [f"{FACES}/{TARGET}/{TARGET}-BL1-081/image2120.jpg 0", f"{FACES}/{TARGET}/{TARGET}-PA4-001/image2040.jpg 1"]
+    lines += [
+        f"{FACES}/{TARGET}/{TARGET}-BL1-081/image2120.jpg 0",
+        f"{FACES}/{TARGET}/{TARGET}-PA4-001/image2040.jpg 1",
+    ]
     lines += [f"{FACES}/{SOURCE}/{SOURCE}-PA4-{i:03}/image2040.jpg 1" for i in range(30)]
     (tmp_path / "list.txt").write_text("\n".join(lines))
     data = BioVid(tmp_path)
     assert [i.path.times for i in data] == [(2.04, 2.08)] and data.report.lost_frames == 2
-    assert (f"{FACES}/{TARGET}/{TARGET}-PA4-001", "none of its listed frames exists") in [(s.path, s.reason) for s in data.skipped]
+    assert (f"{FACES}/{TARGET}/{TARGET}-PA4-001", "none of its listed frames exists") in [
+        (s.path, s.reason) for s in data.skipped
+    ]
     assert sum(s.reason == "no folder of this person" for s in data.skipped) == 30
     assert data.report.n_problems == 3, "a person who is not there is one problem, not thirty"
     assert str(tmp_path) not in str(data.report), "paths are relative"
@@ -139,7 +158,9 @@ def test_a_clip_with_two_labels_is_skipped_and_a_contradiction_is_noted(tmp_path
     (tmp_path / "list.txt").write_text("\n".join([*lines, "sub_red_classes_img image 0", ""]))
     data = BioVid(tmp_path)
     assert [i.label for i in data] == ["pain"] and data.skipped[0].reason == "listed with label 0 and with label 1"
-    assert any("BL1-082: listed with label 1" in p for p in data.report.problems) and any("list.txt, line 4" in p for p in data.report.problems)
+    assert any("BL1-082: listed with label 1" in p for p in data.report.problems) and any(
+        "list.txt, line 4" in p for p in data.report.problems
+    )
 
 
 def test_parts_are_data_sets_and_can_be_encoded(tmp_path, tiny):
@@ -189,7 +210,12 @@ def test_clips_with_and_without_the_table(disk):
     plain = BioVid(disk / "PartA")
     assert [(i.id, i.label) for i in plain] == [(f"{TARGET}-BL1-081", "neutral"), (f"{TARGET}-PA4-003", "pain")]
     assert plain.report.left_out == {"PA1": 1} and plain.crop == "auto" and plain.layout == "distributed"
-    rows = [(TARGET, 0, f"{TARGET}-BL1-081"), (TARGET, 4, f"{TARGET}-PA4-003"), (TARGET, 4, f"{TARGET}-PA4-004"), (SOURCE, 1, f"{SOURCE}-PA1-002")]
+    rows = [
+        (TARGET, 0, f"{TARGET}-BL1-081"),
+        (TARGET, 4, f"{TARGET}-PA4-003"),
+        (TARGET, 4, f"{TARGET}-PA4-004"),
+        (SOURCE, 1, f"{SOURCE}-PA1-002"),
+    ]
     samples(disk, [*rows, (TARGET, 7, "x")])
     tabled = BioVid(disk / "PartA/video")
     assert tabled.items == plain.items and tabled.report.left_out == {"PA1": 1}
@@ -211,12 +237,20 @@ def test_a_wrong_folder_is_one_clear_error_and_a_report(tmp_path):
     for name in ("music", "photos", "x1", "x2", "x3", "x4", "x5"):
         (tmp_path / name).mkdir()
     for name, make in DATA_SETS.items():
-        with pytest.raises(ManifestError, match=r"Looked for .*There is music, photos, x1, x2, x3, x4 \.\.\. \(7 in all\)\. Give the folder"):
+        with pytest.raises(
+            ManifestError,
+            match=r"Looked for .*There is music, photos, x1, x2, x3, x4 \.\.\. \(7 in all\)\. Give the folder",
+        ):
             make(tmp_path)
         with pytest.raises(ManifestError, match="no such folder"):
             make(tmp_path / "none")
         report = check_data_set(name, tmp_path)
-        assert not report.ok and not report.complete and "Looked for" in repr(report) and "Looked for" in report._repr_html_()
+        assert (
+            not report.ok
+            and not report.complete
+            and "Looked for" in repr(report)
+            and "Looked for" in report._repr_html_()
+        )
         assert check_data_set(name, tmp_path / "none").root == "none"
     with pytest.raises(InputError, match=r"no data set 'biovod'.*'biovid'"):
         load_data_set("biovod", tmp_path)
@@ -248,17 +282,29 @@ def test_a_report_is_complete_only_when_nothing_is_missing():
     report = CheckReport("X", found=full, expected=full)
     assert report.complete and report.to_dict()["ok"] and report.to_dict()["complete"]
     fewer = dict(source=dict(subjects=2, clips=3))
-    for change in (dict(n_problems=1), dict(missing=dict(source=("a",))), dict(found=fewer), dict(found={}), dict(message="no")):
+    for change in (
+        dict(n_problems=1),
+        dict(missing=dict(source=("a",))),
+        dict(found=fewer),
+        dict(found={}),
+        dict(message="no"),
+    ):
         assert not CheckReport("X", **{**dict(found=full, expected=full), **change}).complete
 
 
 def test_the_report_fits_into_json_and_shows_at_most_twenty_problems(tmp_path):
     import json
 
-    lines = faces(tmp_path, TARGET, "BL1-081", [2040]) + [f"{FACES}/{TARGET}/{TARGET}-PA4-{i:03}/image2040.jpg 1" for i in range(30)]
+    lines = faces(tmp_path, TARGET, "BL1-081", [2040]) + [
+        f"{FACES}/{TARGET}/{TARGET}-PA4-{i:03}/image2040.jpg 1" for i in range(30)
+    ]
     (tmp_path / "list.txt").write_text("\n".join(lines))
     report = BioVid(tmp_path).report
-    assert json.loads(json.dumps(report.to_dict()))["n_problems"] == 30 and len(report.problems) == 20 and "... and 10 more" in repr(report)
+    assert (
+        json.loads(json.dumps(report.to_dict()))["n_problems"] == 30
+        and len(report.problems) == 20
+        and "... and 10 more" in repr(report)
+    )
     assert "<" not in repr(report) and report._repr_html_().count("<tr>") == 4
 
 

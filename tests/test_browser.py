@@ -1,4 +1,4 @@
-"""A real browser: JupyterLab runs the first tutorials, sliders move, pictures change; annotated films play. Screenshots are kept in build/browser."""
+"""A real browser: JupyterLab runs tutorials, sliders move, pictures change; films play. See build/browser."""
 
 import json
 import os
@@ -17,16 +17,31 @@ from clip_autt.cli.course import copy_tutorials
 
 ROOT = Path(__file__).parents[1]
 SHOTS = ROOT / "build" / "browser"
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed: pip install -e '.[dev]'")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package chromium to run the browser tests")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium on this machine: install the package chromium to run the browser tests"
+)
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 SETTINGS = {  # every cell in the page at once, no question about news, no network
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
-ERRORS = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"], .jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]'
+ERRORS = (
+    '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"], '
+    '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]'
+)
 
 
 def free_port() -> int:
@@ -58,11 +73,25 @@ def lab(tmp_path_factory):
         path.write_text(json.dumps(values))
     port = free_port()
     folders = {f"JUPYTER_{k}_DIR": str(home / k.lower()) for k in ("CONFIG", "RUNTIME", "DATA")}
-    env = {**os.environ, **folders, "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "IPYTHONDIR": str(home / "ipython"), "JUPYTER_PLATFORM_DIRS": "1"}
-    options = ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    env = {
+        **os.environ,
+        **folders,
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "IPYTHONDIR": str(home / "ipython"),
+        "JUPYTER_PLATFORM_DIRS": "1",
+    }
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+    ]
     options += ["--IdentityProvider.token="]
     log = open(home / "lab.log", "w")
-    server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], cwd=course, env=env, stdout=log, stderr=log)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options], cwd=course, env=env, stdout=log, stderr=log
+    )
     try:
         wait_for(f"http://127.0.0.1:{port}/api/status", server)
         yield f"http://127.0.0.1:{port}"
@@ -114,7 +143,11 @@ def test_a_tutorial_runs_in_jupyterlab_and_its_slider_changes_the_picture(lab, b
     at_the_end = float(value) == float(slider.get_attribute("aria-valuemax"))
     for _ in range(6):
         page.keyboard.press("ArrowLeft" if at_the_end else "ArrowRight")
-    page.wait_for_function("([img, old]) => img.src !== old && img.complete && img.naturalWidth > 0", arg=[picture.element_handle(), before], timeout=60_000)
+    page.wait_for_function(
+        "([img, old]) => img.src !== old && img.complete && img.naturalWidth > 0",
+        arg=[picture.element_handle(), before],
+        timeout=60_000,
+    )
     assert slider.get_attribute("aria-valuenow") != value
     shot(page, f"{name}-after")
     page.close()
@@ -132,7 +165,10 @@ def test_an_annotated_film_plays(browser, tmp_path):
     (tmp_path / "page.html").write_text('<video src="film.mp4" muted></video>')
     page = browser.new_page(viewport={"width": 900, "height": 620})
     page.goto((tmp_path / "page.html").as_uri())
-    play = "async v => { await v.play(); while (v.currentTime < 1) await new Promise(r => setTimeout(r, 50)); return [v.videoWidth, v.duration, v.error]; }"
+    play = (
+        "async v => { await v.play(); while (v.currentTime < 1) await new Promise(r => setTimeout(r, 50)); "
+        "return [v.videoWidth, v.duration, v.error]; }"
+    )
     width, duration, error = page.locator("video").evaluate(play)
     assert width > 600 and 2.5 < duration < 3.5 and error is None
     shot(page, "annotated-film")
@@ -145,6 +181,8 @@ def test_the_notebooks_ask_for_nothing_from_the_network(lab, browser):
     page.on("request", lambda r: asked.append(r.url))
     page.goto(f"{lab}/lab/tree/02_what_a_face_says.ipynb?reset", timeout=120_000)
     page.wait_for_selector(".jp-Notebook .jp-MarkdownCell", timeout=120_000)
-    elsewhere = [u for u in asked if not re.match(r"(http|ws)://127\.0\.0\.1|data:|blob:", u) and "colab-badge.svg" not in u]
+    elsewhere = [
+        u for u in asked if not re.match(r"(http|ws)://127\.0\.0\.1|data:|blob:", u) and "colab-badge.svg" not in u
+    ]
     assert asked and not elsewhere
     page.close()

@@ -31,19 +31,39 @@ def test_personalize_writes_the_record(tiny_cli_model, portrait_mp4, tmp_path):
     (r,) = json.loads((tmp_path / "o.json").read_text())
     assert set(r) == KEYS and r["error"] is None and r["label"] in r["probs"]
     assert sum(r["probs"].values()) == pytest.approx(1) == sum(r["probs_before"].values())
-    assert set(r["window"]) == {"start", "stop", "start_s", "stop_s"} and r["window"]["stop"] - r["window"]["start"] == 8
-    assert len(r["aus"]) == 46 and set(r["aus"][0]) == {"au", "name", "score", "delta"} and any(a["delta"] for a in r["aus"])
+    assert (
+        set(r["window"]) == {"start", "stop", "start_s", "stop_s"} and r["window"]["stop"] - r["window"]["start"] == 8
+    )
+    assert (
+        len(r["aus"]) == 46
+        and set(r["aus"][0]) == {"au", "name", "score", "delta"}
+        and any(a["delta"] for a in r["aus"])
+    )
     assert r["n_faces"] == r["n_frames"] == 25
 
 
 def test_predict_has_no_before(tiny_cli_model, portrait_mp4):
     (r,) = json.loads(call("predict", portrait_mp4, *tiny_cli_model, "--json", "-").stdout)
-    assert set(r) == KEYS and r["probs_before"] is None and r["window"]["stop"] == r["n_frames"] and all(a["delta"] == 0 for a in r["aus"])
+    assert (
+        set(r) == KEYS
+        and r["probs_before"] is None
+        and r["window"]["stop"] == r["n_frames"]
+        and all(a["delta"] == 0 for a in r["aus"])
+    )
 
 
 def test_a_batch_goes_on(tiny_cli_model, portrait_mp4, tmp_path):
     (tmp_path / "bad.mp4").write_bytes(b"no video")
-    result = call("personalize", tmp_path / "bad.mp4", tmp_path / "gone.mp4", portrait_mp4, *tiny_cli_model, "--json", tmp_path / "o.json", code=1)
+    result = call(
+        "personalize",
+        tmp_path / "bad.mp4",
+        tmp_path / "gone.mp4",
+        portrait_mp4,
+        *tiny_cli_model,
+        "--json",
+        tmp_path / "o.json",
+        code=1,
+    )
     records = json.loads((tmp_path / "o.json").read_text())
     assert [r["error"] and r["error"]["type"] for r in records] == ["VideoError", "VideoError", None]
     assert "error: " in result.stderr and "Traceback" not in result.output
@@ -64,8 +84,21 @@ def test_an_interrupted_batch_keeps_what_is_finished(tmp_path):
 
 def test_profiles_are_saved_and_used(tiny_cli_model, portrait_mp4, tmp_path):
     still = "--set", "clip-autt.steps=0"
-    call("personalize", portrait_mp4, *tiny_cli_model, "--save-profile", tmp_path / "p.safetensors", "--set", "clip-autt.lr=0.01", "-q")
-    (r,) = json.loads(call("personalize", portrait_mp4, *tiny_cli_model, "--profile", tmp_path / "p.safetensors", *still, "--json", "-").stdout)
+    call(
+        "personalize",
+        portrait_mp4,
+        *tiny_cli_model,
+        "--save-profile",
+        tmp_path / "p.safetensors",
+        "--set",
+        "clip-autt.lr=0.01",
+        "-q",
+    )
+    (r,) = json.loads(
+        call(
+            "personalize", portrait_mp4, *tiny_cli_model, "--profile", tmp_path / "p.safetensors", *still, "--json", "-"
+        ).stdout
+    )
     (plain,) = json.loads(call("personalize", portrait_mp4, *tiny_cli_model, *still, "--json", "-").stdout)
     assert r["probs"] == r["probs_before"] != plain["probs"]
 
@@ -107,7 +140,19 @@ def test_bad_options_are_one_line(tiny_cli_model, portrait_mp4, options, message
 
 def test_set_changes_a_method(tmp_path):
     for name, options in (("plain", []), ("set", ["--set", "clip-autt.steps=4", "--set", "clip-autt.lr=0.05"])):
-        call("evaluate", "--subjects", 1, "--jobs", 1, "--methods", "clip-autt", *options, "--json", tmp_path / f"{name}.json", "-q")
+        call(
+            "evaluate",
+            "--subjects",
+            1,
+            "--jobs",
+            1,
+            "--methods",
+            "clip-autt",
+            *options,
+            "--json",
+            tmp_path / f"{name}.json",
+            "-q",
+        )
     plain, changed = (json.loads((tmp_path / f"{name}.json").read_text())["protocol"] for name in ("plain", "set"))
     assert (changed["methods"]["clip-autt"]["steps"], changed["methods"]["clip-autt"]["lr"]) == (4, 0.05)
     assert (plain["cost"]["clip-autt"]["backward"], changed["cost"]["clip-autt"]["backward"]) == (1, 4)
@@ -137,8 +182,14 @@ def test_the_bundled_model_is_the_default_and_says_what_it_is(rendered):
     assert "rendered faces" in call("predict", next(rendered.glob("*.mp4")), "--crop", "none").stdout
 
 
-@pytest.mark.parametrize("options, names", [([], {"the personal head", "the person's threshold"}), (["--method", "clip-autt"], {"not from AUs"}),
-                                            (["--method", "clip-autt-released"], {"not from AUs"})])  # fmt: skip
+@pytest.mark.parametrize(
+    "options, names",
+    [
+        ([], {"the personal head", "the person's threshold"}),
+        (["--method", "clip-autt"], {"not from AUs"}),
+        (["--method", "clip-autt-released"], {"not from AUs"}),
+    ],
+)
 def test_explanations_are_in_the_record_if_asked_for_and_sum_up(rendered, tmp_path, options, names):
     paths = [*sorted(rendered.glob("*.mp4"))[:2], tmp_path / "gone.mp4"]
     out = call("personalize", *paths, *options, "--explain", "--json", tmp_path / "o.json", code=1).stdout
@@ -147,21 +198,29 @@ def test_explanations_are_in_the_record_if_asked_for_and_sum_up(rendered, tmp_pa
     for r in records[:2]:
         assert set(r["explanation"]) == {"why", "change"} and len(r["explanation"]["why"]["aus"]) == 47
         for e in r["explanation"].values():
-            assert sum(a["contribution"] for a in e["aus"]) + sum(e["not_from_aus"].values()) == pytest.approx(e["margin"] - e["margin_start"], abs=1e-9)
+            assert sum(a["contribution"] for a in e["aus"]) + sum(e["not_from_aus"].values()) == pytest.approx(
+                e["margin"] - e["margin_start"], abs=1e-9
+            )
             assert set(e["not_from_aus"]) == names and e["target"] == r["label"] and e["margin"] > 0
             assert math.log(r["probs"][e["target"]] / r["probs"][e["versus"]]) == pytest.approx(e["margin"], abs=1e-3)
         before = r["explanation"]["change"]
-        assert math.log(r["probs_before"][before["target"]] / r["probs_before"][before["versus"]]) == pytest.approx(before["margin_start"], abs=1e-2)
+        assert math.log(r["probs_before"][before["target"]] / r["probs_before"][before["versus"]]) == pytest.approx(
+            before["margin_start"], abs=1e-2
+        )
     printed = re.findall(r"margin (\S+) at .*, (\S+) here, by\n(.*)", out)
     assert len(printed) == 4, "two for each video"
     for start, stop, parts in printed:
-        assert parts.count(",") >= 5 and sum(map(float, re.findall(r"[+-]\d+\.\d+", parts))) == pytest.approx(float(stop) - float(start), abs=0.006)
+        assert parts.count(",") >= 5 and sum(map(float, re.findall(r"[+-]\d+\.\d+", parts))) == pytest.approx(
+            float(stop) - float(start), abs=0.006
+        )
 
 
 def test_a_rendered_clip_needs_no_crop_option(rendered):
     "The file says that its frames are faces, so the same answer comes with and without `--crop none`."
     path = sorted(rendered.glob("*.mp4"))[0]
-    (auto,), (none,) = (json.loads(call("predict", path, *options, "--json", "-").stdout) for options in ([], ["--crop", "none"]))
+    (auto,), (none,) = (
+        json.loads(call("predict", path, *options, "--json", "-").stdout) for options in ([], ["--crop", "none"])
+    )
     assert auto["label"] and auto["n_faces"] == auto["n_frames"] and auto["probs"] == none["probs"]
 
 
@@ -173,7 +232,11 @@ def test_train_on_a_folder_of_clips_and_use_the_head(rendered, tmp_path):
     before = (tmp_path / "head/head.safetensors").read_bytes()
     call("train", manifest, *options, "-q")  # nothing is left to do
     assert (tmp_path / "head/head.safetensors").read_bytes() == before
-    (r,) = json.loads(call("predict", next(rendered.glob("*.mp4")), "--model", tmp_path / "head", "--crop", "none", "--json", "-").stdout)
+    (r,) = json.loads(
+        call(
+            "predict", next(rendered.glob("*.mp4")), "--model", tmp_path / "head", "--crop", "none", "--json", "-"
+        ).stdout
+    )
     assert r["error"] is None and r["label"] in ("neutral", "pain")
 
 
@@ -197,7 +260,9 @@ def test_a_missing_clip_is_skipped_and_said_or_an_error_if_strict(rendered, tmp_
 def test_bad_manifests_are_one_clear_error(rendered, tmp_path, rows, message):
     files = [p.name for p in sorted(rendered.glob("*.mp4"))[:2]]
     (tmp_path / "clips.csv").write_text("path,subject,label\n" + rows.format(*files))
-    result = call("train", tmp_path / "clips.csv", "--root", rendered, "--out", tmp_path / "head", "--crop", "none", "-q", code=1)
+    result = call(
+        "train", tmp_path / "clips.csv", "--root", rendered, "--out", tmp_path / "head", "--crop", "none", "-q", code=1
+    )
     assert message in result.stderr and result.stderr.count("error: ") == 1 and "Traceback" not in result.output
 
 
@@ -232,18 +297,52 @@ def test_wrong_words_are_one_line(args, message):
 
 
 def test_evaluate_writes_the_contract(tmp_path):
-    call("evaluate", "--task", "ambivalence", "--seed", 7, "--subjects", 2, "--oracle", "--json", tmp_path / "o.json", "--csv", tmp_path / "o.csv", "-q")
+    call(
+        "evaluate",
+        "--task",
+        "ambivalence",
+        "--seed",
+        7,
+        "--subjects",
+        2,
+        "--oracle",
+        "--json",
+        tmp_path / "o.json",
+        "--csv",
+        tmp_path / "o.csv",
+        "-q",
+    )
     r = json.loads((tmp_path / "o.json").read_text())
-    assert r["format_version"] == 2 and set(r) == {"format_version", "backbone", "task", "seed", "n_subjects", "n_videos", "protocol", "methods", "versions"}
-    assert (r["backbone"], r["task"], r["seed"], r["n_subjects"], r["n_videos"]) == ("facs-tiny", "ambivalence", 7, 2, 40)
+    assert r["format_version"] == 2 and set(r) == {
+        "format_version",
+        "backbone",
+        "task",
+        "seed",
+        "n_subjects",
+        "n_videos",
+        "protocol",
+        "methods",
+        "versions",
+    }
+    assert (r["backbone"], r["task"], r["seed"], r["n_subjects"], r["n_videos"]) == (
+        "facs-tiny",
+        "ambivalence",
+        7,
+        2,
+        40,
+    )
     assert set(r["methods"]) == {"clip-au", "clip-autt", "personal", "oracle"}
     for row in r["methods"].values():
-        assert set(row) == {"war", "uar", "f1", "war_sd", "seconds_per_video", "per_subject"} and set(row["per_subject"]) == {"s7", "s8"}
+        assert set(row) == {"war", "uar", "f1", "war_sd", "seconds_per_video", "per_subject"} and set(
+            row["per_subject"]
+        ) == {"s7", "s8"}
     assert len((tmp_path / "o.csv").read_text().splitlines()) == 1 + 4 * 40
 
 
 def test_demo_personalizes_and_writes_a_report(tmp_path):
-    out = call("demo", "--seed", 3, "--subjects", 3, "--out", tmp_path / "demo", "--json", tmp_path / "demo.json").stdout
+    out = call(
+        "demo", "--seed", 3, "--subjects", 3, "--out", tmp_path / "demo", "--json", tmp_path / "demo.json"
+    ).stdout
     page = (tmp_path / "demo/report.html").read_text()
     assert "rendered" in page and len(page) < 1_500_000 and "oracle" in page and "clip-autt" in out
     r = json.loads((tmp_path / "demo.json").read_text())
@@ -258,7 +357,10 @@ def test_the_command_is_installed():
 
 
 def test_help_needs_no_torch():
-    code = "import sys; from clip_autt.cli.main import app; assert 'torch' not in sys.modules and 'open_clip' not in sys.modules"
+    code = (
+        "import sys; from clip_autt.cli.main import app; "
+        "assert 'torch' not in sys.modules and 'open_clip' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -271,12 +373,19 @@ def test_real_videos_with_vit_b_32(tmp_path):
     torch.save({**state, **extras}, tmp_path / "ViT-B-32.pt")
     save_published_head(tmp_path / "head.pth", ClipAU(backbone, bank=AUBank.released(), template="{}"))
     paths = sorted(VIDEOS.iterdir())
-    call("personalize", *paths, "--backbone", "ViT-B-32", "--pretrained", tmp_path / "ViT-B-32.pt", "--head", tmp_path / "head.pth",
-         "--fps", 4, "--json", tmp_path / "o.json")  # fmt: skip
+    call("personalize", *paths, "--backbone", "ViT-B-32", "--pretrained", tmp_path / "ViT-B-32.pt",
+         "--head", tmp_path / "head.pth", "--fps", 4, "--json", tmp_path / "o.json")  # fmt: skip
     records = {r["path"].split("/")[-1]: r for r in json.loads((tmp_path / "o.json").read_text())}
     assert len(records) == 4 and all(set(r) == KEYS and r["error"] is None for r in records.values())
-    assert records["no_face.mp4"]["label"] is None and records["no_face.mp4"]["warnings"] and records["no_face.mp4"]["probs"] == {}
+    assert (
+        records["no_face.mp4"]["label"] is None
+        and records["no_face.mp4"]["warnings"]
+        and records["no_face.mp4"]["probs"] == {}
+    )
     r = records["face_noface.mov"]
     assert 0 < r["n_faces"] < r["n_frames"] and f"{r['n_faces']} of {r['n_frames']}" in " ".join(r["warnings"])
     for name in ("single_face.mp4", "WolfgangLanger_Pexels.mp4"):
-        assert records[name]["label"] in ("neutral", "positive") and records[name]["window"]["stop_s"] > records[name]["window"]["start_s"]
+        assert (
+            records[name]["label"] in ("neutral", "positive")
+            and records[name]["window"]["stop_s"] > records[name]["window"]["start_s"]
+        )

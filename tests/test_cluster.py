@@ -25,7 +25,13 @@ def videos(subjects="STUVWXYZ", clips=3):
     g, made = torch.Generator().manual_seed(2), []
     frames = torch.randn(len(subjects) * clips * 18, 64, generator=g).split(18)
     for i, x in enumerate(frames):
-        v = VideoFeatures(x, torch.arange(18) / 12.5, torch.ones(18, dtype=torch.bool), f"{subjects[i // clips]}/{i}", subjects[i // clips])
+        v = VideoFeatures(
+            x,
+            torch.arange(18) / 12.5,
+            torch.ones(18, dtype=torch.bool),
+            f"{subjects[i // clips]}/{i}",
+            subjects[i // clips],
+        )
         made.append(LabeledVideo(v, ("neutral", "pain")[i % 2]))
     return made
 
@@ -50,7 +56,14 @@ class Noisy(NoAdaptation):
 def client():
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")  # of processes that were killed on purpose
     with dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.comm.timeouts.connect": "20s"}):
-        kwargs = dict(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1", silence_logs=logging.CRITICAL)
+        kwargs = dict(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            host="127.0.0.1",
+            silence_logs=logging.CRITICAL,
+        )
         with distributed.LocalCluster(**kwargs) as cluster, distributed.Client(cluster) as client:
             yield client
 
@@ -100,7 +113,9 @@ def test_a_killed_worker_loses_nothing(client, model, serial, tmp_path, at):
     with parallel_config(backend="dask"):
         r = run(methods(model, at=at, flag=tmp_path / "died"), model, cache_dir=tmp_path / "kept")
     equal(r, serial)
-    assert (tmp_path / "died").exists() and set(client.run(os.getpid).values()) != before, "one was killed, and replaced"
+    assert (tmp_path / "died").exists() and set(client.run(os.getpid).values()) != before, (
+        "one was killed, and replaced"
+    )
     files = {p.parent.name: len(list(p.parent.glob("*.json"))) for p in (tmp_path / "kept").rglob("*.json")}
     assert files == {"clip-au": 8, "tda": 8, "clip-autt": 8, "clip-autt-released": 1, "noisy": 8}
     again = run(methods(model, at=at, flag=tmp_path / "died"), model, cache_dir=tmp_path / "kept")
@@ -108,7 +123,7 @@ def test_a_killed_worker_loses_nothing(client, model, serial, tmp_path, at):
 
 
 def test_a_person_that_kills_every_worker_does_not_stop_the_others(client, model, serial, tmp_path):
-    "Dask gives up on that unit, and now and then on one that waited on the same workers. All others have their numbers."
+    "Dask gives up on that unit, and now and then on one that waited on the same workers. All others have numbers."
     with parallel_config(backend="dask"):
         r = run(methods(model, at="U"), model, cache_dir=tmp_path)
     lost = r.table[r.table.error.notna()]
@@ -116,5 +131,9 @@ def test_a_person_that_kills_every_worker_does_not_stop_the_others(client, model
     assert ("noisy", "U") in units and len(units) <= 6 and lost.error.str.startswith("KilledWorker").all()
     there = [(m, who) not in units for m, who in zip(serial.table.method, serial.table.subject, strict=True)]
     rest, fine = r.table[r.table.error.isna()].reset_index(drop=True), serial.table[there].reset_index(drop=True)
-    pd.testing.assert_frame_equal(rest.drop(columns="seconds"), fine.drop(columns="seconds"), check_exact=True, check_dtype=False)
-    assert len(list((tmp_path / "noisy").glob("*.json"))) == 8 - sum(m == "noisy" for m, _ in units), "what was lost is tried again another time"
+    pd.testing.assert_frame_equal(
+        rest.drop(columns="seconds"), fine.drop(columns="seconds"), check_exact=True, check_dtype=False
+    )
+    assert len(list((tmp_path / "noisy").glob("*.json"))) == 8 - sum(m == "noisy" for m, _ in units), (
+        "what was lost is tried again another time"
+    )

@@ -1,4 +1,4 @@
-"The switches of the published code: each is checked against a plain definition, and each wrapper does what its row says."
+"Switches of the published code: each is checked against a plain definition, and each wrapper does what its row says."
 
 import re
 from dataclasses import fields, replace
@@ -46,7 +46,11 @@ def videos():
 
 def plain(model, d, videos, predict_on="video"):
     "One step with the switches `d`, written out: logits [B, C] of all videos, person by person."
-    prompts = ReleasedPrompts(model.backbone, model.bank) if d.wordless_prompts else AUPrompts(model.backbone, model.bank, model.template)
+    prompts = (
+        ReleasedPrompts(model.backbone, model.bank)
+        if d.wordless_prompts
+        else AUPrompts(model.backbone, model.bank, model.template)
+    )
     logits, ctx = [], prompts.ctx_start.clone()
 
     def embed(ctx):
@@ -78,25 +82,34 @@ def plain(model, d, videos, predict_on="video"):
 
 
 def by_library(method, videos):
-    return torch.stack([r.logits for own in by_subject(videos).values() for r in method.adapt_many([x.video for x in own])])
+    return torch.stack(
+        [r.logits for own in by_subject(videos).values() for r in method.adapt_many([x.video for x in own])]
+    )
 
 
 @pytest.mark.parametrize("on", ["video", "window"])
 def test_without_a_switch_it_is_the_papers_method(model, videos, on):
     described = by_library(ClipAUTT(model, predict_on=on, untrained_ok=True), videos)
-    subclass = by_library(ReleasedClipAUTT(model, departures=Departures.none(), predict_on=on, untrained_ok=True), videos)
+    subclass = by_library(
+        ReleasedClipAUTT(model, departures=Departures.none(), predict_on=on, untrained_ok=True), videos
+    )
     assert torch.allclose(subclass, described, atol=1e-5)
     assert torch.allclose(subclass, plain(model, Departures.none(), videos, on), atol=1e-5)
 
 
 def test_with_all_switches_it_is_the_plain_definition(model, videos):
-    assert torch.allclose(by_library(ReleasedClipAUTT(model, untrained_ok=True), videos), plain(model, Departures(), videos), atol=1e-5)
+    assert torch.allclose(
+        by_library(ReleasedClipAUTT(model, untrained_ok=True), videos), plain(model, Departures(), videos), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_each_switch_alone_is_the_papers_method_with_one_difference(model, videos, switch):
     d = replace(Departures.none(), **{switch: True})
-    described, changed = by_library(ClipAUTT(model, untrained_ok=True), videos), by_library(ReleasedClipAUTT(model, departures=d, untrained_ok=True), videos)
+    described, changed = (
+        by_library(ClipAUTT(model, untrained_ok=True), videos),
+        by_library(ReleasedClipAUTT(model, departures=d, untrained_ok=True), videos),
+    )
     assert torch.allclose(changed, plain(model, d, videos), atol=1e-5)
     if switch == "entropy_epsilon":  # moves an entropy by 1e-8
         assert torch.allclose(changed, described, atol=1e-5)
@@ -107,10 +120,15 @@ def test_each_switch_alone_is_the_papers_method_with_one_difference(model, video
 def test_the_search_without_the_scale_finds_other_windows(model):
     windows = F.normalize(torch.randn(400, 64, generator=torch.Generator().manual_seed(0)), dim=-1)
     z = model.embed_text(model.au_text)
-    off, on = (ReleasedClipAUTT(model, departures=d, untrained_ok=True) for d in (Departures.none(), replace(Departures.none(), unscaled_search=True)))
+    off, on = (
+        ReleasedClipAUTT(model, departures=d, untrained_ok=True)
+        for d in (Departures.none(), replace(Departures.none(), unscaled_search=True))
+    )
     h, unscaled = off.search_entropy(windows, z), on.search_entropy(windows, z)
     assert torch.allclose(h, entropy(model.classifier(model.au_scores(windows, z))), atol=1e-6)
-    assert torch.allclose(unscaled, entropy(model.classifier(windows @ z.T)), atol=1e-6) and not torch.allclose(h, unscaled, atol=1e-4)
+    assert torch.allclose(unscaled, entropy(model.classifier(windows @ z.T)), atol=1e-6) and not torch.allclose(
+        h, unscaled, atol=1e-4
+    )
 
 
 def test_frames_wrap_past_the_end(departures):
@@ -210,7 +228,11 @@ def test_every_item_has_a_row_and_every_switch_is_in_one(departures):
 
 def test_a_change_is_with_minus_without_in_points(departures, monkeypatch, tmp_path):
     wars = {False: {0: 0.8, 10: 0.7}, True: {0: 0.85, 10: 0.71}}
-    monkeypatch.setattr(departures, "measure", lambda folder, task, seed, setup: dict(war=wars[setup.departures.predict_before_update][seed]))
+    monkeypatch.setattr(
+        departures,
+        "measure",
+        lambda folder, task, seed, setup: dict(war=wars[setup.departures.predict_before_update][seed]),
+    )
     pair = departures.PAPER, departures.PAPER.turned(predict_before_update=True)
     assert departures.cell(tmp_path, "pain", (0, 10), pair, ("pain",)) == "+3.0 ± 2.8"
     assert departures.cell(tmp_path, "pain", (0,), pair, ("pain",)) == "+5.0"
@@ -225,7 +247,9 @@ def test_what_was_measured_is_kept(departures, monkeypatch, tmp_path, model, vid
     monkeypatch.setattr(departures, "clip", lambda: model.backbone)
     first, second = (departures.measure(tmp_path, "pain", 0, departures.PAPER) for _ in range(2))
     other = departures.measure(tmp_path, "pain", 0, departures.RELEASED)
-    assert first == second and calls == [departures.PAPER, departures.RELEASED] and other["departures"]["wordless_prompts"]
+    assert (
+        first == second and calls == [departures.PAPER, departures.RELEASED] and other["departures"]["wordless_prompts"]
+    )
     with torch.no_grad():
         model.classifier[0].bias += 1
     departures.measure(tmp_path, "pain", 0, departures.PAPER)

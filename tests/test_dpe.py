@@ -21,7 +21,9 @@ def test_without_learning_and_advice_it_is_the_source(model):
     m = method(model, lr=0.0, alpha=0.0, gate_fraction=0.6)
     for i in range(5):
         a = m.adapt(make_features(i, subject="ann"))
-        torch.testing.assert_close(a.logits, model.predict(make_features(i), untrained_ok=True).logits, atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            a.logits, model.predict(make_features(i), untrained_ok=True).logits, atol=1e-5, rtol=0
+        )
     torch.testing.assert_close(m.state["text"], m.z_text, atol=1e-6, rtol=0)
 
 
@@ -70,7 +72,9 @@ def test_info_nce_reaches_the_action_unit_vectors(model):
     video = encode_views(model, make_features(0), 16).video
     cache = Cache(3)
     for c in (0, 1):
-        cache = cache.put(c, F.normalize(torch.randn(64, generator=torch.Generator().manual_seed(c)), dim=0), 0.1, torch.eye(2)[c])
+        cache = cache.put(
+            c, F.normalize(torch.randn(64, generator=torch.Generator().manual_seed(c)), dim=0), 0.1, torch.eye(2)[c]
+        )
     residuals = torch.zeros_like(m.z_text).requires_grad_(), torch.zeros(2, 64).requires_grad_()
     with_align = torch.autograd.grad(m.objective(video[None], corrected(m.z_text, cache, *residuals)), residuals)
     m = method(model, align=0.0)

@@ -33,7 +33,9 @@ def items(tmp_path_factory):
     folder, items = tmp_path_factory.mktemp("clips"), []
     for i, n in enumerate((3, 40, 1, 300, 33, 64, 5)):
         frames = np.random.default_rng(i).integers(0, 255, (n, 16, 16, 3), dtype=np.uint8)
-        items.append(Item(write_video(Clip(frames, np.arange(n) / 25), folder / f"{i}.mp4"), f"s{i % 2}", "pain", id=f"clip {i}"))
+        items.append(
+            Item(write_video(Clip(frames, np.arange(n) / 25), folder / f"{i}.mp4"), f"s{i % 2}", "pain", id=f"clip {i}")
+        )
     return items
 
 
@@ -69,7 +71,9 @@ def test_faces_are_found_as_in_a_clip_in_memory(tiny, portrait_mp4):
     "Detector in a thread, gaps filled in place: equal to reading, cropping and encoding the whole."
     whole = encode_clip(tiny, read_video(portrait_mp4, fps=8))
     for workers in (0, 2):
-        (_, v), _ = encode_items(tiny, [Item(portrait_mp4, "a", "b"), Item(portrait_mp4, "a", "b", start_s=1.0)], fps=8, workers=workers)
+        (_, v), _ = encode_items(
+            tiny, [Item(portrait_mp4, "a", "b"), Item(portrait_mp4, "a", "b", start_s=1.0)], fps=8, workers=workers
+        )
         torch.testing.assert_close(v.frames, whole.frames, atol=1e-5, rtol=1e-5)
         assert torch.equal(v.found, whole.found) and v.warnings == whole.warnings
 
@@ -90,7 +94,9 @@ def test_frames_listed_as_faces_never_meet_the_detector(tiny, tmp_path, monkeypa
     for i, frame in enumerate(frames):
         Image.fromarray(frame).save(tmp_path / f"{i}.png")
     listed = FrameFiles(tuple(tmp_path / f"{i}.png" for i in range(4)), (2.0, 2.1, 2.2, 2.3), "window 7")
-    ((v, label),) = encode_manifest(tiny, [Item(listed, "Anna", "neutral")], crop="none", progress=False, store=tmp_path / "s")
+    ((v, label),) = encode_manifest(
+        tiny, [Item(listed, "Anna", "neutral")], crop="none", progress=False, store=tmp_path / "s"
+    )
     assert (v.id, v.subject, label, len(v)) == ("window 7", "Anna", "neutral", 4) and bool(v.found.all())
 
 
@@ -101,7 +107,9 @@ def test_frames_listed_as_faces_never_meet_the_detector(tiny, tmp_path, monkeypa
 def test_a_broken_file_is_reported_and_the_others_go_on(tiny, items, broken, workers):
     failed = []
     with pytest.warns(UserWarning, match="1 of 4 clips could not be used: noise"):
-        videos = encode_manifest(tiny, [*items[:2], broken, items[2]], **WHOLE, progress=False, failed=failed, workers=workers)
+        videos = encode_manifest(
+            tiny, [*items[:2], broken, items[2]], **WHOLE, progress=False, failed=failed, workers=workers
+        )
     assert [v.id for v, _ in videos] == ["clip 0", "clip 1", "clip 2"] and [i.id for i, _ in failed] == ["noise"]
     with pytest.raises(VideoError, match="noise"):
         encode_manifest(tiny, [items[0], broken, *items], **WHOLE, progress=False, strict=True, workers=workers)
@@ -217,7 +225,8 @@ def counted(*args):
     return real(*args)
 encoding.embed_crops = counted
 items = [Item(path, 's', 'pain') for path in map(encoding.Path, sys.argv[3:])]
-videos = encoding.encode_manifest(load_backbone('tiny'), items, fps=None, crop='none', progress=False, store=sys.argv[2])
+backbone = load_backbone('tiny')
+videos = encoding.encode_manifest(backbone, items, fps=None, crop='none', progress=False, store=sys.argv[2])
 print(n, len(videos))
 """
 
@@ -232,7 +241,9 @@ def test_killed_in_the_middle_and_run_again(items, tmp_path):
     run = start(4, tmp_path / "s", items)
     run.communicate()
     assert run.returncode == -signal.SIGKILL and FeatureStore(tmp_path / "s").info().entries == 3
-    assert start(0, tmp_path / "s", items).communicate()[0].split() == ["4", "7"], "the three that were finished are not done again"
+    assert start(0, tmp_path / "s", items).communicate()[0].split() == ["4", "7"], (
+        "the three that were finished are not done again"
+    )
 
 
 def test_two_runs_on_one_store_share_the_work(items, tmp_path):
@@ -273,5 +284,7 @@ def test_wrong_arguments(tiny, items):
 def test_portraits_through_the_store(tiny, tmp_path):
     "Found flags, times and warnings come back from the store."
     path = write_video(moving_portrait(1, fps=12.5), tmp_path / "p.mp4")
-    runs = [encode_manifest(tiny, [Item(path, "a", "b")], progress=False, store=tmp_path / "s")[0].video for _ in range(2)]
+    runs = [
+        encode_manifest(tiny, [Item(path, "a", "b")], progress=False, store=tmp_path / "s")[0].video for _ in range(2)
+    ]
     assert same(*runs) and runs[0].warnings == runs[1].warnings and int(runs[0].found.sum()) == len(runs[0])

@@ -42,7 +42,7 @@ SWAP = dict(zip(CLASSES, CLASSES[::-1]))
 
 
 def planted(names: str, clips: int = 6, seed: int = 0, rest: float = 0.0) -> list[LabeledVideo]:
-    "Clips of people whose odd ones show pain: a constant shift of the middle frames. `rest` scatters the people along that shift."
+    "Clips of people whose odd ones show pain: middle frames are shifted. `rest` scatters the people along that shift."
     g, videos = torch.Generator().manual_seed(seed), []
     shift = torch.randn(64, generator=torch.Generator().manual_seed(7)) / 2
     for name in names:
@@ -69,7 +69,9 @@ def one_thread():
 def trained(tiny):
     model = ClipAU(tiny, classes=CLASSES)
     fit(model, planted("abcdefghijklmnop", 10, seed=1), epochs=6, progress=False)
-    prepare_personal(model, planted("abcdefghijklmnop", 10, seed=1), planted("ABCD", 6, seed=9), epochs=2, draws=2, anchor=0.0)
+    prepare_personal(
+        model, planted("abcdefghijklmnop", 10, seed=1), planted("ABCD", 6, seed=9), epochs=2, draws=2, anchor=0.0
+    )
     attach_source(model, planted("abcdefghijklmnop", 10, seed=1))
     return model
 
@@ -113,7 +115,7 @@ def equal(a, b):
 
 
 class Scripted(NoAdaptation):
-    "Says what it is told to, and raises `error` on videos whose id is in `broken`. Counts the videos it has adapted to."
+    "Says what it is told to, and raises `error` on videos whose id is in `broken`. Counts the videos it has seen."
 
     def __init__(self, model, answer=None, broken=(), error=RuntimeError):
         super().__init__(model)
@@ -169,7 +171,10 @@ def test_order_of_methods_does_not_matter(results, again):
 
 
 def test_same_seed_same_table(results, again, trained, targets):
-    one, two = (r.table.drop(columns="seconds").sort_values("method", kind="stable", ignore_index=True) for r in (results, again))
+    one, two = (
+        r.table.drop(columns="seconds").sort_values("method", kind="stable", ignore_index=True)
+        for r in (results, again)
+    )
     equal(one, two)
     other = run(["clip-au"], targets, trained, with_oracle=True, seed=1)
     assert (other.of("oracle").prob_pain.to_numpy() != results.of("oracle").prob_pain.to_numpy()).any()
@@ -221,7 +226,9 @@ def test_scores_agree_with_the_table(results):
         assert scores.war == war(own.label, own.predicted)
     s = results.summary()
     assert s.war["clip-au"] == pytest.approx(results.per_subject().war["clip-au"].mean())
-    assert s.difference["oracle"] == pytest.approx(s.war["oracle"] - s.war["clip-au"]) and np.isnan(s.difference["clip-au"])
+    assert s.difference["oracle"] == pytest.approx(s.war["oracle"] - s.war["clip-au"]) and np.isnan(
+        s.difference["clip-au"]
+    )
     assert results.confusion("clip-au").to_numpy().sum() == 18
     html = results._repr_html_()
     assert "subject by subject" in html and "before the last update" in html and "Backbone tiny" in html
@@ -237,7 +244,9 @@ def test_a_method_that_raises_on_one_video(trained, targets, error):
     row = r.table.set_index("video").loc["Y3"]
     assert row.error == f"{error.__name__}: cannot read Y3" and pd.isna(row.predicted) and pd.isna(row.window_start)
     assert r.table.error.isna().sum() == len(targets) - 1
-    assert method.seen == [x.video.id for x in targets if x.video.id != "Y3"], "the others are adapted to as if it had never been there"
+    assert method.seen == [x.video.id for x in targets if x.video.id != "Y3"], (
+        "the others are adapted to as if it had never been there"
+    )
     assert r.per_subject().war["fragile"]["Y"] == pytest.approx(2 / 6)
     assert "1 of 18 videos failed" in r.warnings[0] and "cannot read Y3" in r.warnings[0]
     assert r.confusion("fragile").loc["pain", "(none)"] == 1
@@ -246,14 +255,19 @@ def test_a_method_that_raises_on_one_video(trained, targets, error):
 def test_a_broken_video_changes_no_other_prediction(trained, targets):
     narrow = VideoFeatures(torch.randn(20, 32), torch.arange(20), torch.ones(20, dtype=torch.bool), "narrow", "Y")
     make = lambda: {"subject": ClipAUTT(trained, reset="subject", lr=0.1), "released": ReleasedClipAUTT(trained)}
-    mixed, clean = (run(make(), videos, with_oracle=True) for videos in ([*targets[:8], LabeledVideo(narrow, "pain"), *targets[8:]], targets))
+    mixed, clean = (
+        run(make(), videos, with_oracle=True)
+        for videos in ([*targets[:8], LabeledVideo(narrow, "pain"), *targets[8:]], targets)
+    )
     failed = mixed.table[mixed.table.video == "narrow"]
     assert failed.error.str.contains("width 32").all() and len(failed) == 3
     equal(predictions(mixed).query("video != 'narrow'").reset_index(drop=True), predictions(clean))
 
 
 def test_all_videos_of_a_method_fail(trained, targets):
-    r = run({"clip-au": NoAdaptation(trained), "dead": Scripted(trained, broken={x.video.id for x in targets})}, targets)
+    r = run(
+        {"clip-au": NoAdaptation(trained), "dead": Scripted(trained, broken={x.video.id for x in targets})}, targets
+    )
     s = r.summary()
     assert s.war["dead"] == s.uar["dead"] == s.f1["dead"] == 0 and s.war["clip-au"] > 0.5
     assert "18 of 18" in r.warnings[-1] and "cannot read X0" in r.warnings[-1] and "1 warnings" in repr(r)
@@ -301,7 +315,9 @@ def test_a_video_without_faces_counts_as_wrong(trained, targets):
 
 def test_the_collapse_alarm(trained, targets):
     r = run({"yes": Scripted(trained, "pain"), "clip-au": NoAdaptation(trained)}, targets)
-    assert [w for w in r.warnings if "collapsed" in w] == ["yes: predicts 'pain' for 100% of videos, but 50% are. It may have collapsed."]
+    assert [w for w in r.warnings if "collapsed" in w] == [
+        "yes: predicts 'pain' for 100% of videos, but 50% are. It may have collapsed."
+    ]
     pains = [x for x in targets if x.label == "pain"]
     assert not run({"yes": Scripted(trained, "pain")}, pains).warnings, "where all are pain, saying so is no collapse"
 
@@ -320,7 +336,12 @@ def test_refused(trained, targets, tiny):
         (["clip-au"], [], trained, "no videos"),
         (["clip-au"], [*targets, nameless], trained, "X0: has no subject"),
         (["clip-au"], [targets[0]._replace(label="pian")], trained, "X0: label 'pian' .* Did you mean 'pain'"),
-        (["clip-au"], [targets[0]._replace(label="joy")], trained, "label 'joy' is not one of the classes neutral, pain.$"),
+        (
+            ["clip-au"],
+            [targets[0]._replace(label="joy")],
+            trained,
+            "label 'joy' is not one of the classes neutral, pain.$",
+        ),
         (["clip-au"], [targets[0].video], trained, "got a VideoFeatures"),
     ]:
         with pytest.raises(InputError, match=message):
@@ -381,7 +402,9 @@ def test_the_oracle_is_a_head_tuned_on_the_other_half(trained, targets):
 
 def test_a_label_reaches_its_own_prediction_only_through_the_choice_of_halves(trained, targets, monkeypatch):
     "With the halves held fixed, turning a label round moves the other half's predictions, and not its own half's."
-    monkeypatch.setattr(module, "_halves", lambda own, labels, seed: (own[::2], own[1::2]) if len(own) == 5 else (own[:3], own[3:]))
+    monkeypatch.setattr(
+        module, "_halves", lambda own, labels, seed: (own[::2], own[1::2]) if len(own) == 5 else (own[:3], own[3:])
+    )
     own = targets[:6]
     plain, turned = tune_on_labels(trained, own), tune_on_labels(trained, [own[0]._replace(label="pain"), *own[1:]])
     assert [torch.equal(a.logits, b.logits) for a, b in zip(plain, turned)] == [True] * 3 + [False] * 3
@@ -399,7 +422,10 @@ def test_halves_are_stratified(counts):
 
 
 def test_the_oracle_gains_where_people_differ(trained):
-    alike, apart = (run("clip-au", planted("QRSTU", 16, seed=5, rest=rest), trained, with_oracle=True).summary().war for rest in (0.0, 0.6))
+    alike, apart = (
+        run("clip-au", planted("QRSTU", 16, seed=5, rest=rest), trained, with_oracle=True).summary().war
+        for rest in (0.0, 0.6)
+    )
     assert alike["clip-au"] > apart["clip-au"] + 0.1
     assert apart["oracle"] > apart["clip-au"] + 0.1
 
@@ -426,7 +452,17 @@ def test_the_oracle_keeps_the_order_of_interleaved_subjects(trained, targets):
 def test_json_has_the_fixed_keys_and_is_strict(results, trained, targets):
     report = results.to_json_dict(task="pain")
     assert json.loads(json.dumps(report, allow_nan=False)) == report
-    assert [*report] == ["format_version", "backbone", "task", "seed", "n_subjects", "n_videos", "protocol", "methods", "versions"]
+    assert [*report] == [
+        "format_version",
+        "backbone",
+        "task",
+        "seed",
+        "n_subjects",
+        "n_videos",
+        "protocol",
+        "methods",
+        "versions",
+    ]
     assert report["format_version"] == 2
     assert [report[k] for k in ("backbone", "task", "seed", "n_subjects", "n_videos")] == ["tiny", "pain", 0, 3, 18]
     for name in ("clip-au", "clip-autt", "personal"):
@@ -442,7 +478,9 @@ def test_json_has_the_fixed_keys_and_is_strict(results, trained, targets):
 def test_csv_round_trip(trained, targets, tmp_path):
     r = run({"clip-au": NoAdaptation(trained), "fragile": Scripted(trained, broken={"Y3"})}, targets)
     r.to_csv(tmp_path / "table.csv")
-    back = pd.read_csv(tmp_path / "table.csv", dtype={"window_start": "Int64", "window_stop": "Int64"}, float_precision="round_trip")
+    back = pd.read_csv(
+        tmp_path / "table.csv", dtype={"window_start": "Int64", "window_stop": "Int64"}, float_precision="round_trip"
+    )
     back["notes"] = back.notes.fillna("")
     for column in r.table:
         a, b = ([None if pd.isna(x) else x for x in t[column]] for t in (r.table, back))
@@ -462,11 +500,17 @@ class Noisy(NoAdaptation):
     "Adds noise from everybody's generators."
 
     def adapt_many(self, videos):
-        return [replace(r, logits=r.logits + torch.randn(2) + float(np.random.rand())) for r in super().adapt_many(videos)]  # noqa: NPY002
+        return [
+            replace(r, logits=r.logits + torch.randn(2) + float(np.random.rand()))  # noqa: NPY002
+            for r in super().adapt_many(videos)
+        ]
 
 
 class Recorder(NoAdaptation):
-    "Notes in the file $RECORD whom it was asked about. $STOP says at whom it stops, and how. It has no settings, so none can change its key."
+    """Notes in the file $RECORD whom it was asked about. $STOP says at whom it stops, and how.
+
+    It has no settings, so none can change its key.
+    """
 
     def adapt_many(self, videos):
         who, how = os.environ.get("STOP", "-:").split(":")
@@ -498,7 +542,11 @@ def test_two_processes_give_the_same_table(results, trained, targets):
     same(here, there)
     assert here.settings == there.settings
     units = {name: m["unit"] for name, m in here.settings["methods"].items()}
-    assert {name for name, unit in units.items() if unit == "all videos"} == {n for n, m in methods.items() if getattr(m, "reset_scope", 0) == "never"} != set()
+    assert (
+        {name for name, unit in units.items() if unit == "all videos"}
+        == {n for n, m in methods.items() if getattr(m, "reset_scope", 0) == "never"}
+        != set()
+    )
     noisy, source = (here.of(n).prob_pain.to_numpy() for n in ("noisy", "clip-au"))
     assert (noisy != source).all()
 
@@ -518,17 +566,24 @@ def test_every_protocol_side_by_side(trained, targets, order, reset):
     kwargs = dict(stream=s, with_oracle=True)
     make = lambda: make_methods(["tda", "clip-autt-released", "personal"], trained) | dict(scripted=Scripted(trained))
     here = run(make(), targets[:12], trained, **kwargs)
-    with parallel_config(backend="threading", n_jobs=2):  # packed and handed out, too, but without the start of processes
+    with parallel_config(
+        backend="threading", n_jobs=2
+    ):  # packed and handed out, too, but without the start of processes
         same(here, run(make(), targets[:12], trained, **kwargs))
     assert here.table.groupby("method").video.apply(tuple).nunique() == 1, "one order for all"
 
 
 def test_kept_units_are_not_done_again(trained, targets, tmp_path, log):
-    make, kwargs = lambda: {"r": Recorder(trained), "t": ClipAUTT(trained, reset="never")}, dict(cache_dir=tmp_path / "kept", with_oracle=True)
+    make, kwargs = (
+        lambda: {"r": Recorder(trained), "t": ClipAUTT(trained, reset="never")},
+        dict(cache_dir=tmp_path / "kept", with_oracle=True),
+    )
     first, again = run(make(), targets, trained, **kwargs), run(make(), targets, trained, **kwargs)
     equal(again.table, first.table)
     assert again.settings == first.settings and log.read_text() == "XYZ"
-    files = sorted(p.relative_to(tmp_path / "kept").as_posix().rpartition("-")[0] for p in (tmp_path / "kept").rglob("*.json"))
+    files = sorted(
+        p.relative_to(tmp_path / "kept").as_posix().rpartition("-")[0] for p in (tmp_path / "kept").rglob("*.json")
+    )
     assert files == [*(f"oracle/0-{x}" for x in "XYZ"), *(f"r/0-{x}" for x in "XYZ"), "t/0-all-videos"]
 
 
@@ -558,7 +613,7 @@ def test_whatever_matters_is_computed_anew(trained, targets, tmp_path, log, chan
 
 
 def test_all_code_that_decides_counts():
-    "The wings that evaluate, units and the methods import from are in the key, but for those whose output is in the features."
+    "Wings that evaluate, units and the methods import are in the key, but for those whose output is in the features."
     root = Path(evaluation.__file__).parents[1]
     wings = {"core": root.glob("*.py"), **{w: (root / w).glob("*.py") for w in ("personal", "methods", "evaluation")}}
     imported = set()
@@ -625,11 +680,20 @@ def test_bad_luck_is_not_kept_and_does_not_stop_others(trained, targets, tmp_pat
             if 1 < len(calls) < 4:
                 raise MemoryError("no room")
 
-    methods = {"clip-au": NoAdaptation(trained), "unlucky": Unlucky(trained), "fragile": Scripted(trained, broken={"Y3"}, error=InputError)}
+    methods = {
+        "clip-au": NoAdaptation(trained),
+        "unlucky": Unlucky(trained),
+        "fragile": Scripted(trained, broken={"Y3"}, error=InputError),
+    }
     r = run(methods, targets, cache_dir=tmp_path)
-    assert r.of("unlucky").error[:12].str.startswith("MemoryError: no room").all() and r.of("unlucky").error[12:].isna().all()
+    assert (
+        r.of("unlucky").error[:12].str.startswith("MemoryError: no room").all()
+        and r.of("unlucky").error[12:].isna().all()
+    )
     assert r.of("clip-au").error.isna().all() and r.of("fragile").error.notna().sum() == 1
-    assert {p.name: len([*p.iterdir()]) for p in tmp_path.iterdir()} == {"clip-au": 3, "unlucky": 1, "fragile": 1}, "a refused input is refused again"
+    assert {p.name: len([*p.iterdir()]) for p in tmp_path.iterdir()} == {"clip-au": 3, "unlucky": 1, "fragile": 1}, (
+        "a refused input is refused again"
+    )
 
 
 def test_ctrl_c_leaves_the_people_that_are_done(trained, targets, tmp_path, log, monkeypatch):
@@ -639,7 +703,11 @@ def test_ctrl_c_leaves_the_people_that_are_done(trained, targets, tmp_path, log,
         run(methods, targets, cache_dir=tmp_path / "kept")
     partial = caught.value.results
     assert isinstance(caught.value, Interrupted) and partial.settings["complete"] is False
-    assert {*partial.table.subject} == {"X", "Y"} and partial.settings["n_subjects"] == 2 and partial.settings["n_videos"] == 12
+    assert (
+        {*partial.table.subject} == {"X", "Y"}
+        and partial.settings["n_subjects"] == 2
+        and partial.settings["n_videos"] == 12
+    )
     json.dumps(partial.to_json_dict(), allow_nan=False)
     assert torch.equal(state, torch.get_rng_state())
     monkeypatch.delenv("STOP")
@@ -669,10 +737,16 @@ if __name__ == '__main__':
 def in_its_own_process(folder, stop="", n_jobs=1):
     script = folder / "run.py"
     script.write_text(RUN)
-    env = os.environ | dict(PYTHONPATH=str(Path(__file__).parent), PYTHONWARNINGS="ignore", RECORD=str(folder / "log"), STOP=stop or "-:")
-    hear = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a run in the background ignores Ctrl-C, and so would what it starts
+    env = os.environ | dict(
+        PYTHONPATH=str(Path(__file__).parent), PYTHONWARNINGS="ignore", RECORD=str(folder / "log"), STOP=stop or "-:"
+    )
+    hear = lambda: signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # a run in the background ignores Ctrl-C, and so would what it starts
     command = [sys.executable, script, folder / "kept", str(n_jobs)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, start_new_session=True, timeout=300, preexec_fn=hear)
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, start_new_session=True, timeout=300, preexec_fn=hear
+    )
 
 
 def test_kill_minus_9_loses_nothing_and_nothing_is_done_twice(tmp_path):
@@ -684,7 +758,7 @@ def test_kill_minus_9_loses_nothing_and_nothing_is_done_twice(tmp_path):
 
 
 def test_ctrl_c_with_processes(tmp_path):
-    "As in a terminal, all processes get the signal, wherever they are. What is finished stays, and the next run does the rest."
+    "As in a terminal, all processes get the signal, wherever they are. What is done stays; the next run does the rest."
     in_its_own_process(tmp_path, "X:ctrl-c", 2)
     done = {p: p.stat().st_mtime_ns for p in tmp_path.glob("kept/r/*.json")}
     assert len(done) < 8

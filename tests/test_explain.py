@@ -18,7 +18,13 @@ from clip_autt.data.au_tables import AUTable
 from clip_autt.utils.errors import InputError, NoFaceError
 from clip_autt.evaluation.agreement import agreement, agreement_before_after, true_aus
 from clip_autt.evaluation.attribution import (
-    attribute, baseline_scores, explain, explain_change, explaining_head, explanation_record, plot_explanation,
+    attribute,
+    baseline_scores,
+    explain,
+    explain_change,
+    explaining_head,
+    explanation_record,
+    plot_explanation,
 )
 from clip_autt.features import LabeledVideo
 from clip_autt.train import zero_shot_au_scores
@@ -154,9 +160,15 @@ def test_explanation_of_a_prediction(model, video):
 def test_table_and_top_are_sorted_by_size(model, video):
     e = explain(model, model.predict(video, untrained_ok=True), torch.zeros(N))
     t = e.table
-    assert [*t.columns] == ["name", "baseline", "score", "contribution"] and {*t.index} == {*model.bank.ids} and t.index.is_unique
+    assert (
+        [*t.columns] == ["name", "baseline", "score", "contribution"]
+        and {*t.index} == {*model.bank.ids}
+        and t.index.is_unique
+    )
     assert (np.diff(t.contribution.abs()) <= 0).all() and t.contribution.sum() == pytest.approx(e.contributions.sum())
-    assert [*e.top(3).index] == [*t.index[:3]] and e.table.loc["AU12", "score"] == pytest.approx(float(e.au[model.bank.index(12)]))
+    assert [*e.top(3).index] == [*t.index[:3]] and e.table.loc["AU12", "score"] == pytest.approx(
+        float(e.au[model.bank.index(12)])
+    )
     html = e._repr_html_()
     assert html.count("<tr>") == 8 and e.target in html and "margin" in repr(e)
     with pytest.raises(InputError, match="n must be 1"):
@@ -193,7 +205,9 @@ def test_what_a_cache_adds_is_an_entry_of_its_own(model, video):
     e = explain_change(method, cached, "neutral")
     assert {*e.parts} == {"not from AUs"} and e.rest["not from AUs"] == pytest.approx(1.5, abs=1e-3)
     assert np.allclose(e.contributions, explain_change(model, r, "neutral").contributions)
-    assert e.table.index[-1] == "not from AUs" and e.table.contribution.sum() == pytest.approx(e.stop - e.start, abs=1e-9)
+    assert e.table.index[-1] == "not from AUs" and e.table.contribution.sum() == pytest.approx(
+        e.stop - e.start, abs=1e-9
+    )
     assert "not from AUs" not in e.top(48).index and len(e.top(48)) == 47 and "not from AUs" in e._repr_html_()
     ax = plot_explanation(e, 5)
     assert [t.get_text() for t in ax.get_yticklabels()][-2:] == ["42 other AUs", "not from AUs"]
@@ -222,7 +236,10 @@ def test_a_personal_result_is_explained_by_the_personal_head(bundled):
         assert total(e) == pytest.approx(e.stop - e.start, abs=1e-12) and e.since == "the mean source video"
         assert np.allclose(e.baseline, baseline_scores(head)[0])
         shift = logits(head, r.au) - r.logits
-        assert e.rest["the person's threshold"] == pytest.approx(float(shift[b] - shift[a]), abs=1e-5) and e.rest["the personal head"] == 0
+        assert (
+            e.rest["the person's threshold"] == pytest.approx(float(shift[b] - shift[a]), abs=1e-5)
+            and e.rest["the personal head"] == 0
+        )
         assert {*e.parts} == {"the person's threshold"}
         with pytest.raises(InputError, match="another method made"):
             explain(bundled, r)
@@ -238,14 +255,21 @@ def test_the_change_of_a_personal_result_has_three_parts(bundled):
         return float(x[a] - x[b])
 
     assert e.start == pytest.approx(margin(r.logits_before)) and e.stop == pytest.approx(margin(r.logits))
-    assert e.rest["the personal head"] == pytest.approx(margin(logits(head, r.au_before)) - margin(r.logits_before), abs=1e-5)
-    assert e.contributions.sum() == pytest.approx(margin(logits(head, r.au)) - margin(logits(head, r.au_before)), abs=1e-9)
+    assert e.rest["the personal head"] == pytest.approx(
+        margin(logits(head, r.au_before)) - margin(r.logits_before), abs=1e-5
+    )
+    assert e.contributions.sum() == pytest.approx(
+        margin(logits(head, r.au)) - margin(logits(head, r.au_before)), abs=1e-9
+    )
     assert e.rest["the person's threshold"] == pytest.approx(margin(r.logits) - margin(logits(head, r.au)), abs=1e-5)
     assert total(e) == pytest.approx(e.stop - e.start, abs=1e-12)
     assert [*e.table.index[-2:]] == ["the personal head", "the person's threshold"]
 
 
-@pytest.mark.parametrize("name", ["clip-au", "tda", "tent", "clip-autt", "clip-autt-released", "personal", "clip-au+baseline", "tda+baseline"])
+@pytest.mark.parametrize(
+    "name",
+    ["clip-au", "tda", "tent", "clip-autt", "clip-autt-released", "personal", "clip-au+baseline", "tda+baseline"],
+)
 def test_every_method_is_explained_to_the_last_decimal(bundled, name):
     (method,) = make_methods([name], bundled).values()
     videos = [make_faces(k, subject="a")(bundled.personal.population_baseline) for k in range(3)]
@@ -273,7 +297,13 @@ def test_record_is_json_and_sums_up(model, video):
     record = json.loads(json.dumps(explanation_record(e), allow_nan=False))
     total = sum(a["contribution"] for a in record["aus"]) + sum(record["not_from_aus"].values())
     assert total == pytest.approx(record["margin"] - record["margin_start"], abs=1e-12)
-    assert [a["au"] for a in record["aus"]] == [*model.bank.ids] and {*record["aus"][0]} == {"au", "name", "baseline", "score", "contribution"}
+    assert [a["au"] for a in record["aus"]] == [*model.bank.ids] and {*record["aus"][0]} == {
+        "au",
+        "name",
+        "baseline",
+        "score",
+        "contribution",
+    }
     assert {*record} == {"target", "versus", "since", "margin_start", "margin", "not_from_aus", "aus"}
 
 
@@ -290,7 +320,9 @@ def test_agreement_is_spearman_with_ties():
     assert got.per_video == pytest.approx([spearmanr(x, y)[0] for x, y in zip(a, b)])
     assert got.per_au == pytest.approx([spearmanr(x, y)[0] for x, y in zip(a.T, b.T)])
     assert agreement(torch.as_tensor(a), np.exp(3 * b)).per_au == pytest.approx(got.per_au), "only ranks count"
-    assert agreement(a, a).per_video == pytest.approx(np.ones(12)) and agreement(a, -a).per_au == pytest.approx(-np.ones(9))
+    assert agreement(a, a).per_video == pytest.approx(np.ones(12)) and agreement(a, -a).per_au == pytest.approx(
+        -np.ones(9)
+    )
 
 
 def test_agreement_knows_what_it_cannot_know():
@@ -317,14 +349,22 @@ def test_truth_is_averaged_over_the_video_or_the_window():
 
 def make_table(times=True):
     intensity = np.array([[0.1, 0.2], [np.nan, np.nan], [0.5, np.nan], [0.9, 0.4]])
-    return AUTable(np.arange(4) / 2 if times else None, np.arange(4), intensity, None, (12, 4), "OpenFace 3", name="t.tsv")
+    return AUTable(
+        np.arange(4) / 2 if times else None, np.arange(4), intensity, None, (12, 4), "OpenFace 3", name="t.tsv"
+    )
 
 
 def test_truth_from_a_table_leaves_out_frames_without_a_face():
     bank = AUBank.default()
     truth = true_aus(make_table(), bank)
-    assert truth[bank.index(12)] == pytest.approx(0.5) and truth[bank.index(4)] == pytest.approx(0.3) and np.isfinite(truth).sum() == 2
-    part = true_aus(make_table(), bank, Window(0, 30, 0.5, 1.5))  # frames of our own, at another rate: the seconds count
+    assert (
+        truth[bank.index(12)] == pytest.approx(0.5)
+        and truth[bank.index(4)] == pytest.approx(0.3)
+        and np.isfinite(truth).sum() == 2
+    )
+    part = true_aus(
+        make_table(), bank, Window(0, 30, 0.5, 1.5)
+    )  # frames of our own, at another rate: the seconds count
     assert part[bank.index(12)] == pytest.approx(0.5) and np.isnan(part[bank.index(4)])
     with pytest.raises(InputError, match="fps="):
         true_aus(make_table(times=False), bank, Window(0, 3, 0, 1))

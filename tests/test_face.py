@@ -97,7 +97,12 @@ def test_someone_who_moves_stays_inside_the_crop(portrait):
     cut = box.square(*clip.frames.shape[1:3])
     for i in (0, len(clip) // 2, len(clip) - 1):
         x, y, width, height = detect_faces(clip.frames[i])[0]
-        assert cut.x <= x + 3 and x + width <= cut.x + cut.width + 3 and cut.y <= y + 3 and y + height <= cut.y + cut.height + 3
+        assert (
+            cut.x <= x + 3
+            and x + width <= cut.x + cut.width + 3
+            and cut.y <= y + 3
+            and y + height <= cut.y + cut.height + 3
+        )
     assert crop_face(clip, size=32).found.all()
 
 
@@ -137,7 +142,13 @@ def test_presence_is_decided_frame_by_frame(portrait):
 
 @needs_videos
 @pytest.mark.parametrize(
-    "name, low, high", [("single_face.mp4", 1, 1), ("WolfgangLanger_Pexels.mp4", 0.95, 1), ("face_noface.mov", 0.35, 0.5), ("no_face.mp4", 0, 0)]
+    "name, low, high",
+    [
+        ("single_face.mp4", 1, 1),
+        ("WolfgangLanger_Pexels.mp4", 0.95, 1),
+        ("face_noface.mov", 0.35, 0.5),
+        ("no_face.mp4", 0, 0),
+    ],
 )
 def test_real_videos(name, low, high):
     face = crop_face(read_video(VIDEOS / name, fps=6))

@@ -37,7 +37,9 @@ def test_windows_in_one_pass_equal_the_loop(frames, window, dim, activation, see
 def test_windows_at_the_edges(window):
     torch.manual_seed(window)
     temporal, x = TemporalConv(8).requires_grad_(False), torch.randn(20, 8)
-    torch.testing.assert_close(score_windows(temporal, x, window), score_windows_loop(temporal, x, window), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        score_windows(temporal, x, window), score_windows_loop(temporal, x, window), atol=1e-6, rtol=0
+    )
 
 
 def test_windows_of_a_long_video_lose_no_digits():
@@ -73,7 +75,9 @@ def test_prompts_and_gradients_equal_77_tokens(backbone, ctx_position):
     tokens, lengths = backbone.tokenize(fill_template("a face that shows {} in a video", bank.prompts))
     start = 1 if ctx_position == "front" else lengths[:, None] - 1 - prompts.ctx.shape[1]
     at = start + torch.arange(prompts.ctx.shape[1]).expand(len(bank), -1)
-    x = backbone.tower.token_embedding(tokens).scatter(1, at[..., None].expand(-1, -1, backbone.tower.width), prompts.ctx)
+    x = backbone.tower.token_embedding(tokens).scatter(
+        1, at[..., None].expand(-1, -1, backbone.tower.width), prompts.ctx
+    )
     full = encode_full(backbone.tower, x, lengths)
     (grad_full,) = torch.autograd.grad((full * goal).sum(), prompts.ctx)
     torch.testing.assert_close(short, full, atol=1e-5, rtol=1e-5)
@@ -160,7 +164,13 @@ POSITIONS = pytest.mark.parametrize("ctx_position", ["front", "end"])
 
 
 def make_prompts(backbone, ctx_position, **kwargs):
-    return AUPrompts(backbone, AUBank.default().subset(codes=[1, 4, 12, 27, 43]), "a face that shows {} in a video", ctx_position, **kwargs)
+    return AUPrompts(
+        backbone,
+        AUBank.default().subset(codes=[1, 4, 12, 27, 43]),
+        "a face that shows {} in a video",
+        ctx_position,
+        **kwargs,
+    )
 
 
 @POSITIONS
@@ -168,7 +178,10 @@ def make_prompts(backbone, ctx_position, **kwargs):
 def test_one_run_serves_several_videos(backbone, ctx_position, shared):
     "Gradients pulled back through one shared run are those of a run for each video."
     prompts = make_prompts(backbone, ctx_position, shared=shared)
-    start, goals = prompts.cached(prompts.ctx_start), torch.randn(3, 5, backbone.embed_dim, generator=torch.Generator().manual_seed(0))
+    start, goals = (
+        prompts.cached(prompts.ctx_start),
+        torch.randn(3, 5, backbone.embed_dim, generator=torch.Generator().manual_seed(0)),
+    )
     contexts = prompts.ctx_start.repeat(3, 1, 1, 1).requires_grad_()
     (own,) = torch.autograd.grad((prompts.encode(contexts) * goals).sum(), contexts)
     for pulled in (start.vjp(goals, keep=True), torch.cat([start.vjp(g[None], keep=True) for g in goals])):
@@ -192,7 +205,10 @@ def test_what_is_remembered_is_of_this_context(tiny, ctx_position):
 
 
 def plain_adaptation(model, v, ctx_position, steps, lr, window=8):
-    "CLIP-AUTT as the formula reads: all windows one by one, 77-token prompts, every forward pass of its own. Returns losses and logits after each step."
+    """CLIP-AUTT as the formula reads: all windows one by one, 77-token prompts, every forward pass of its own.
+
+    Returns losses and logits after each step.
+    """
     bank, tower = model.bank, model.backbone.tower
     tokens, lengths = model.backbone.tokenize(fill_template(model.template, bank.prompts))
     x = tower.token_embedding(tokens)
@@ -205,8 +221,14 @@ def plain_adaptation(model, v, ctx_position, steps, lr, window=8):
     losses, logits = [], []
     for _ in range(steps):
         with torch.no_grad():
-            best = int(entropy(model.classifier(model.au_scores(score_windows_loop(model.temporal, v.frames, window), text()))).argmin())
-        loss = entropy(model.classifier(model.au_scores(model.temporal(v.frames[None, best : best + window]), text())))[0]
+            best = int(
+                entropy(
+                    model.classifier(model.au_scores(score_windows_loop(model.temporal, v.frames, window), text()))
+                ).argmin()
+            )
+        loss = entropy(model.classifier(model.au_scores(model.temporal(v.frames[None, best : best + window]), text())))[
+            0
+        ]
         (ctx.grad,) = torch.autograd.grad(loss, ctx)
         optimizer.step()
         with torch.no_grad():
@@ -236,7 +258,9 @@ def test_five_steps_equal_the_plain_formula(tiny, ctx_position, reset):
 def test_how_often_the_text_encoder_runs(tiny, monkeypatch, reset):
     method, runs = ClipAUTT(ClipAU(tiny), window=8, reset=reset, untrained_ok=True), []
     encode = AUPrompts.encode_context
-    monkeypatch.setattr(AUPrompts, "encode_context", lambda self, ctx: runs.append(ctx.shape[:-3].numel()) or encode(self, ctx))
+    monkeypatch.setattr(
+        AUPrompts, "encode_context", lambda self, ctx: runs.append(ctx.shape[:-3].numel()) or encode(self, ctx)
+    )
     method.adapt(make_features(0))
     assert runs == [1, 1]  # at the start, which is remembered, and after the step
     method.adapt_many([make_features(i) for i in (1, 2, 3)])
@@ -311,5 +335,7 @@ def test_small_gradients_survive_float16(tiny):
     prompts.autocast = torch.float16
     link = prompts.graph(prompts.ctx)
     for size in (1e-12, 1.0, 1e6):
-        torch.testing.assert_close(link.vjp(goal * size, keep=True) / size / exact.abs().max(), exact / exact.abs().max(), atol=0.02, rtol=0)
+        torch.testing.assert_close(
+            link.vjp(goal * size, keep=True) / size / exact.abs().max(), exact / exact.abs().max(), atol=0.02, rtol=0
+        )
     assert (link.vjp(torch.zeros_like(goal)) == 0).all()

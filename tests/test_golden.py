@@ -63,7 +63,10 @@ def golden(request, tmp_path_factory):
         "temporal": {"weight": (64, 64, 3), "bias": (64,)},
         "temporal_classifier": {"0.weight": (256, 46), "0.bias": (256,), "2.weight": (2, 256), "2.bias": (2,)},
     }
-    torch.save({part: {k: weight(seed, f"{part}.{k}", s) for k, s in names.items()} for part, names in shapes.items()}, d / "head.pth")
+    torch.save(
+        {part: {k: weight(seed, f"{part}.{k}", s) for k, s in names.items()} for part, names in shapes.items()},
+        d / "head.pth",
+    )
     model = ClipAU.load_released(d / "head.pth", load_backbone("golden", d / "clip.safetensors", config=CONFIG))
     base, drift = draw(seed, "video", (3, 1, 3, 32, 32), (3, 24, 3, 32, 32))
     pixels = torch.tensor(base + np.float32(0.25) * np.cumsum(drift, axis=1))
@@ -109,6 +112,8 @@ def test_adapt_reports_the_last_prediction_before_its_update(golden):
     goal = numbers["adapt"]
     method = ReleasedClipAUTT(model, window=goal["window"], steps=len(goal["steps"]), lr=goal["lr"])
     method.state = {**method.state, "ctx": weight(numbers["seed"], "au_prompt_learner.ctx", (46, 4, 64))}
-    results = method.adapt_many([VideoFeatures(f, torch.arange(24) / 12.5, torch.ones(24, dtype=torch.bool)) for f in features])
+    results = method.adapt_many(
+        [VideoFeatures(f, torch.arange(24) / 12.5, torch.ones(24, dtype=torch.bool)) for f in features]
+    )
     close(torch.stack([r.logits for r in results]), goal["steps"][-1]["logits"])
     close(torch.stack([r.logits_before for r in results]), goal["steps"][0]["logits"])

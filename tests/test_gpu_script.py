@@ -22,11 +22,21 @@ def gpu():
 def test_one_table(gpu, tmp_path, capsys):
     assert gpu.main(["--device", "cpu", "--small", "--json", str(tmp_path / "f.json")]) == 0
     page, figures = capsys.readouterr().out, json.loads((tmp_path / "f.json").read_text())
-    assert page.startswith("CPU, ") and f"torch {torch.__version__.split('+')[0]}" in page and "the paper's figure 26.4" in page
-    assert {c["precision"] for c in figures["parity"]} == {"float32", "bfloat16", "float16"} and all(c["ok"] for c in figures["parity"])
+    assert (
+        page.startswith("CPU, ")
+        and f"torch {torch.__version__.split('+')[0]}" in page
+        and "the paper's figure 26.4" in page
+    )
+    assert {c["precision"] for c in figures["parity"]} == {"float32", "bfloat16", "float16"} and all(
+        c["ok"] for c in figures["parity"]
+    )
     done = {(r["method"], r["source"], r["precision"], r["steps"], r["batch"]) for r in figures["rows"]}
-    assert len(done) == len(figures["rows"]) == 2 * 2 * 5 and all(r["videos_per_s"] > 0 and r["peak_mb"] > 0 for r in figures["rows"])
-    assert all(f"| {method} | {source} | {precision} | {k} | {batch} |" in page for method, source, precision, k, batch in done)
+    assert len(done) == len(figures["rows"]) == 2 * 2 * 5 and all(
+        r["videos_per_s"] > 0 and r["peak_mb"] > 0 for r in figures["rows"]
+    )
+    assert all(
+        f"| {method} | {source} | {precision} | {k} | {batch} |" in page for method, source, precision, k, batch in done
+    )
 
 
 def failed(gpu, reference, model):

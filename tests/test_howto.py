@@ -1,4 +1,4 @@
-"""README and the pages: every block of code runs as it stands, from the top of a page to its bottom, in an empty folder."""
+"""README and the pages: every block of code runs as it stands, from top to bottom of a page, in an empty folder."""
 
 import ast
 import builtins
@@ -36,7 +36,9 @@ def used_names(blocks: list[str]) -> list[str]:
     "Names that the blocks use, and that are neither made there nor Python's own."
     names = [n for code in blocks for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name)]
     made = {n.id for n in names if isinstance(n.ctx, ast.Store)} | set(vars(builtins)) | {"videos"}
-    imported = [a.name for code in blocks for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ImportFrom) for a in n.names]
+    imported = [
+        a.name for code in blocks for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ImportFrom) for a in n.names
+    ]
     return sorted({*imported, *(n.id for n in names if n.id not in made)})
 
 
@@ -57,7 +59,7 @@ def shell(code: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, tiny, portrait_mp4):
-    "An empty folder, but for what a page takes as given: a checkpoint, videos. Weights from a network are those of a tiny CLIP."
+    "An empty folder, but for what a page takes as given: a checkpoint, videos. Downloaded weights are a tiny CLIP's."
     given = tmp_path / "given"
     given.mkdir()
     save_file(tiny.model.state_dict(), given / "tiny.safetensors")
@@ -84,7 +86,10 @@ def folder(tmp_path, monkeypatch, tiny, portrait_mp4):
 def cluster(monkeypatch):
     "A scheduler for whoever asks for one by its address."
     distributed = pytest.importorskip("distributed", reason='needs the cluster extra: pip install "clip_autt[cluster]"')
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as local, distributed.Client(local) as client:
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as local,
+        distributed.Client(local) as client,
+    ):
         monkeypatch.setattr("dask.distributed.Client", lambda address: client)
         yield
 
@@ -119,7 +124,12 @@ def test_the_front_page_runs(folder, capsys):
 
 
 def test_the_commands_of_the_front_page_exist():
-    found = [shlex.split(line, comments=True) for _, kind, code in BLOCK.findall(README) if kind == "sh" for line in code.splitlines()]
+    found = [
+        shlex.split(line, comments=True)
+        for _, kind, code in BLOCK.findall(README)
+        if kind == "sh"
+        for line in code.splitlines()
+    ]
     found = [words for words in found if words[:1] == ["clip-autt"]]
     assert len(found) >= 6
     for _, *words in found:

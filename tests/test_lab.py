@@ -29,7 +29,11 @@ def test_links_in_the_copies_lead_to_a_neighbour_or_to_an_address(tmp_path):
     names = {p.name for p in tmp_path.iterdir()}
     for path in tmp_path.iterdir():
         text = path.read_text(encoding="utf-8")
-        prose = text if path.suffix == ".md" else "\n".join("".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "markdown")
+        prose = (
+            text
+            if path.suffix == ".md"
+            else "\n".join("".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "markdown")
+        )
         for link in LINK.findall(re.sub(r"```.*?```", "", prose, flags=re.S)):
             file = link.partition("#")[0]
             assert link.startswith(("https://", "data:", "#")) or file in names, f"{path.name}: {link}"
@@ -59,13 +63,18 @@ def test_options_after_two_dashes_go_to_jupyterlab(tmp_path, monkeypatch):
     import clip_autt.cli.course as lab
 
     class Server:
-        def __init__(self, command, cwd): asked.append((command[3:], cwd.name))
-        def wait(self): return 0
+        def __init__(self, command, cwd):
+            asked.append((command[3:], cwd.name))
+
+        def wait(self):
+            return 0
 
     asked = []
     monkeypatch.setattr(lab.subprocess, "Popen", Server)
     monkeypatch.setattr(lab.os, "geteuid", lambda: 0, raising=False)
     refused = CliRunner().invoke(app, ["lab", str(tmp_path / "course")])
     assert refused.exit_code == 1 and "-- --allow-root" in refused.output and not asked
-    done = CliRunner().invoke(app, ["lab", str(tmp_path / "course"), "--no-browser", "--", "--allow-root", "--port=9999"])
+    done = CliRunner().invoke(
+        app, ["lab", str(tmp_path / "course"), "--no-browser", "--", "--allow-root", "--port=9999"]
+    )
     assert done.exit_code == 0 and asked == [(["--no-browser", "--allow-root", "--port=9999"], "course")]

@@ -37,7 +37,12 @@ def read(folder):
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_dialects_of_csv_give_the_same_items(read, folder, encoding, mark, newline):
-    rows = [["Label", " subject", "PATH", "age"], ["pain", "Zoë", "a1.mp4", "1,5;2"], ["", "", "", ""], ["0", "007", "a2.mp4", ""]]
+    rows = [
+        ["Label", " subject", "PATH", "age"],
+        ["pain", "Zoë", "a1.mp4", "1,5;2"],
+        ["", "", "", ""],
+        ["0", "007", "a2.mp4", ""],
+    ]
     m = read(newline.join(mark.join(f'"{v}"' if "," in v else v for v in row) for row in rows), encoding)
     assert m.items == (
         Item(folder / "a1.mp4", "Zoë", "pain", id="a1.mp4"),
@@ -47,9 +52,12 @@ def test_dialects_of_csv_give_the_same_items(read, folder, encoding, mark, newli
 
 
 def test_frames_and_splits(read):
-    m = read(f"{HEADER},start,end,split\na1.mp4,a,0,0,4,train\na1.mp4,a,1,5.0,9,train\nb1.mp4,b,1,,,test\nb1.mp4,b,0,7,,test")
+    m = read(
+        f"{HEADER},start,end,split\na1.mp4,a,0,0,4,train\na1.mp4,a,1,5.0,9,train\nb1.mp4,b,1,,,test\nb1.mp4,b,0,7,,test"
+    )
     assert [(i.start, i.end, i.split, i.id) for i in m] == [
-        (0, 4, "train", "a1.mp4[0-4]"), (5, 9, "train", "a1.mp4[5-9]"), (None, None, "test", "b1.mp4"), (7, None, "test", "b1.mp4[7-]"),
+        (0, 4, "train", "a1.mp4[0-4]"), (5, 9, "train", "a1.mp4[5-9]"),
+        (None, None, "test", "b1.mp4"), (7, None, "test", "b1.mp4[7-]"),
     ]  # fmt: skip
     assert m.part("test").subjects == ("b",) and len(m.part("train", ["a"])) == 2
     with pytest.raises(ManifestError, match=r"split 'val', only \['test', 'train'\]"):
@@ -154,7 +162,10 @@ def test_parts_have_the_sizes_asked_for():
     assert split_subjects(["S1", "S2", "S10"], 1, 2) == (("S1",), ("S2", "S10")), "golden: the same on every machine"
 
 
-@pytest.mark.parametrize("parts, message", [((0.7, 0.2), "sum to 0.9"), ((3, 3), "must sum to 5 subjects"), ((), "positive"), ((1.5, -0.5), "positive")])
+@pytest.mark.parametrize(
+    "parts, message",
+    [((0.7, 0.2), "sum to 0.9"), ((3, 3), "must sum to 5 subjects"), ((), "positive"), ((1.5, -0.5), "positive")],
+)
 def test_impossible_parts(parts, message):
     with pytest.raises(ManifestError, match=message):
         split_subjects("abcde", *parts)
@@ -170,7 +181,7 @@ def test_too_few_people(names):
 
 
 def test_comments_are_left_out_and_lines_keep_their_numbers(read, folder):
-    m = read(f"# who, \"what\n{HEADER}\n  # more;,;\na1.mp4,a,1\n#a2.mp4,a,1\nb1.mp4,b,#2\n")
+    m = read(f'# who, "what\n{HEADER}\n  # more;,;\na1.mp4,a,1\n#a2.mp4,a,1\nb1.mp4,b,#2\n')
     assert [(i.id, i.label) for i in m] == [("a1.mp4", "1"), ("b1.mp4", "#2")]
     with pytest.raises(ManifestError, match="line 5: subject is empty"):
         read(f"# x\r\n{HEADER}\r\n# y\r\na1.mp4,a,1\r\na2.mp4,,1\r\n")
@@ -178,8 +189,9 @@ def test_comments_are_left_out_and_lines_keep_their_numbers(read, folder):
     assert read(f'{HEADER}\n"#1.mp4",a,1')[0].id == "#1.mp4", "a name in quotes is no comment"
 
 
-@given(st.lists(st.tuples(st.sampled_from(["a1.mp4", "a2.mp4", "gone.mp4", ""]), st.sampled_from(["a", ""]), st.sampled_from(["0", "1", "Pain"]),
-                          st.sampled_from(["", "0", "7", "-1", "x"]), st.sampled_from(["", "3", "9", "2.5"])), min_size=1, max_size=8))  # fmt: skip
+@given(st.lists(st.tuples(st.sampled_from(["a1.mp4", "a2.mp4", "gone.mp4", ""]), st.sampled_from(["a", ""]),
+                          st.sampled_from(["0", "1", "Pain"]), st.sampled_from(["", "0", "7", "-1", "x"]),
+                          st.sampled_from(["", "3", "9", "2.5"])), min_size=1, max_size=8))  # fmt: skip
 def test_the_validator_agrees_with_the_reader(tmp_path_factory, rows):
     d = tmp_path_factory.mktemp("m")
     for name in ("a1.mp4", "a2.mp4"):
@@ -213,8 +225,12 @@ def test_the_template_is_a_manifest(tmp_path):
         (tmp_path / "new" / name).mkdir()
         (tmp_path / "new" / name / "01.mp4").write_bytes(b"x")
     m = from_manifest(path)
-    assert [(i.id, i.split) for i in m] == [("anna/01.mp4", "train"), ("ben/01.mp4[10-59]", "test")] and check_manifest(path).complete
-    (tmp_path / "new/semicolons.csv").write_text("\n".join(line.replace(",", ";") + ";;" * line.startswith("#") for line in path.read_text().splitlines()))
+    assert [(i.id, i.split) for i in m] == [("anna/01.mp4", "train"), ("ben/01.mp4[10-59]", "test")] and check_manifest(
+        path
+    ).complete
+    (tmp_path / "new/semicolons.csv").write_text(
+        "\n".join(line.replace(",", ";") + ";;" * line.startswith("#") for line in path.read_text().splitlines())
+    )
     assert from_manifest(tmp_path / "new/semicolons.csv").items == m.items
     with pytest.raises(ManifestError, match="exists already"):
         manifest_template(path)
@@ -230,7 +246,9 @@ def test_folders_in_any_order(tmp_path, layout):
             (d / name).write_bytes(b"x")
     m = from_folder(tmp_path, layout)
     assert m.subjects == ("S9", "S10") and m.classes == ("0", "1") and len(m) == 12 and not m.skipped
-    assert [i.path.name for i in m][:3] == ["b9.MOV", "b10.mp4", "frames"] and {i.split for i in m} == {"test" if "split" in layout else ""}
+    assert [i.path.name for i in m][:3] == ["b9.MOV", "b10.mp4", "frames"] and {i.split for i in m} == {
+        "test" if "split" in layout else ""
+    }
     assert all(i.path.exists() and (tmp_path / i.id) == i.path for i in m)
 
 

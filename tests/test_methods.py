@@ -1,4 +1,4 @@
-"What every method of the registry must hold, whatever it does: forgetting, saving, seeds, shapes, and hands off the model and the labels."
+"What every method of the registry must hold: forgetting, saving, seeds, shapes, and hands off model and labels."
 
 import copy
 import dataclasses
@@ -30,7 +30,9 @@ def one_thread():
     torch.set_num_threads(n)
 
 
-def planted(people: str, classes: tuple[str, ...], clips: int = 6, seed: int = 0, lengths: tuple[int, ...] = (24, 20)) -> list[LabeledVideo]:
+def planted(
+    people: str, classes: tuple[str, ...], clips: int = 6, seed: int = 0, lengths: tuple[int, ...] = (24, 20)
+) -> list[LabeledVideo]:
     "Clips of some people; each class shifts the middle frames its own way."
     g, videos = torch.Generator().manual_seed(seed), []
     shift = torch.randn(len(classes), 64, generator=torch.Generator().manual_seed(7))
@@ -167,7 +169,9 @@ def test_the_suite_is_not_empty(world, name):
     "Whoever claims to learn has learned something from these videos, or the tests below would test nothing."
     method, fresh = make_method(name, world.model), make_method(name, world.model)
     method.adapt_many(world.videos)
-    assert same(method.state_dict(), fresh.state_dict()) == (name == "clip-au")  # the others remember at least the subject
+    assert same(method.state_dict(), fresh.state_dict()) == (
+        name == "clip-au"
+    )  # the others remember at least the subject
     if name not in CONSTANT:
         held = [{k: x for k, x in m.state_dict().items() if k != "subject"} for m in (method, fresh)]
         assert not same(*held)
@@ -226,7 +230,9 @@ def test_one_video_at_a_time_or_a_list(world, name):
             assert same(said([alone.adapt(v)]), said(together.adapt_many([v])))
         return
     for a, b in zip(together.adapt_many(world.videos), [alone.adapt(v) for v in world.videos]):
-        assert torch.allclose(a.logits, b.logits, atol=1e-4) and torch.allclose(a.logits_before, b.logits_before, atol=1e-4)
+        assert torch.allclose(a.logits, b.logits, atol=1e-4) and torch.allclose(
+            a.logits_before, b.logits_before, atol=1e-4
+        )
         assert a.window == b.window and a.loss == pytest.approx(b.loss, abs=1e-4)
 
 
@@ -295,7 +301,10 @@ def test_all_can_be_made_at_once_and_share_a_model(world):
 @pytest.mark.parametrize("name", ["tent", "clip-autt", "personal"])
 def test_a_labeled_video_is_refused_with_the_way_out(name):
     model = ClipAU.from_pretrained("facs-tiny")
-    x = LabeledVideo(VideoFeatures(torch.randn(20, model.au_text.shape[1]), torch.arange(20) / 10, torch.ones(20, dtype=torch.bool)), "pain")
+    x = LabeledVideo(
+        VideoFeatures(torch.randn(20, model.au_text.shape[1]), torch.arange(20) / 10, torch.ones(20, dtype=torch.bool)),
+        "pain",
+    )
     method = make_method(name, model)
     for adapt, given in ((method.adapt_many, [x]), (method.adapt, x), (method.predict, x)):
         with pytest.raises(InputError, match=r"\.video"):

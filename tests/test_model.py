@@ -8,12 +8,27 @@ import torch
 from conftest import make_features, save_published_head
 from safetensors.torch import load_file, save_file
 
-from clip_autt import AUBank, BackboneError, CheckpointError, ClipAU, InputError, UntrainedError, VideoFeatures, load_backbone
+from clip_autt import (
+    AUBank,
+    BackboneError,
+    CheckpointError,
+    ClipAU,
+    InputError,
+    UntrainedError,
+    VideoFeatures,
+    load_backbone,
+)
 
 
 @pytest.fixture
 def saved(tmp_path, tiny):
-    model = ClipAU(tiny, bank=AUBank.default().subset(regions=["brow", "eyes"]), classes=("calm", "stressed", "other"), logit_scale=3.0, activation="glu")
+    model = ClipAU(
+        tiny,
+        bank=AUBank.default().subset(regions=["brow", "eyes"]),
+        classes=("calm", "stressed", "other"),
+        logit_scale=3.0,
+        activation="glu",
+    )
     model.trained = True
     model.save_pretrained(tmp_path / "m")
     return model, tmp_path / "m"
@@ -37,7 +52,9 @@ def test_no_path_of_this_machine_is_saved(tmp_path, tiny):
     assert str(tmp_path) not in (tmp_path / "m/config.json").read_text()
     with pytest.raises(BackboneError, match=r"weights\.safetensors"):
         ClipAU.from_pretrained(tmp_path / "m")
-    assert ClipAU.from_pretrained(tmp_path / "m", pretrained=tmp_path / "weights.safetensors").backbone.hash == tiny.hash
+    assert (
+        ClipAU.from_pretrained(tmp_path / "m", pretrained=tmp_path / "weights.safetensors").backbone.hash == tiny.hash
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +98,9 @@ def test_published_heads(tmp_path, tiny):
         ClipAU.load_released(path, tiny, bank=AUBank.default())
     with pytest.raises(CheckpointError, match="2 classes, but 3 names"):
         ClipAU.load_released(path, tiny, classes="abc")
-    towers = dict(vision_cfg=dict(image_size=32, patch_size=8, layers=1, width=64), text_cfg=dict(width=64, heads=1, layers=1))
+    towers = dict(
+        vision_cfg=dict(image_size=32, patch_size=8, layers=1, width=64), text_cfg=dict(width=64, heads=1, layers=1)
+    )
     wide = load_backbone("wide", config=dict(embed_dim=32, **towers))
     with pytest.raises(CheckpointError, match="do not fit"):
         ClipAU.load_released(path, wide)
@@ -104,7 +123,9 @@ def test_features_of_another_backbone_are_refused(model, video):
         model.predict(video.frames[:, :32], untrained_ok=True)
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(20, 64), torch.zeros(1, 20, 63), torch.zeros(1, 20, 64, dtype=torch.long), torch.zeros(64)])
+@pytest.mark.parametrize(
+    "bad", [torch.zeros(20, 64), torch.zeros(1, 20, 63), torch.zeros(1, 20, 64, dtype=torch.long), torch.zeros(64)]
+)
 def test_wrong_shapes_and_types(model, bad):
     with pytest.raises(InputError, match=r"\[B, T, 64\]"):
         model(bad)
@@ -115,7 +136,15 @@ def test_parameters_at_vit_b_32_are_the_papers(tmp_path):
     assert sum(p.numel() for p in model.parameters()) == 1_324_802
 
 
-@pytest.mark.parametrize("call", [lambda m: m("film.mp4"), lambda m: m(torch.zeros(1, 20, 64), text=[0.0]), lambda m: ClipAU(3), lambda m: m.check_features(3)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m: m("film.mp4"),
+        lambda m: m(torch.zeros(1, 20, 64), text=[0.0]),
+        lambda m: ClipAU(3),
+        lambda m: m.check_features(3),
+    ],
+)
 def test_a_wrong_type_is_a_type_error_of_the_family(model, call):
     with pytest.raises(TypeError, match=r"got (str|list|int)") as caught:
         call(model)

@@ -9,13 +9,17 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if "tutorials" not in p.parts and not p.parent.name.startswith((".", "_")))
+SOURCES = sorted(
+    p
+    for p in (ROOT / "nbs").rglob("*.ipynb")
+    if "tutorials" not in p.parts and not p.parent.name.startswith((".", "_"))
+)
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="notebooks run in forked processes")
 
 
 @pytest.fixture(scope="session")
 def clean_process():
-    "Forks processes that have PyTorch loaded and nothing else done: none pays for the import, none sees what another left."
+    "Forks processes that have only loaded PyTorch: none pays for the import, none sees what another left."
     server = mp.get_context("forkserver")
     server.set_forkserver_preload(["torch", "matplotlib.pyplot", "clip_autt.model", "nbdev.test"])
     return server

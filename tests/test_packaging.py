@@ -1,4 +1,4 @@
-"""What an installation brings: metadata without dead links, the course, types. Built from an sdist, without a network."""
+"""What an installation brings: metadata without dead links, the course, types. Built from an sdist, with no network."""
 
 import re
 import shutil

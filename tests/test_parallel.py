@@ -1,4 +1,4 @@
-"""Units of work: what is serialized, who runs it, what a lost process costs, what a key depends on, what a damaged file does."""
+"""Units of work: what is serialized, who runs it, what a lost process costs, what keys depend on, and damaged files."""
 
 import json
 import os
@@ -73,7 +73,9 @@ def test_no_backend_is_named():
         assert {r[2] for r in go(times, range(4)).values()} == {os.getpid()}
     with parallel_config(backend="loky", n_jobs=2):
         assert os.getpid() not in {r[2] for r in go(times, range(4)).values()}
-        assert {r[2] for r in go(times, range(4), n_jobs=1).values()} == {os.getpid()}, "a number of one's own counts more"
+        assert {r[2] for r in go(times, range(4), n_jobs=1).values()} == {os.getpid()}, (
+            "a number of one's own counts more"
+        )
 
 
 def test_a_backend_that_hands_out_everything_at_the_end():
@@ -150,7 +152,12 @@ class Bare(NoAdaptation):
 
     def __init__(self, model):
         super().__init__(model, untrained_ok=True)
-        self.net, self.classes, self.device, self.loss = nn.Linear(2, 2, bias=False), {"x", "y", "z"}, torch.device("cpu"), helper
+        self.net, self.classes, self.device, self.loss = (
+            nn.Linear(2, 2, bias=False),
+            {"x", "y", "z"},
+            torch.device("cpu"),
+            helper,
+        )
         nn.init.ones_(self.net.weight)
 
 
@@ -177,7 +184,10 @@ def model(tiny):
 
 
 def test_a_key_is_the_same_in_each_process(model):
-    env = os.environ | {"PYTHONPATH": f"{os.path.dirname(__file__)}:{os.environ.get('PYTHONPATH', '')}", "PYTHONHASHSEED": "7"}
+    env = os.environ | {
+        "PYTHONPATH": f"{os.path.dirname(__file__)}:{os.environ.get('PYTHONPATH', '')}",
+        "PYTHONHASHSEED": "7",
+    }
     there = subprocess.run([sys.executable, "-c", PRINT], env=env, check=True, capture_output=True, text=True)
     assert there.stdout.split() == [method_key(Method(model)), method_key(Bare(model))]
 
@@ -185,7 +195,9 @@ def test_a_key_is_the_same_in_each_process(model):
 def test_a_setting_a_seed_and_the_model_change_the_key(model, tiny):
     method = Method(model)
     key = method_key(method)
-    assert method_key(Method(model)) == key and method_key(Method(model, rate=0.2)) != key != method_key(Method(model, names=("a",)))
+    assert method_key(Method(model)) == key and method_key(Method(model, rate=0.2)) != key != method_key(
+        Method(model, names=("a",))
+    )
     method.seed = 1
     assert method_key(method) != key and method_key(Method(ClipAU(tiny, seed=1))) != key
     method.seed, method.inner = 0, Bare(model)
@@ -212,7 +224,9 @@ def test_the_file_of_a_class_counts(model, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     keys = []
     for step in (1, 2, 1):
-        (tmp_path / "ownmethod.py").write_text(f"from clip_autt.method import NoAdaptation\nSTEP = {step}\nclass Own(NoAdaptation): pass\n")
+        (tmp_path / "ownmethod.py").write_text(
+            f"from clip_autt.method import NoAdaptation\nSTEP = {step}\nclass Own(NoAdaptation): pass\n"
+        )
         sys.modules.pop("ownmethod", None)
         keys.append(method_key(__import__("ownmethod").Own(model, untrained_ok=True)))
     monkeypatch.delitem(sys.modules, "ownmethod")
@@ -223,7 +237,11 @@ def test_what_cannot_be_told_is_refused():
     def closed():
         return threading
 
-    for bad, message in ((threading.Lock(), "not a plain value"), (lambda x: x, "a lambda"), (np.array([[], 1], object), "not a plain value")):
+    for bad, message in (
+        (threading.Lock(), "not a plain value"),
+        (lambda x: x, "a lambda"),
+        (np.array([[], 1], object), "not a plain value"),
+    ):
         with pytest.raises(InputError, match=message):
             value_key([bad])
     rate = 1
@@ -239,7 +257,10 @@ def test_what_cannot_be_told_is_refused():
 
 
 def test_kept_rows_are_the_same_to_the_last_bit(tmp_path):
-    kept, rows = ResultCache(tmp_path), [dict(p=float(x), n=3, none=None, name="Ä\n") for x in np.random.default_rng(0).standard_normal(200)]
+    kept, rows = (
+        ResultCache(tmp_path),
+        [dict(p=float(x), n=3, none=None, name="Ä\n") for x in np.random.default_rng(0).standard_normal(200)],
+    )
     kept.put(NAMES, "k", rows)
     assert kept.get(NAMES, "k") == rows and kept.get(NAMES, "other") is None
     assert kept.path(NAMES, "k") == tmp_path / "tda" / "0-S1-k.json"

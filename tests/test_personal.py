@@ -21,9 +21,11 @@ CLASSES = ("neutral", "pain")
 
 
 def planted(names, clips=8, rest=0.0, seed=0, classes=CLASSES):
-    "Clips of made-up people: class k moves the middle frames along direction k; `rest` shifts the person along all directions."
+    "Clips of made-up people: class k moves middle frames along direction k; `rest` shifts people along all directions."
     g, videos = torch.Generator().manual_seed(seed), []
-    moves = torch.nn.functional.normalize(torch.randn(len(classes), 64, generator=torch.Generator().manual_seed(7)), dim=-1)
+    moves = torch.nn.functional.normalize(
+        torch.randn(len(classes), 64, generator=torch.Generator().manual_seed(7)), dim=-1
+    )
     for name in names:
         person = 0.5 * torch.randn(64, generator=g) + rest * (torch.randn(len(classes), generator=g) @ moves)
         for i in range(clips):
@@ -47,7 +49,9 @@ def make_model(tiny, classes=CLASSES):
     model = ClipAU(tiny, classes=classes)
     train = planted("abcdefghijkl", seed=1, classes=classes)
     fit(model, train, epochs=5, progress=False)
-    prepare_personal(model, train, planted("ABCDEF", seed=2, classes=classes), epochs=3, draws=2, batch_size=8, anchor=0.0)
+    prepare_personal(
+        model, train, planted("ABCDEF", seed=2, classes=classes), epochs=3, draws=2, batch_size=8, anchor=0.0
+    )
     attach_source(model, train)
     return model
 
@@ -73,7 +77,12 @@ def test_a_baseline_ignores_where_a_person_rests_and_how_lively_they_are():
     g = torch.Generator().manual_seed(0)
     x, source = torch.randn(30, 8, generator=g), Baseline(torch.randn(8, generator=g), torch.rand(8, generator=g) + 0.5)
     moved = 3 * x + 7
-    torch.testing.assert_close(normalize_to_baseline(x, Baseline.of(x), source), normalize_to_baseline(moved, Baseline.of(moved), source), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        normalize_to_baseline(x, Baseline.of(x), source),
+        normalize_to_baseline(moved, Baseline.of(moved), source),
+        atol=1e-4,
+        rtol=1e-4,
+    )
 
 
 @pytest.mark.parametrize("own", [0.0, 0.5, 1.0])
@@ -147,7 +156,11 @@ def test_the_prior_recovers_its_numbers_for_seven_classes():
     g = torch.Generator().manual_seed(0)
     y, who = torch.arange(7000) % 7, [i // 70 for i in range(7000)]
     means = centred(4 * torch.eye(7))
-    z = means[y] + centred(0.5 * torch.randn(7000, 7, generator=g)) + centred(0.8 * torch.randn(100, 7, generator=g))[who]
+    z = (
+        means[y]
+        + centred(0.5 * torch.randn(7000, 7, generator=g))
+        + centred(0.8 * torch.randn(100, 7, generator=g))[who]
+    )
     found = logit_prior(z, y, who)
     torch.testing.assert_close(found.means, means, atol=0.3, rtol=0)
     assert found.noise == pytest.approx(0.5, rel=0.05) and found.person_sd == pytest.approx(0.8, rel=0.15)
@@ -190,7 +203,9 @@ def test_it_gains_where_people_rest_differently(model):
     strangers = planted("PQRSTU", seed=8, rest=2.0)
     results = PersonalBaseline(model).adapt_many([x.video for x in strangers])
     right = sum(r.label == x.label for r, x in zip(results, strangers)) / len(strangers)
-    before = sum(max(r.probs_before, key=r.probs_before.get) == x.label for r, x in zip(results, strangers)) / len(strangers)
+    before = sum(max(r.probs_before, key=r.probs_before.get) == x.label for r, x in zip(results, strangers)) / len(
+        strangers
+    )
     assert right > before + 0.1
 
 
@@ -259,9 +274,13 @@ def test_predict_learns_nothing(model, videos):
 def test_the_personal_part_moves_with_the_model(model, videos):
     moved, v = copy.deepcopy(model).double(), videos[0]
     assert moved.personal.head.backbone is moved.backbone and moved.source.prototypes.dtype == torch.float64
-    torch.testing.assert_close(PersonalBaseline(moved).adapt(v).logits.float(), PersonalBaseline(model).adapt(v).logits, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        PersonalBaseline(moved).adapt(v).logits.float(), PersonalBaseline(model).adapt(v).logits, atol=1e-4, rtol=1e-4
+    )
     nowhere = copy.deepcopy(model).to("meta")
-    assert {nowhere.personal.head.au_text.device.type, nowhere.personal.population_baseline.center.device.type} == {"meta"}
+    assert {nowhere.personal.head.au_text.device.type, nowhere.personal.population_baseline.center.device.type} == {
+        "meta"
+    }
 
 
 def test_the_source_of_the_personal_head_is_relative(model):
@@ -275,19 +294,28 @@ def test_the_source_of_the_personal_head_is_relative(model):
 def test_saved_and_loaded_with_the_model(model, videos, tmp_path):
     model.save_pretrained(tmp_path)
     again = ClipAU.from_pretrained(tmp_path, model.backbone)
-    assert torch.equal(logits(PersonalBaseline(again).adapt_many(videos)), logits(PersonalBaseline(model).adapt_many(videos)))
+    assert torch.equal(
+        logits(PersonalBaseline(again).adapt_many(videos)), logits(PersonalBaseline(model).adapt_many(videos))
+    )
     torch.testing.assert_close(again.source.prototypes, model.source.prototypes)
     plain = copy.copy(again)
     plain.personal = plain.source = None
     plain.save_pretrained(tmp_path)
-    assert ClipAU.from_pretrained(tmp_path, model.backbone).personal is None, "an older personal head must not come back"
+    assert ClipAU.from_pretrained(tmp_path, model.backbone).personal is None, (
+        "an older personal head must not come back"
+    )
 
 
 def test_half_precision_on_disk(model, videos, tmp_path):
     model.save_pretrained(tmp_path, torch.float16)
     again = ClipAU.from_pretrained(tmp_path, model.backbone)
     assert again.classifier[0].weight.dtype == torch.float32
-    torch.testing.assert_close(logits(PersonalBaseline(again).adapt_many(videos)), logits(PersonalBaseline(model).adapt_many(videos)), atol=0.1, rtol=0.05)
+    torch.testing.assert_close(
+        logits(PersonalBaseline(again).adapt_many(videos)),
+        logits(PersonalBaseline(model).adapt_many(videos)),
+        atol=0.1,
+        rtol=0.05,
+    )
 
 
 def test_profiles(model, tiny, videos, tmp_path):

@@ -1,4 +1,4 @@
-"""Practice trees: the names, numbers and quirks of the real data sets, the same bytes every time, and nothing half written."""
+"""Practice trees: names, numbers and quirks of the real data sets, the same bytes every time, nothing half written."""
 
 import csv
 import hashlib
@@ -24,11 +24,17 @@ ADAPTERS = {"biovid": BioVid, "stressid": StressID, "bah": BAH}
 
 
 def make(name, root, layout="cropped", **kwargs):
-    return make_practice_dataset(name, root, layout, **{"people": PAIR[name], "size": 32, "progress": False, **SMALL[name], **kwargs})
+    return make_practice_dataset(
+        name, root, layout, **{"people": PAIR[name], "size": 32, "progress": False, **SMALL[name], **kwargs}
+    )
 
 
 def digest(root):
-    return {str(f.relative_to(root)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(root.rglob("*")) if f.is_file()}
+    return {
+        str(f.relative_to(root)): hashlib.sha256(f.read_bytes()).hexdigest()
+        for f in sorted(root.rglob("*"))
+        if f.is_file()
+    }
 
 
 def lines(path):
@@ -46,14 +52,19 @@ def test_biovid_frames(tmp_path):
     root = make("biovid", tmp_path / "b", people=["082208_w_45"], clips=3, frames=75)
     files = [str(f.relative_to(root)) for f in root.rglob("*.jpg")]
     clips = Counter(f.rsplit("/", 1)[0] for f in files)
-    assert all(re.fullmatch(r"sub_red_classes_img/082208_w_45/082208_w_45-(BL1-(08[1-9]|09\d|100)|PA4-0[0-8]\d)", c) for c in clips)
+    assert all(
+        re.fullmatch(r"sub_red_classes_img/082208_w_45/082208_w_45-(BL1-(08[1-9]|09\d|100)|PA4-0[0-8]\d)", c)
+        for c in clips
+    )
     assert sorted(c.split("-")[1] for c in clips) == ["BL1", "BL1", "PA4"] and {*clips.values()} == {75}
     one = next(iter(clips))
     assert {f for f in files if f.startswith(one)} == {f"{one}/image{ms}.jpg" for ms in range(2040, 5001, 40)}
     listed = lines(root / "biovid_source_sub_labels.txt")
     assert sorted(f for f, _ in listed) == sorted(files) and all((label == "1") == ("PA4" in f) for f, label in listed)
     first = [int(re.search(r"image(\d+)", f)[1]) for f, _ in listed[:75]]
-    assert first != sorted(first) and len({f.rsplit("/", 1)[0] for f, _ in listed[:75]}) == 1, "frames shuffled within a video"
+    assert first != sorted(first) and len({f.rsplit("/", 1)[0] for f, _ in listed[:75]}) == 1, (
+        "frames shuffled within a video"
+    )
     assert Image.open(root / files[0]).size == (32, 32)
 
 
@@ -92,11 +103,16 @@ def test_stress_depends_on_the_task_and_faces_get_lost():
 def test_bah_segments(tmp_path):
     root = make("bah", tmp_path / "b", frames=120, clips=1)
     faces = root / "BAH_DB/cropped-aligned-faces/Videos"
-    on_disk = {str(f.relative_to(faces.parent)): {int(g.stem[6:]) for g in f.iterdir()} for f in faces.glob("*/Visite_1/*")}
+    on_disk = {
+        str(f.relative_to(faces.parent)): {int(g.stem[6:]) for g in f.iterdir()} for f in faces.glob("*/Visite_1/*")
+    }
     assert {" " in name for name in on_disk} == {True, False}, "a name with a space and one without"
     pattern = r"Videos/(\d{5})/Visite_1/\1_Question_1_\d{4}-\d\d-\d\d[ _]\d\d-\d\d-\d\d_Video(-DESKTOP-\w{7})?\.mp4"
     assert all(re.fullmatch(pattern, name) for name in on_disk)
-    assert {path.name for path in root.glob("*.csv")} == {"bah_source_sub_train_labels.csv", "bah_target_sub_labels.csv"}
+    assert {path.name for path in root.glob("*.csv")} == {
+        "bah_source_sub_train_labels.csv",
+        "bah_target_sub_labels.csv",
+    }
     rows = [row for path in root.glob("*.csv") for row in csv.DictReader(path.open())]
     assert [*rows[0]] == ["video", "segment_id", "label", "num_frames", "start_frame", "end_frame"]
     by_video = defaultdict(list)
@@ -125,7 +141,9 @@ def test_videos(trees):
     clip = read_video(next(root.rglob("*PA4*.mp4")))
     assert clip.frames.shape == (138, 56, 56, 3) and clip.fps == pytest.approx(25)
     still = np.abs(np.diff(clip.frames[:50].astype(int), axis=0)).mean()
-    assert still < 1 < np.abs(clip.frames[110].astype(int) - clip.frames[20]).mean(), "nothing moves before the part that is read"
+    assert still < 1 < np.abs(clip.frames[110].astype(int) - clip.frames[20]).mean(), (
+        "nothing moves before the part that is read"
+    )
 
     root = trees["stressid", "distributed"]
     table = {row["subject/task"]: row for row in csv.DictReader((root / "labels.csv").open())}
@@ -150,7 +168,9 @@ def test_the_readers_find_everything(trees, name, layout):
     data = ADAPTERS[name](trees[name, layout])
     assert data.layout == layout and not data.skipped and data.report.n_problems == 0 and data.report.lost_frames == 0
     assert {*data.subjects} == {*PAIR[name]}
-    assert {(item.subject, item.label) for item in data} == {(who, label) for who in PAIR[name] for label in data.classes}
+    assert {(item.subject, item.label) for item in data} == {
+        (who, label) for who in PAIR[name] for label in data.classes
+    }
     assert len(data) == {"biovid": 4, "stressid": 6, "bah": 8}[name]
 
 
@@ -233,5 +253,7 @@ def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
 
 
 def test_actors_are_used_nowhere_else():
-    numbers = [practice._number(name, who, seed) for name, facts in FACTS.items() for who in facts.splits for seed in range(10)]
+    numbers = [
+        practice._number(name, who, seed) for name, facts in FACTS.items() for who in facts.splits for seed in range(10)
+    ]
     assert len({*numbers}) == len(numbers) and 950_000 <= min(numbers) and max(numbers) < 970_000

@@ -1,4 +1,4 @@
-"""The training of facs-tiny: captions that tell the truth, a loss that equals its formula, and runs that resume exactly."""
+"""The training of facs-tiny: captions tell the truth, the loss equals its formula, and runs resume exactly."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,12 @@ def test_strong_is_shown_weak_is_open_and_none_is_absent():
     a = np.zeros(len(BANK))
     a[[AU_ROW["AU4"], AU_ROW["AU12"]]] = 0.9, 0.2
     seen = visible(a)
-    assert (seen[AU_ROW["AU4"]], seen[AU_ROW["AU12"]], seen[AU_ROW["AU6"]], seen[AU_ROW["AU17"]]) == (SHOWN, OPEN, OPEN, ABSENT)
+    assert (seen[AU_ROW["AU4"]], seen[AU_ROW["AU12"]], seen[AU_ROW["AU6"]], seen[AU_ROW["AU17"]]) == (
+        SHOWN,
+        OPEN,
+        OPEN,
+        ABSENT,
+    )
     a[AU_ROW["AU43"]] = 1
     seen = visible(a)
     assert seen[AU_ROW["AU45"]] == SHOWN and seen[AU_ROW["AU61"]] == OPEN
@@ -89,7 +94,11 @@ def test_a_mirrored_face_swaps_left_and_right(faces):
 
 def test_the_loss_equals_its_formula():
     g = torch.Generator().manual_seed(0)
-    u, v, fits = torch.randn(5, 8, generator=g), torch.randn(4, 8, generator=g), torch.randint(-1, 2, (5, 4), generator=g)
+    u, v, fits = (
+        torch.randn(5, 8, generator=g),
+        torch.randn(4, 8, generator=g),
+        torch.randint(-1, 2, (5, 4), generator=g),
+    )
     t, c, total = torch.tensor(1.3), torch.tensor(-2.0), 0.0
     for b in range(5):
         for k in range(4):
@@ -133,7 +142,7 @@ def test_what_is_packed_is_what_is_loaded(tmp_path):
 
 
 def test_the_tone_gap_compares_thirds(faces):
-    "The truth follows the model's scores on one third and contradicts them on the other; the middle third counts for nothing."
+    "The truth follows the scores on one third and contradicts them on another; the middle third counts for nothing."
     faces, model, n = Faces(faces.pictures[:63], faces.seen[:63], faces.tones[:63]), new_model().eval(), 21
     with torch.no_grad():
         texts = encode_captions(model, [TEMPLATES[0].format(p) for p in BANK.prompts])

@@ -1,4 +1,4 @@
-"""The project itself: package in sync with notebooks, notebooks clean and readable, floors respected, README current."""
+"""The project: package in sync with notebooks, notebooks clean and readable, floors respected, README current."""
 
 import filecmp
 import os
@@ -29,7 +29,9 @@ def visible_outputs(path):
     for cell in cells(path, "code"):
         for o in cell.outputs:
             data = o.get("data", {})
-            yield "".join([o.get("text", ""), *(v for k, v in data.items() if k.startswith("text/") and isinstance(v, str))])
+            yield "".join(
+                [o.get("text", ""), *(v for k, v in data.items() if k.startswith("text/") and isinstance(v, str))]
+            )
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +71,12 @@ def test_notebook_hygiene(path):
     assert path.stat().st_size < (500_000 if path.parent.name == "tutorials" else 150_000), "too large with its outputs"
     assert len(nb.cells) <= 62
     for text in visible_outputs(path):
-        assert not re.search(r"(/(home|root|tmp|work|Users|private|var)/\w|[A-Z]:\\\\)", text), f"a path of one machine in an output: {text[:200]}"
-        assert not re.search(r"\b\d+(\.\d+)? ?(ms|µs|us)\b|seconds=\d|it/s|\d{4}-\d\d-\d\d", text), f"a time in an output: {text[:200]}"
+        assert not re.search(r"(/(home|root|tmp|work|Users|private|var)/\w|[A-Z]:\\\\)", text), (
+            f"a path of one machine in an output: {text[:200]}"
+        )
+        assert not re.search(r"\b\d+(\.\d+)? ?(ms|µs|us)\b|seconds=\d|it/s|\d{4}-\d\d-\d\d", text), (
+            f"a time in an output: {text[:200]}"
+        )
         assert not re.search(r" at 0x[0-9a-f]{6}", text), f"a memory address in an output: {text[:200]}"
         assert "Warning" not in text, f"a warning in an output: {text[:200]}"
     for c in cells(path, "code"):
@@ -82,7 +88,11 @@ def test_notebook_hygiene(path):
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
 def test_source_notebooks_teach(path):
     "Short exports, documented parameters counted; prose for the code; a title with one line below it."
-    exported = [c.source for c in cells(path, "code") if re.search(r"^#\| exporti?$", c.source, re.M) and "import" not in c.source.splitlines()[1]]
+    exported = [
+        c.source
+        for c in cells(path, "code")
+        if re.search(r"^#\| exporti?$", c.source, re.M) and "import" not in c.source.splitlines()[1]
+    ]
     lines = [len([x for x in s.splitlines() if x.strip() and not x.strip().startswith("#")]) for s in exported]
     assert statistics.median(lines) <= 20, lines
     words = sum(len(c.source.split()) for c in cells(path, "markdown"))
@@ -110,7 +120,9 @@ def test_modules_do_not_import_each_other_in_circles():
 
 
 def test_only_the_core_lies_at_the_root():
-    story = "au backbone texttower features temporal prompts model outputs split train window method autt released".split()
+    story = (
+        "au backbone texttower features temporal prompts model outputs split train window method autt released".split()
+    )
     assert [m for m in MODULES if wing(m) == "core"] == sorted(story)
 
 
@@ -121,7 +133,10 @@ def test_notebooks_lie_as_modules_do():
 
 
 def test_the_lowest_floors_need_no_torch():
-    code = "import sys, clip_autt, clip_autt.au, clip_autt.video.io, clip_autt.video.face, clip_autt.faces.tasks; assert 'torch' not in sys.modules"
+    code = (
+        "import sys, clip_autt, clip_autt.au, clip_autt.video.io, clip_autt.video.face, clip_autt.faces.tasks; "
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -137,7 +152,9 @@ def test_modules_stay_small(module):
     lines = (ROOT / f"clip_autt/{module.replace('.', '/')}.py").read_text(encoding="utf-8").splitlines()
     code = [x for x in lines if x.strip() and not x.strip().startswith("#")]
     assert len(code) <= 300, f"{len(code)} lines of code"
-    wide = [x for x in lines[1:] if len(x) > 120 and not x.startswith(("# %%", "__all__"))]  # the first line is the notebook's subtitle
+    wide = [
+        x for x in lines[1:] if len(x) > 120 and not x.startswith(("# %%", "__all__"))
+    ]  # the first line is the notebook's subtitle
     assert not wide, f"{len(wide)} lines are wider than 120 columns: {wide[0]}"
 
 
@@ -150,5 +167,10 @@ def test_the_front_page_is_short():
 
 
 def test_no_machine_paths_in_tracked_text():
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *(ROOT / "clip_autt").rglob("*.py"), *ROOT.glob("tools/*.py")]:
+    for path in [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *(ROOT / "clip_autt").rglob("*.py"),
+        *ROOT.glob("tools/*.py"),
+    ]:
         assert not re.search(r"(?<![\w.])/(home|root|work|Users)/\w", path.read_text(encoding="utf-8")), path

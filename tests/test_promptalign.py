@@ -7,7 +7,12 @@ from conftest import make_features
 
 from clip_autt import ClipAU, InputError, LabeledVideo, VideoFeatures
 from clip_autt.methods.promptalign import (
-    PromptAlign, PromptAlignConfig, Prompts, frames_of, level_statistics, statistics_distance,
+    PromptAlign,
+    PromptAlignConfig,
+    Prompts,
+    frames_of,
+    level_statistics,
+    statistics_distance,
 )
 from clip_autt.window import marginal_entropy, most_confident
 from clip_autt.methods.source_statistics import hidden, source_statistics
@@ -15,7 +20,9 @@ from clip_autt.method import encode_views
 
 
 def with_source(model):
-    videos = [LabeledVideo(make_features(i, 30, subject=f"{i % 4}"), model.classes[i % len(model.classes)]) for i in range(16)]
+    videos = [
+        LabeledVideo(make_features(i, 30, subject=f"{i % 4}"), model.classes[i % len(model.classes)]) for i in range(16)
+    ]
     model.source = source_statistics(model.temporal, videos, model.classes)
     return model
 
@@ -146,7 +153,18 @@ def test_no_statistics_no_method(model):
         PromptAlign(model, untrained_ok=True)
 
 
-@pytest.mark.parametrize("bad", [dict(keep_fraction=0.0), dict(steps=0), dict(lr=0.0), dict(levels=()), dict(levels=("text",)), dict(align_weight=-1.0)], ids=str)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(keep_fraction=0.0),
+        dict(steps=0),
+        dict(lr=0.0),
+        dict(levels=()),
+        dict(levels=("text",)),
+        dict(align_weight=-1.0),
+    ],
+    ids=str,
+)
 def test_settings_are_checked(bad):
     with pytest.raises(InputError, match="must be"):
         PromptAlignConfig(**bad)

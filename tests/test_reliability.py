@@ -14,7 +14,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clip_autt import ClipAU, ClipAUTT, ClipAUTTError, LabeledVideo, load_backbone, moving_portrait, read_manifest, read_video, write_video
+from clip_autt import (
+    ClipAU,
+    ClipAUTT,
+    ClipAUTTError,
+    LabeledVideo,
+    load_backbone,
+    moving_portrait,
+    read_manifest,
+    read_video,
+    write_video,
+)
 from clip_autt import train as training
 from clip_autt.video.clip import FrameFiles
 from clip_autt.utils.errors import CheckpointError, ManifestError
@@ -38,12 +48,22 @@ os.replace = replace
 
 def run_python(code: str, *args, **kwargs) -> subprocess.CompletedProcess:
     here = Path(__file__).parent
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{here.parent}{os.pathsep}{here}", "PYTHONWARNINGS": "ignore"}
-    return subprocess.run([sys.executable, "-c", code, *map(str, args)], env=env, capture_output=True, text=True, timeout=300, **kwargs)
+    env = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{here.parent}{os.pathsep}{here}",
+        "PYTHONWARNINGS": "ignore",
+    }
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)], env=env, capture_output=True, text=True, timeout=300, **kwargs
+    )
 
 
 def clips(n: int = 12) -> list[LabeledVideo]:
-    return [LabeledVideo(make_features(i, subject=f"s{i % 3}", id=f"v{i}"), ("neutral", "positive")[i // 3 % 2]) for i in range(n)]
+    return [
+        LabeledVideo(make_features(i, subject=f"s{i % 3}", id=f"v{i}"), ("neutral", "positive")[i // 3 % 2])
+        for i in range(n)
+    ]
 
 
 TRAIN = """
@@ -51,7 +71,8 @@ import sys, torch
 torch.set_num_threads(1)
 from clip_autt import ClipAU, fit, load_backbone
 from test_reliability import clips
-fit(ClipAU(load_backbone("tiny"), classes=("neutral", "positive")), clips(), epochs=4, checkpoint=sys.argv[1], progress=False)
+model = ClipAU(load_backbone("tiny"), classes=("neutral", "positive"))
+fit(model, clips(), epochs=4, checkpoint=sys.argv[1], progress=False)
 """
 
 
@@ -59,7 +80,9 @@ def test_a_training_killed_in_a_write_goes_on_where_it_was(tmp_path, monkeypatch
     path = tmp_path / "training.pt"
     died = run_python(DIES.replace("LEFT", "3") + TRAIN, path)
     assert died.returncode == -signal.SIGKILL, died.stderr
-    assert path.is_file() and len(list(tmp_path.iterdir())) == 2, "two epochs under the name, the third beside it under a temporary one"
+    assert path.is_file() and len(list(tmp_path.iterdir())) == 2, (
+        "two epochs under the name, the third beside it under a temporary one"
+    )
     done, epoch = [], training._epoch
     monkeypatch.setattr(training, "_epoch", lambda *a, **k: done.append(1) or epoch(*a, **k))
     threads = torch.get_num_threads()
@@ -70,7 +93,9 @@ def test_a_training_killed_in_a_write_goes_on_where_it_was(tmp_path, monkeypatch
     whole = training.fit(models[1], clips(), epochs=4, progress=False)
     torch.set_num_threads(threads)
     assert resumed == whole
-    assert all(torch.equal(a, b) for a, b in zip(models[0].state_dict().values(), models[1].state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(models[0].state_dict().values(), models[1].state_dict().values(), strict=True)
+    )
 
 
 LIMITED = """
@@ -92,12 +117,14 @@ def store():
     s = FeatureStore(d / "store")
     s.put("0" * 64, make_features(0))
 writes = dict(head=lambda: model.save_pretrained(d / "head"), profile=lambda: method.save_profile(d / "p.safetensors"),
-              records=lambda: write_json(["x" * 10_000], d / "r.json"), video=lambda: write_video(portrait, d / "v.mp4"), store=store)
+              records=lambda: write_json(["x" * 10_000], d / "r.json"),
+              video=lambda: write_video(portrait, d / "v.mp4"), store=store)
 for name, write in writes.items():
     try: write()
     except ClipAUTTError as e: print(name, "error:", e)
     else: print(name, "wrote more than there is room for")
-print("left:", *sorted(str(f.relative_to(d)) for f in d.rglob("*") if f.is_file() and f.stat().st_size > 3 and f.suffix != ".lock"))
+left = (f for f in d.rglob("*") if f.is_file() and f.stat().st_size > 3 and f.suffix != ".lock")
+print("left:", *sorted(str(f.relative_to(d)) for f in left))
 """
 
 
@@ -105,7 +132,9 @@ print("left:", *sorted(str(f.relative_to(d)) for f in d.rglob("*") if f.is_file(
 def test_a_full_disk_is_one_clear_error_and_leaves_no_half_file(tmp_path):
     out = run_python(LIMITED, tmp_path)
     lines = out.stdout.splitlines()
-    assert len(lines) == 6 and all(" error: " in x and "cannot be written" in x for x in lines[:5]), out.stdout + out.stderr
+    assert len(lines) == 6 and all(" error: " in x and "cannot be written" in x for x in lines[:5]), (
+        out.stdout + out.stderr
+    )
     assert lines[5] == "left:"
 
 
@@ -116,11 +145,16 @@ def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path, model):
         write_json({}, tmp_path / "file" / "x.json")
     with pytest.raises(ClipAUTTError, match="cannot be written"):
         model.save_pretrained(tmp_path / "file" / "head")
-    with pytest.raises(CheckpointError, match="cannot be written"), atomic_path(tmp_path / "file" / "a.pt", CheckpointError) as tmp:
+    with (
+        pytest.raises(CheckpointError, match="cannot be written"),
+        atomic_path(tmp_path / "file" / "a.pt", CheckpointError) as tmp,
+    ):
         tmp.write_bytes(b"x")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write into read-only folders")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write into read-only folders"
+)
 def test_a_read_only_folder_is_one_clear_error(tmp_path):
     tmp_path.chmod(0o555)
     with pytest.raises(ClipAUTTError, match="cannot be written"):
@@ -130,7 +164,11 @@ def test_a_read_only_folder_is_one_clear_error(tmp_path):
 
 # manifests, sampling, windows: whatever comes in
 
-TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=8).map(str.strip).filter(bool)
+TEXT = (
+    st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=8)
+    .map(str.strip)
+    .filter(bool)
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -146,11 +184,20 @@ def test_any_names_survive_a_manifest(tmp_path_factory, rows, mark):
         for i, (who, what) in enumerate(rows):
             w.writerow(["v.mp4", who, what, 10 * i, 10 * i + 9])
     items = read_manifest(d / "m.csv").items
-    assert [(i.subject, i.label) for i in items] == rows and [i.start for i in items] == [10 * i for i in range(len(rows))]
+    assert [(i.subject, i.label) for i in items] == rows and [i.start for i in items] == [
+        10 * i for i in range(len(rows))
+    ]
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.one_of(st.binary(max_size=200), st.text('path,subject;label\n\r"\t 01-\ufeff\0é', max_size=120).map(lambda s: ("path,subject,label\n" + s).encode())))
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.text('path,subject;label\n\r"\t 01-\ufeff\0é', max_size=120).map(
+            lambda s: ("path,subject,label\n" + s).encode()
+        ),
+    )
+)
 def test_rubbish_in_a_manifest_is_a_manifest_error(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "rubbish.csv"
     path.write_bytes(data)
@@ -196,9 +243,17 @@ def test_windows_stay_inside_their_video(frames, window):
     assert n == max(1, frames - window + 1)
     for start in (0, n - 1):
         w = window_at(v.times, start, window)
-        assert 0 <= w.start < w.stop <= frames and w.stop - w.start == min(window, frames) and (w.start_s < w.stop_s or frames == 1)
+        assert (
+            0 <= w.start < w.stop <= frames
+            and w.stop - w.start == min(window, frames)
+            and (w.start_s < w.stop_s or frames == 1)
+        )
     r = ClipAUTT(model, window=window, untrained_ok=True).adapt(v)
-    assert 0 <= r.window.start < r.window.stop <= frames and len(r.entropy) == n and np.isfinite(list(r.probs.values())).all()
+    assert (
+        0 <= r.window.start < r.window.stop <= frames
+        and len(r.entropy) == n
+        and np.isfinite(list(r.probs.values())).all()
+    )
 
 
 _MODELS: list[ClipAU] = []
@@ -268,7 +323,11 @@ def test_damaged_videos_are_read_or_refused(tmp_path):
 
 @pytest.mark.skipif(not (SHARED / "data/video").is_dir(), reason="the real videos of ../shared are not here")
 def test_damaged_real_videos_are_read_or_refused():
-    small = [p for p in sorted((SHARED / "data/video").iterdir()) if p.stat().st_size < 3e6 and p.suffix in (".mp4", ".mov", ".webm")]
+    small = [
+        p
+        for p in sorted((SHARED / "data/video").iterdir())
+        if p.stat().st_size < 3e6 and p.suffix in (".mp4", ".mov", ".webm")
+    ]
     if not small:
         pytest.skip("no real video under 3 MB")
     fuzz(40, *small)

@@ -28,11 +28,34 @@ def make_results(classes=CLASSES, methods=("clip-au", "personal"), subjects=("S1
             for i in range(clips):
                 label, wrong = classes[i % len(classes)], (i + s) % 3 == m
                 guess = classes[(i + 1) % len(classes)] if wrong else label
-                rows.append(dict(method=method, seed=0, subject=subject, video=f"{subject}/{i}", label=label, predicted=guess, before=guess,
-                                 window_start=0, window_stop=8, seconds=0.1, n_frames=20, notes="", error=None, **change))
+                rows.append(
+                    dict(
+                        method=method,
+                        seed=0,
+                        subject=subject,
+                        video=f"{subject}/{i}",
+                        label=label,
+                        predicted=guess,
+                        before=guess,
+                        window_start=0,
+                        window_stop=8,
+                        seconds=0.1,
+                        n_frames=20,
+                        notes="",
+                        error=None,
+                        **change,
+                    )
+                )
     facts = dict(variant="paper", reset="video", prediction="after the update", steps=1)
-    protocol = dict(order="in the order given", average="mean over subjects", backbone="tiny", seed=0, n_subjects=len(subjects),
-                    n_videos=clips * len(subjects), methods={m: facts for m in methods})
+    protocol = dict(
+        order="in the order given",
+        average="mean over subjects",
+        backbone="tiny",
+        seed=0,
+        n_subjects=len(subjects),
+        n_videos=clips * len(subjects),
+        methods={m: facts for m in methods},
+    )
     return Results(pd.DataFrame(rows), tuple(classes), protocol)
 
 
@@ -47,9 +70,20 @@ def make_clip(n=20, aus=None, **kwargs):
 def make_example(n=20, size=8, start=5, classes=CLASSES, **changes):
     g, c = torch.Generator().manual_seed(0), len(classes)
     au = torch.randn(47, generator=g)
-    values = dict(logits=torch.arange(c).float(), logits_before=torch.zeros(c), au=au + torch.arange(47) / 100, au_before=au, classes=tuple(classes),
-                  bank=AUBank.default(), n_frames=n, n_faces=n, window=window_at(torch.arange(n) / 10, start, size),
-                  entropy=torch.rand(n - size + 1, generator=g) * 0.6, loss=(0.5,), seconds=0.0)
+    values = dict(
+        logits=torch.arange(c).float(),
+        logits_before=torch.zeros(c),
+        au=au + torch.arange(47) / 100,
+        au_before=au,
+        classes=tuple(classes),
+        bank=AUBank.default(),
+        n_frames=n,
+        n_faces=n,
+        window=window_at(torch.arange(n) / 10, start, size),
+        entropy=torch.rand(n - size + 1, generator=g) * 0.6,
+        loss=(0.5,),
+        seconds=0.0,
+    )
     return Adapted(**{**values, **changes})
 
 
@@ -90,12 +124,21 @@ def report(tmp_path):
     "Write a report with some parts exchanged, and read it as a page."
 
     def write(results=None, example=None, clip=None, task="pain", **kwargs):
-        path = write_report(tmp_path / "out" / "report.html", results or make_results(), example or make_example(), clip or make_clip(), task, **kwargs)
+        path = write_report(
+            tmp_path / "out" / "report.html",
+            results or make_results(),
+            example or make_example(),
+            clip or make_clip(),
+            task,
+            **kwargs,
+        )
         assert [p.name for p in path.parent.iterdir()] == ["report.html"], "no temporary file is left"
         assert path.stat().st_size <= 1_500_000 and not plt.get_fignums()
         page = Page(path.read_text(encoding="utf-8"))
         assert not page.broken and not page.open, "tags are nested and closed"
-        assert not re.search(r"\b(nan|None|NaN|inf)\b", page.words.replace("None:", "")), "what does not exist is a dash"
+        assert not re.search(r"\b(nan|None|NaN|inf)\b", page.words.replace("None:", "")), (
+            "what does not exist is a dash"
+        )
         return page
 
     return write
@@ -111,12 +154,27 @@ def images(page):
 def test_the_page_is_complete(report):
     page = report(clip=make_clip(aus=np.random.default_rng(1).random((20, 47)).astype("f4")), notes=["A note."])
     assert page.html.startswith("<!doctype html>") and page.all("html") == [{"lang": "en"}]
-    assert len(page.all("title")) == len(page.all("h1")) == len(page.all("main")) == 1 and {"charset": "utf-8"} in page.all("meta")
+    assert len(page.all("title")) == len(page.all("h1")) == len(page.all("main")) == 1 and {
+        "charset": "utf-8"
+    } in page.all("meta")
     assert any(m.get("name") == "viewport" for m in page.all("meta"))
     assert len(page.all("img")) == 3 + 1 + 2, "film, AU change, true AUs; persons; a confusion matrix for each method"
     assert all(len(a["alt"]) > 20 for a in page.all("img")) and all(i.width > 300 for i in images(page))
-    for words in ("on rendered faces", "nobody was filmed", "no medical assessment", "personal", "macro-F1", "after the update", "mean over subjects",
-                  "A note.", "nbs/core/11_autt.ipynb", "nbs/personal/03_method.ipynb", "true class is pain", "relative to its own resting state", "before and after personalization"):
+    for words in (
+        "on rendered faces",
+        "nobody was filmed",
+        "no medical assessment",
+        "personal",
+        "macro-F1",
+        "after the update",
+        "mean over subjects",
+        "A note.",
+        "nbs/core/11_autt.ipynb",
+        "nbs/personal/03_method.ipynb",
+        "true class is pain",
+        "relative to its own resting state",
+        "before and after personalization",
+    ):
         assert words in page.words, words
     assert "tunes its prompts" not in page.words, "true of one method only, and the example may be of another"
     for query in ("prefers-color-scheme: dark", "@media print"):
@@ -125,7 +183,12 @@ def test_the_page_is_complete(report):
 
 def test_nothing_is_loaded(report):
     page = report()
-    addresses = [v for _, attrs in page.elements for k, v in attrs.items() if k in ("src", "href", "srcset", "data", "action", "poster")]
+    addresses = [
+        v
+        for _, attrs in page.elements
+        for k, v in attrs.items()
+        if k in ("src", "href", "srcset", "data", "action", "poster")
+    ]
     assert addresses and all(a.startswith("data:") for a in addresses)
     assert not re.search(r"https?://|url\(|@import|<script", page.html)
     assert any("default-src 'none'" in m.get("content", "") for m in page.all("meta"))
@@ -177,7 +240,9 @@ def test_without_the_baseline_nothing_is_compared(report):
 
 def test_seven_classes_and_ninety_subjects(report):
     classes = tuple(f"emotion {i}" for i in range(7))
-    page = report(make_results(classes, subjects=tuple(f"S{i}" for i in range(90)), clips=7), make_example(classes=classes))
+    page = report(
+        make_results(classes, subjects=tuple(f"S{i}" for i in range(90)), clips=7), make_example(classes=classes)
+    )
     assert all(i.height <= 1700 for i in images(page))
 
 
@@ -197,12 +262,16 @@ def test_recorded_faces_are_not_called_rendered(report):
     assert "rendered" not in page.words and "on faces of a data set" in page.words
 
 
-@pytest.mark.parametrize("parts, words", [
-    (dict(clip=make_clip(9)), "clip has 9 frames, the example 20"),
-    (dict(example=make_example(classes=("a", "b"))), "the classes a, b"),
-    (dict(results={"war": 1}), "needs a Results, got a dict"),
-    (dict(example=make_example(bank=AUBank.released())), "bank has 46"),
-], ids=["clip", "classes", "results", "bank"])
+@pytest.mark.parametrize(
+    "parts, words",
+    [
+        (dict(clip=make_clip(9)), "clip has 9 frames, the example 20"),
+        (dict(example=make_example(classes=("a", "b"))), "the classes a, b"),
+        (dict(results={"war": 1}), "needs a Results, got a dict"),
+        (dict(example=make_example(bank=AUBank.released())), "bank has 46"),
+    ],
+    ids=["clip", "classes", "results", "bank"],
+)
 @pytest.mark.parametrize("write", [write_report, report_picture])
 def test_parts_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path, write, parts, words):
     parts = dict(results=make_results(), example=make_example(), clip=make_clip()) | parts

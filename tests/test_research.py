@@ -35,14 +35,31 @@ def tree(tmp_path_factory):
     def of(name: str, layout: str) -> Path:
         if (name, layout) not in made:
             people, frames = SEEN if name == "bah" else 2, 8 if name == "stressid" else 30
-            made[name, layout] = make_practice_dataset(name, root / f"{name}-{layout}", layout, people, 2, frames, progress=False)
+            made[name, layout] = make_practice_dataset(
+                name, root / f"{name}-{layout}", layout, people, 2, frames, progress=False
+            )
         return made[name, layout]
 
     return of
 
 
 def protocol(name: str, root: Path, out: Path, *more) -> tuple[int, str]:
-    return run("protocol", name, "--root", root, "--out", out, "--backbone", "facs-tiny", "--epochs", 1, "--methods", "clip-au,personal", "-q", *more)
+    return run(
+        "protocol",
+        name,
+        "--root",
+        root,
+        "--out",
+        out,
+        "--backbone",
+        "facs-tiny",
+        "--epochs",
+        1,
+        "--methods",
+        "clip-au,personal",
+        "-q",
+        *more,
+    )
 
 
 @pytest.mark.parametrize("layout", ["cropped", "distributed"])
@@ -54,8 +71,14 @@ def test_the_protocol_runs_on_every_layout(tree, tmp_path, name, layout):
     data, summary = load_data_set(name, root), json.loads((out / "summary.json").read_text())
     target = data.part("target")
     assert summary["n_videos"] == len(target) and summary["n_subjects"] == len(target.subjects) == 2
-    assert summary["complete"] is True and summary["rendered_faces"] is True and summary["lost_clips"] == dict.fromkeys(PARTS, 0)
-    assert {*summary["methods"]} == {"clip-au", "personal"} and ("task-prior" in summary["table_percent"]) == (name == "stressid")
+    assert (
+        summary["complete"] is True
+        and summary["rendered_faces"] is True
+        and summary["lost_clips"] == dict.fromkeys(PARTS, 0)
+    )
+    assert {*summary["methods"]} == {"clip-au", "personal"} and ("task-prior" in summary["table_percent"]) == (
+        name == "stressid"
+    )
     assert summary["table_percent"]["clip-au"]["paper_war"] == {"biovid": 78.0, "stressid": 66.5, "bah": 68.3}[name]
     assert summary["table_percent"]["personal"]["paper_war"] is None, "ours was not published by them"
     for subject in target.subjects:
@@ -64,9 +87,16 @@ def test_the_protocol_runs_on_every_layout(tree, tmp_path, name, layout):
         for said in person["methods"].values():
             assert {v["video"]: v["label"] for v in said["videos"]} == truth
             assert said["war"] == pytest.approx(sum(v["label"] == v["predicted"] for v in said["videos"]) / len(truth))
-    written = {p: p.stat().st_mtime_ns for folder in ("features", "units", "model") for p in (out / folder).rglob("*") if p.is_file()}
+    written = {
+        p: p.stat().st_mtime_ns
+        for folder in ("features", "units", "model")
+        for p in (out / folder).rglob("*")
+        if p.is_file()
+    }
     assert protocol(name, root, out) == (code, text), "the same call again says the same"
-    assert {p: p.stat().st_mtime_ns for p in written if p.parts[-3] != "features"} == {p: t for p, t in written.items() if p.parts[-3] != "features"}
+    assert {p: p.stat().st_mtime_ns for p in written if p.parts[-3] != "features"} == {
+        p: t for p, t in written.items() if p.parts[-3] != "features"
+    }
 
 
 def test_a_run_folder_belongs_to_one_setting(tree, tmp_path):
@@ -79,14 +109,18 @@ def test_a_run_folder_belongs_to_one_setting(tree, tmp_path):
 def test_features_are_shared_between_runs_where_they_are_asked_to(tree, tmp_path):
     root = tree("stressid", "cropped")
     for seed in (0, 1):
-        assert protocol("stressid", root, tmp_path / f"run{seed}", "--seed", seed, "--store", tmp_path / "store")[0] == 0
+        assert (
+            protocol("stressid", root, tmp_path / f"run{seed}", "--seed", seed, "--store", tmp_path / "store")[0] == 0
+        )
     assert not (tmp_path / "run0" / "features").exists()
     code, text = run("store", "info", tmp_path / "store", "--json", "-")
     assert code == 0 and json.loads(text)["entries"] == len(load_data_set("stressid", root))
 
 
 def test_clips_that_are_broken_are_left_out_and_written_down(tmp_path):
-    root = make_practice_dataset("biovid", tmp_path / "tree", "distributed", people=2, clips=2, frames=30, progress=False)
+    root = make_practice_dataset(
+        "biovid", tmp_path / "tree", "distributed", people=2, clips=2, frames=30, progress=False
+    )
     broken = sorted((root / "PartA/video").rglob("*BL1*.mp4"))
     target = next(p for p in broken if p.parent.name in FACTS["biovid"].target)
     target.write_bytes(b"no video")
@@ -131,9 +165,24 @@ def test_a_template_is_a_manifest_whose_clips_are_missing(tmp_path):
 def test_anyones_manifest_runs_through_the_protocol(tree, tmp_path):
     root = tree("bah", "distributed")
     data = load_data_set("bah", root)
-    lines = ["path,subject,label,start,end,split", *(f"{i.path},{i.subject},{i.label},{i.start},{i.end},{i.split}" for i in data)]
+    lines = [
+        "path,subject,label,start,end,split",
+        *(f"{i.path},{i.subject},{i.label},{i.start},{i.end},{i.split}" for i in data),
+    ]
     (tmp_path / "own.csv").write_text("\n".join(lines))
-    code, text = run("protocol", tmp_path / "own.csv", "--out", tmp_path / "run", "--backbone", "facs-tiny", "--epochs", 1, "--methods", "clip-au", "-q")
+    code, text = run(
+        "protocol",
+        tmp_path / "own.csv",
+        "--out",
+        tmp_path / "run",
+        "--backbone",
+        "facs-tiny",
+        "--epochs",
+        1,
+        "--methods",
+        "clip-au",
+        "-q",
+    )
     assert code == 0 and "paper" not in text, text
 
 
@@ -148,16 +197,23 @@ def test_a_store_is_looked_after(tree, tmp_path):
     assert code == 1 and entry.stem in text and "1 damaged" in text
     assert run("store", "verify", store, "-q") == (0, "0 damaged entries\n")
     n = len(list(store.glob("??/*.safetensors")))
-    assert "call again with --yes" in run("store", "prune", store, "--max-gb", 0)[1] and len(list(store.glob("??/*.safetensors"))) == n
+    assert (
+        "call again with --yes" in run("store", "prune", store, "--max-gb", 0)[1]
+        and len(list(store.glob("??/*.safetensors"))) == n
+    )
     assert run("store", "prune", store, "--max-gb", 0, "--yes")[0] == 0 and not list(store.glob("??/*.safetensors"))
 
 
 def start(*args) -> subprocess.Popen:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONWARNINGS": "ignore"}
     code = "from clip_autt.cli.main import app; app()"
-    hear = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a run in the background ignores Ctrl-C, and so would what it starts
+    hear = lambda: signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # a run in the background ignores Ctrl-C, and so would what it starts
     command = [sys.executable, "-c", code, *map(str, args)]
-    return subprocess.Popen(command, env=env, cwd=Path(__file__).parents[1], stderr=subprocess.PIPE, text=True, preexec_fn=hear)
+    return subprocess.Popen(
+        command, env=env, cwd=Path(__file__).parents[1], stderr=subprocess.PIPE, text=True, preexec_fn=hear
+    )
 
 
 def until(there, process: subprocess.Popen, seconds: float = 240) -> None:
@@ -171,7 +227,22 @@ def until(there, process: subprocess.Popen, seconds: float = 240) -> None:
 def test_an_evaluation_that_is_interrupted_leaves_a_valid_result_and_goes_on(tmp_path):
     path, keep = tmp_path / "r.json", tmp_path / "kept"
     methods = "clip-au,clip-autt,tpt,t3al"
-    args = "evaluate", "--seed", 22_000, "--subjects", 3, "--methods", methods, "--jobs", 1, "-q", "--json", path, "--cache-dir", keep
+    args = (
+        "evaluate",
+        "--seed",
+        22_000,
+        "--subjects",
+        3,
+        "--methods",
+        methods,
+        "--jobs",
+        1,
+        "-q",
+        "--json",
+        path,
+        "--cache-dir",
+        keep,
+    )
     p = start(*args)
     until(lambda: len(list(keep.rglob("*.json"))) >= 4, p)
     p.send_signal(signal.SIGINT)
@@ -187,7 +258,19 @@ def test_an_evaluation_that_is_interrupted_leaves_a_valid_result_and_goes_on(tmp
 
 def test_a_protocol_that_is_killed_goes_on(tree, tmp_path):
     root = tree("bah", "cropped")
-    args = "protocol", "bah", "--root", root, "--backbone", "facs-tiny", "--epochs", 3, "--methods", "clip-au,personal", "-q"
+    args = (
+        "protocol",
+        "bah",
+        "--root",
+        root,
+        "--backbone",
+        "facs-tiny",
+        "--epochs",
+        3,
+        "--methods",
+        "clip-au,personal",
+        "-q",
+    )
     p = start(*args, "--out", tmp_path / "a")
     until(lambda: (tmp_path / "a/model/training.pt").exists(), p)
     p.kill()

@@ -34,7 +34,9 @@ def seen(model):
     return encode_views(model, make_features(0), 8)
 
 
-@pytest.mark.parametrize("votes, predicted, w", [([1, 1, 1], 1, 0.0), ([1, 1, 2], 1, math.log(1.5)), ([1, 1, 2], 2, math.log(3))])
+@pytest.mark.parametrize(
+    "votes, predicted, w", [([1, 1, 1], 1, 0.0), ([1, 1, 2], 1, math.log(1.5)), ([1, 1, 2], 2, math.log(3))]
+)
 def test_disagreement(votes, predicted, w):
     assert disagreement(torch.tensor(votes), predicted) == pytest.approx(w)
     assert disagreement(torch.tensor(votes), predicted, ratio=0.1) == pytest.approx(0.1 * w)
@@ -161,7 +163,9 @@ def test_the_running_mean_keeps_all_prototypes(model, monkeypatch):
 def test_first_answer_before_is_without_cache(model, seen):
     m = method(model, lam=1.0)
     a = m.adapt(make_features(0))
-    torch.testing.assert_close(a.logits_before, model.predict(make_features(0), untrained_ok=True).logits.log_softmax(-1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        a.logits_before, model.predict(make_features(0), untrained_ok=True).logits.log_softmax(-1), atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("classes", ["ab", "abcdefg"])

@@ -152,7 +152,9 @@ def test_thresholds_follow_the_number_of_classes(tiny, n):
 
 def test_the_top_of_the_text_encoder_and_its_final_norm_stay(model, make):
     assert {name.split(".ln")[0] for name in TextNorms(model, 0.75).start} == {"blocks.0"}  # of two blocks
-    assert "ln_final.weight" in TextNorms(model).start and "ln_final.weight" not in make(layers="text").affine_params.start
+    assert (
+        "ln_final.weight" in TextNorms(model).start and "ln_final.weight" not in make(layers="text").affine_params.start
+    )
 
 
 @pytest.mark.parametrize(

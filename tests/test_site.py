@@ -1,4 +1,5 @@
-"""The documentation: every link in the repository and in the site leads somewhere, no page asks another machine for anything, and the search finds things."""
+"""The documentation: every link in the repository and in the site leads somewhere, no page asks another machine for
+anything, and the search finds things."""
 
 import functools
 import http.server
@@ -58,14 +59,25 @@ def site(tmp_path_factory):
     "The site, built as `make site` does; any link that leads nowhere fails the build."
     pytest.importorskip("mkdocs", reason="mkdocs-material is not installed: pip install -e '.[dev]'")
     folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run([sys.executable, ROOT / "tools/docs_site.py", folder, "--strict"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/docs_site.py", folder, "--strict"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder
 
 
 def test_the_site_is_whole(site):
     tutorial = "nbs/tutorials/01_personalize_in_five_minutes"
-    for name in ("index", "docs/glossary", "docs/howto/own_method", "api/autt", "api/methods/tpt", "nbs/core/11_autt", "nbs/methods/07_tpt", tutorial):
+    for name in (
+        "index",
+        "docs/glossary",
+        "docs/howto/own_method",
+        "api/autt",
+        "api/methods/tpt",
+        "nbs/core/11_autt",
+        "nbs/methods/07_tpt",
+        tutorial,
+    ):
         assert (site / f"{name}.html").stat().st_size > 10_000, name
     tutorial = (site / f"{tutorial}.html").read_text(encoding="utf-8")
     assert "<details" in tutorial and "#| " not in tutorial and "<img" in tutorial
@@ -76,7 +88,9 @@ def test_the_site_is_whole(site):
 def test_pages_ask_no_other_machine(site):
     for page in site.rglob("*.html"):
         text = re.sub(r"<(pre|code).*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.S)
-        assert not re.search(r'<(script|img|link|iframe)[^>]*(src|href)="https?://', text.replace('<link rel="canonical"', "")), page
+        assert not re.search(
+            r'<(script|img|link|iframe)[^>]*(src|href)="https?://', text.replace('<link rel="canonical"', "")
+        ), page
 
 
 def test_the_search_finds_a_term(site):
@@ -89,7 +103,9 @@ def test_the_search_finds_a_term(site):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with sync_api.sync_playwright() as p:
-        page = p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]).new_page(viewport={"width": 1400, "height": 900})
+        page = p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]).new_page(
+            viewport={"width": 1400, "height": 900}
+        )
         page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
         page.locator(".md-search__input").fill("personal threshold")
         page.wait_for_selector(".md-search-result__link", timeout=60_000)

@@ -9,12 +9,22 @@ from conftest import make_features
 from safetensors.torch import save
 
 from clip_autt import CheckpointError, ClipAU, InputError, LabeledVideo
-from clip_autt.methods.source_statistics import SourceStatistics, hidden, mean_and_variance, source_of, source_statistics, static_prototypes
+from clip_autt.methods.source_statistics import (
+    SourceStatistics,
+    hidden,
+    mean_and_variance,
+    source_of,
+    source_statistics,
+    static_prototypes,
+)
 from clip_autt.temporal import score_windows
 
 
 def labeled(n=24, people=4, classes=("neutral", "pain")):
-    return [LabeledVideo(make_features(i, 30, subject=f"name {i % people}"), classes[i // people % len(classes)]) for i in range(n)]
+    return [
+        LabeledVideo(make_features(i, 30, subject=f"name {i % people}"), classes[i // people % len(classes)])
+        for i in range(n)
+    ]
 
 
 @pytest.fixture
@@ -46,7 +56,10 @@ def test_the_median_is_over_people(model):
     videos = [LabeledVideo(make_features(i, subject="many"), "pain") for i in range(9)]
     videos += [LabeledVideo(make_features(50 + i, subject=f"{i}"), "pain") for i in range(2)]
     s = source_statistics(model.temporal, videos, model.classes)
-    own = [torch.cat([x.video.frames for x in videos if x.video.subject == who]).median(0).values for who in ("many", "0", "1")]
+    own = [
+        torch.cat([x.video.frames for x in videos if x.video.subject == who]).median(0).values
+        for who in ("many", "0", "1")
+    ]
     assert torch.equal(s.frame_median, torch.stack(own).median(0).values)
 
 
@@ -91,7 +104,11 @@ def test_saved_statistics_are_bit_equal_small_and_nameless(source):
     again = SourceStatistics.from_state(state)
     assert all(torch.equal(getattr(source, f.name), getattr(again, f.name)) for f in fields(source))
     assert b"name 0" not in save(state)
-    forty = {k: v.new_zeros([40 * 2 * 5 if k.startswith("prototype") else 40, 128][: v.dim()]) for k, v in state.items() if v.dim() == 2 or k[:5] == "proto"}
+    forty = {
+        k: v.new_zeros([40 * 2 * 5 if k.startswith("prototype") else 40, 128][: v.dim()])
+        for k, v in state.items()
+        if v.dim() == 2 or k[:5] == "proto"
+    }
     assert len(save(forty)) < 150_000
 
 
@@ -122,7 +139,9 @@ def test_what_cannot_be_used_says_why(model, source):
         source_of(model, "a method")
     model.source = source
     assert source_of(model, "a method").frame_mean.shape == (64,)
-    model.source = SourceStatistics.from_state({**source.state(), "prototype_class": source.state()["prototype_class"] + 5})
+    model.source = SourceStatistics.from_state(
+        {**source.state(), "prototype_class": source.state()["prototype_class"] + 5}
+    )
     with pytest.raises(InputError, match="another head"):
         source_of(model, "a method")
 

@@ -30,7 +30,9 @@ KEY = "ab" + "0" * 30
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
     clip = moving_portrait(1, fps=12.5)
-    return write_video(clip.replace(found=np.ones(len(clip), bool)), tmp_path_factory.mktemp("v") / "a.mp4")  # says that it is cropped
+    return write_video(
+        clip.replace(found=np.ones(len(clip), bool)), tmp_path_factory.mktemp("v") / "a.mp4"
+    )  # says that it is cropped
 
 
 @pytest.fixture
@@ -39,7 +41,12 @@ def store(tmp_path):
 
 
 def same(a, b):
-    return torch.equal(a.frames, b.frames) and torch.equal(a.times, b.times) and torch.equal(a.found, b.found) and a.warnings == b.warnings
+    return (
+        torch.equal(a.frames, b.frames)
+        and torch.equal(a.times, b.times)
+        and torch.equal(a.found, b.found)
+        and a.warnings == b.warnings
+    )
 
 
 def files(folder):
@@ -76,7 +83,10 @@ def test_other_content_under_an_old_name_is_not_found(store, tiny, tmp_path):
     assert store.key(tiny, path) != before
 
 
-@pytest.mark.parametrize("change", [dict(fps=25.0), dict(fps=None), dict(crop="none"), dict(crop=(0, 0, 9, 9)), dict(start_s=0.2), dict(stop_s=0.5)])
+@pytest.mark.parametrize(
+    "change",
+    [dict(fps=25.0), dict(fps=None), dict(crop="none"), dict(crop=(0, 0, 9, 9)), dict(start_s=0.2), dict(stop_s=0.5)],
+)
 def test_every_setting_is_part_of_the_key(store, tiny, video, change):
     assert store.key(tiny, video, **change) != store.key(tiny, video)
 
@@ -89,11 +99,17 @@ def test_settings_said_in_two_ways_are_one(store, tiny, video):
 
 def test_weights_activation_colours_and_precision_are_part_of_the_key(store, tiny, video, tmp_path, monkeypatch):
     torch.save({**tiny.model.state_dict(), "input_resolution": torch.tensor(32)}, tmp_path / "openai.pt")
-    others = [load_backbone("tiny", seed=1), load_backbone("tiny", tmp_path / "openai.pt"), load_backbone("tiny", dtype=torch.bfloat16)]
+    others = [
+        load_backbone("tiny", seed=1),
+        load_backbone("tiny", tmp_path / "openai.pt"),
+        load_backbone("tiny", dtype=torch.bfloat16),
+    ]
     assert others[1].hash == tiny.hash, "the same weights, with another activation"
     keys = {store.key(b, video) for b in [tiny, *others]} | {FeatureStore(store.folder, "float16").key(tiny, video)}
     assert len(keys) == 5
-    monkeypatch.setattr(tiny.model.visual, "preprocess_cfg", {**tiny.model.visual.preprocess_cfg, "mean": (0.5, 0.5, 0.5)})
+    monkeypatch.setattr(
+        tiny.model.visual, "preprocess_cfg", {**tiny.model.visual.preprocess_cfg, "mean": (0.5, 0.5, 0.5)}
+    )
     assert store.key(tiny, video) not in keys
     monkeypatch.undo()
     monkeypatch.setattr("clip_autt.data.entries.ENCODING_VERSION", 2)
@@ -104,12 +120,19 @@ def test_image_files_are_known_by_their_bytes_times_and_order(tmp_path):
     for name in ("x", "y"):
         (tmp_path / name).mkdir()
         for i in range(3):
-            Image.fromarray(np.full((8, 8, 3), 40 * i, np.uint8)).save(tmp_path / name / (f"{i + 8}.png" if name == "x" else f"f{i}.png"))
+            Image.fromarray(np.full((8, 8, 3), 40 * i, np.uint8)).save(
+                tmp_path / name / (f"{i + 8}.png" if name == "x" else f"f{i}.png")
+            )
     assert video_hash(tmp_path / "x") == video_hash(tmp_path / "y"), "8, 9, 10 is the order of numbers"
     paths = tuple(sorted((tmp_path / "y").iterdir()))
     listed = FrameFiles(paths, (0.0, 0.1, 0.2), "one")
     assert video_hash(listed) == video_hash(FrameFiles(paths, (5.0, 5.1, 5.2), "later, of another name"))
-    others = [FrameFiles(paths, (0.0, 0.1, 0.3)), FrameFiles(paths[::-1], (0.0, 0.1, 0.2)), FrameFiles(paths[:2], (0.0, 0.1)), tmp_path / "x"]
+    others = [
+        FrameFiles(paths, (0.0, 0.1, 0.3)),
+        FrameFiles(paths[::-1], (0.0, 0.1, 0.2)),
+        FrameFiles(paths[:2], (0.0, 0.1)),
+        tmp_path / "x",
+    ]
     assert len({video_hash(o) for o in [listed, *others]}) == 5
     before = video_hash(listed)
     Image.fromarray(np.full((8, 8, 3), 7, np.uint8)).save(paths[1])
@@ -125,7 +148,12 @@ def test_a_missing_video_is_a_video_error(store, tiny, tmp_path):
 
 
 def test_an_entry_holds_no_name_and_takes_those_it_is_asked_with(store, tiny, video):
-    v = replace(make_features(0, width=64), id="secret name", subject="secret person", warnings=("a face in 3 of 20 frames only",))
+    v = replace(
+        make_features(0, width=64),
+        id="secret name",
+        subject="secret person",
+        warnings=("a face in 3 of 20 frames only",),
+    )
     store.put(KEY, v, **encoding_facts(tiny))
     assert b"secret" not in store.path(KEY).read_bytes()
     got = store.get(KEY, id="new", subject="Anna")
@@ -172,7 +200,9 @@ def test_any_flipped_bit_is_found(store):
             flipped[at] ^= 1 << rng.randrange(8)
             path.write_bytes(flipped)
             got = store.get(KEY)
-            assert got is None or (same(got, v) and got.backbone == v.backbone), f"byte {at} of {len(data)}: {flipped[max(0, at - 20) : at + 20]}"
+            assert got is None or (same(got, v) and got.backbone == v.backbone), (
+                f"byte {at} of {len(data)}: {flipped[max(0, at - 20) : at + 20]}"
+            )
             assert got is not None or not path.exists()
 
 
@@ -251,7 +281,9 @@ except StoreError as e: print('refused', e)
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
 def test_a_full_disk_leaves_no_half_file(tmp_path):
-    out = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "s")], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "s")], capture_output=True, text=True, check=True
+    ).stdout
     assert out.startswith("refused") and "cannot be written" in out and files(tmp_path) == []
 
 
@@ -328,7 +360,12 @@ print(n)
 
 def test_two_processes_share_the_work_and_the_result(store, tmp_path):
     paths = [write_video(np.full((5, 16, 16, 3), 20 * i, np.uint8), tmp_path / f"{i}.mp4") for i in range(6)]
-    runs = [subprocess.Popen([sys.executable, "-c", WRITER, str(store.folder), *map(str, paths)], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(store.folder), *map(str, paths)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
     done = [int(run.communicate()[0]) for run in runs]
     assert [r.returncode for r in runs] == [0, 0] and sum(done) == 6
     assert store.info().entries == 6 and store.verify(progress=False) == [] and len(files(store.folder)) == 6
@@ -342,8 +379,16 @@ def test_info_counts_by_backbone_and_settings(store, tiny, video):
     for settings in (dict(), dict(start_s=0.5), dict(fps=5), dict(crop=(1, 1, 50, 50), fps=None)):
         store.encode(tiny, video, **settings)
     info = store.info()
-    assert sorted((g.fps or 0, g.crop, g.entries) for g in info.groups) == [(0, "box", 1), (5, "auto", 1), (12.5, "auto", 2)]
-    assert info.bytes == sum(p.stat().st_size for p in files(store.folder)) and "4 videos" in repr(info) and "crop box" in info._repr_html_()
+    assert sorted((g.fps or 0, g.crop, g.entries) for g in info.groups) == [
+        (0, "box", 1),
+        (5, "auto", 1),
+        (12.5, "auto", 2),
+    ]
+    assert (
+        info.bytes == sum(p.stat().st_size for p in files(store.folder))
+        and "4 videos" in repr(info)
+        and "crop box" in info._repr_html_()
+    )
     store._entries()[0].write_bytes(b"")
     assert store.info().unreadable == 1 and store.info().entries == 3
 

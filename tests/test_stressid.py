@@ -12,16 +12,30 @@ from clip_autt.data.base import Findings, read_frame_lists
 from clip_autt.data.facts import FACTS
 from clip_autt.data.manifest import Item
 from clip_autt.utils.errors import ManifestError
-from clip_autt.data.stressid import STRESSID_TASKS as TASKS, StressID, frame_number, item_task, native_rate, stressid_items, task_prior
+from clip_autt.data.stressid import (
+    STRESSID_TASKS as TASKS,
+    StressID,
+    frame_number,
+    item_task,
+    native_rate,
+    stressid_items,
+    task_prior,
+)
 
 OFFICIAL = SHARED / "data/official/stress_source_sub_labels.txt"
-official = pytest.mark.skipif(not OFFICIAL.exists(), reason="the published label files are not on this machine (../shared)")
+official = pytest.mark.skipif(
+    not OFFICIAL.exists(), reason="the published label files are not on this machine (../shared)"
+)
 
 
 @pytest.fixture(scope="module")
 def published():
     findings = Findings()
-    items = list(stressid_items(read_frame_lists([OFFICIAL], findings), OFFICIAL.parent / "sub_images", findings, check_disk=False))
+    items = list(
+        stressid_items(
+            read_frame_lists([OFFICIAL], findings), OFFICIAL.parent / "sub_images", findings, check_disk=False
+        )
+    )
     assert not findings.problems and not findings.skipped
     return items
 
@@ -35,7 +49,9 @@ def test_counts_of_the_published_list(published):
     for split in ("source", "validation"):
         own = [i for i in published if f.splits[i.subject] == split]
         counts = Counter(i.label for i in own)
-        assert f.expected[split] == dict(subjects=len({i.subject for i in own}), videos=len(own), clips=len(own), **counts)
+        assert f.expected[split] == dict(
+            subjects=len({i.subject for i in own}), videos=len(own), clips=len(own), **counts
+        )
 
 
 @official
@@ -51,7 +67,9 @@ def test_time_is_in_whole_seconds_and_in_order(published):
     for item in published:
         assert all(t == round(t) for t in item.path.times) and list(item.path.times) == sorted(set(item.path.times))
         rate = 62 if item.subject in slow else 5
-        assert [int(re.search(r"(\d+)\.jpg", f.name)[1]) for f in item.path.files] == [rate * t for t in item.path.times]
+        assert [int(re.search(r"(\d+)\.jpg", f.name)[1]) for f in item.path.files] == [
+            rate * t for t in item.path.times
+        ]
         assert item.path.times[-1] <= 190, "no task is longer than three minutes"
 
 
@@ -71,7 +89,10 @@ def test_the_task_alone_predicts_seven_of_ten(published):
 # ---- time ----
 
 
-@pytest.mark.parametrize("name, number", [("image_215.jpg", 215), ("image_0.png", 0), ("image215.jpg", None), ("image_.jpg", None), ("x_1.jpg", None)])
+@pytest.mark.parametrize(
+    "name, number",
+    [("image_215.jpg", 215), ("image_0.png", 0), ("image215.jpg", None), ("image_.jpg", None), ("x_1.jpg", None)],
+)
 def test_frame_numbers(name, number):
     assert frame_number(name) == number
 
@@ -85,7 +106,12 @@ def test_the_rate_is_found_whatever_is_missing(rate, seconds, rnd):
 
 
 def test_the_rate_of_very_few_frames():
-    assert native_rate([]) == 5 and native_rate([[0]]) == 5 and native_rate([[0], [62]]) == 62 and native_rate([[0, 124, 310]]) == 62
+    assert (
+        native_rate([]) == 5
+        and native_rate([[0]]) == 5
+        and native_rate([[0], [62]]) == 62
+        and native_rate([[0, 124, 310]]) == 62
+    )
 
 
 # ---- trees ----
@@ -105,7 +131,10 @@ def test_a_tree_with_a_shuffled_list(tmp_path):
     (tmp_path / "sub_images/kycf/kycf_Math/note.jpg").touch()
     (tmp_path / "labels.txt").write_text("\n".join(random.Random(1).sample(lines, len(lines))))
     data = StressID(tmp_path)
-    assert [(i.id, i.label, i.path.times) for i in data] == [("4woj_Reading", "neutral", (1, 2, 3)), ("kycf_Math", "stress", (0, 1, 2, 20, 21))]
+    assert [(i.id, i.label, i.path.times) for i in data] == [
+        ("4woj_Reading", "neutral", (1, 2, 3)),
+        ("kycf_Math", "stress", (0, 1, 2, 20, 21)),
+    ]
     assert (data.layout, data.fps, data.crop) == ("cropped", 1, "none")
     assert data.report.lost_frames == 1 and any("note.jpg" in p for p in data.report.problems)
     assert data.part("target").subjects == ("kycf",) and data.part("source").subjects == ("4woj",)
@@ -126,7 +155,9 @@ def test_folders_of_faces_take_their_labels_from_the_table(tmp_path):
     (tmp_path / "labels.txt").write_text("\n".join(lines))
     (tmp_path / "labels.csv").write_text("subject/task,binary-stress,affect3-class\nkycf_Math,1,2\nuymz_Math,1,1\n")
     data = StressID(tmp_path)
-    assert [(i.id, i.label) for i in data] == [("kycf_Math", "stress"), ("uymz_Math", "neutral")], "the list goes before the table"
+    assert [(i.id, i.label) for i in data] == [("kycf_Math", "stress"), ("uymz_Math", "neutral")], (
+        "the list goes before the table"
+    )
     assert [s.path for s in data.skipped] == ["sub_images/kycf/kycf_Relax"]
 
 
@@ -140,8 +171,22 @@ def films(root, *names, folder="Videos"):
 @pytest.mark.parametrize("folder", ["Videos", ".", "a/b"])
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
 def test_films_anywhere_and_a_table_of_any_dialect(tmp_path, folder, mark):
-    films(tmp_path, "kycf_Math.mp4", "kycf_Relax.MP4", "kycf_Reading.mp4", "zzzz_Math.mp4", "kycf_Baseline.mp4", folder=folder)
-    rows = ["subject/task,Binary-Stress,affect3-class", "kycf_Math,1,2", "kycf/Relax,0.0,0", "kycf_Reading,,1", "zzzz_Math,1,1"]
+    films(
+        tmp_path,
+        "kycf_Math.mp4",
+        "kycf_Relax.MP4",
+        "kycf_Reading.mp4",
+        "zzzz_Math.mp4",
+        "kycf_Baseline.mp4",
+        folder=folder,
+    )
+    rows = [
+        "subject/task,Binary-Stress,affect3-class",
+        "kycf_Math,1,2",
+        "kycf/Relax,0.0,0",
+        "kycf_Reading,,1",
+        "zzzz_Math,1,1",
+    ]
     rows += ["kycf_Stroop,1,1", "2ea4_Math,2,1"]
     (tmp_path / "labels.csv").write_text("\n".join(rows).replace(",", mark))
     data = StressID(tmp_path)
@@ -179,8 +224,12 @@ def test_the_task_prior_never_looks_at_the_target_labels():
     source += [item("a", "Relax", "neutral"), item("b", "Relax", "neutral")]
     target = [item("t", task, "neutral") for task in ("Math", "Relax", "Stroop")]
     flipped = [item("t", task, "stress") for task in ("Math", "Relax", "Stroop")]
-    assert task_prior(source, target) == task_prior(source, flipped) == ["stress", "neutral", "stress"], "an unknown task gets the most frequent label of all"
-    assert task_prior([item("a", "Math", "stress"), item("b", "Math", "neutral"), item("a", "Relax", "neutral")], target[:1]) == ["neutral"], "a draw"
+    assert task_prior(source, target) == task_prior(source, flipped) == ["stress", "neutral", "stress"], (
+        "an unknown task gets the most frequent label of all"
+    )
+    assert task_prior(
+        [item("a", "Math", "stress"), item("b", "Math", "neutral"), item("a", "Relax", "neutral")], target[:1]
+    ) == ["neutral"], "a draw"
     with pytest.raises(ManifestError, match="no source items"):
         task_prior([], target)
 

@@ -149,7 +149,9 @@ def test_seven_classes_glu_and_one_frame(tiny):
     assert single.loss == () and torch.allclose(single.logits, single.logits_before, atol=1e-6)
 
 
-@pytest.mark.parametrize("bad", [dict(smooth=4), dict(steps=0), dict(k=0), dict(lr=0.0), dict(jitter=-1), dict(pool=0.0), dict(window=0)])
+@pytest.mark.parametrize(
+    "bad", [dict(smooth=4), dict(steps=0), dict(k=0), dict(lr=0.0), dict(jitter=-1), dict(pool=0.0), dict(window=0)]
+)
 def test_bad_settings_are_refused(bad):
     with pytest.raises(InputError):
         T3ALConfig(**bad)

@@ -1,4 +1,5 @@
-"""Drawn faces: every action unit moves its own part of the face, more of it the stronger it is, and the same seed gives the same pixels."""
+"""Drawn faces: every action unit moves its own part of the face, more of it the stronger it is, and the same seed gives
+the same pixels."""
 
 from dataclasses import replace
 from zlib import crc32
@@ -11,7 +12,17 @@ from clip_autt.faces.anatomy import BANK, POINT_INDEX, AU_ROW, shaped
 from clip_autt.faces.drawing import Appearance
 from clip_autt.utils.errors import BankError, InputError
 from clip_autt.faces.people import Nuisance, DomainShift, Subject, render
-from clip_autt.faces.tasks import SOURCE_SUBJECTS, TARGET_DOMAIN, TASKS, VALIDATION_SUBJECTS, make_clip, make_clips, make_scene, stride, true_intensities
+from clip_autt.faces.tasks import (
+    SOURCE_SUBJECTS,
+    TARGET_DOMAIN,
+    TASKS,
+    VALIDATION_SUBJECTS,
+    make_clip,
+    make_clips,
+    make_scene,
+    stride,
+    true_intensities,
+)
 from clip_autt.video.io import read_video, write_video
 
 N, SIZE = len(BANK), 96
@@ -19,7 +30,13 @@ SIDES = np.ones((2, N))
 SIDES[1, [AU_ROW["AU46"], AU_ROW["AU37-wipe"]]] = 0  # a wink and a wipe are of one side
 PLAIN = Subject(0, 0.4, Appearance(), np.zeros(16), np.zeros(N), np.ones(N), SIDES, np.ones(N))
 # where an action unit shows: boxes x0, y0, x1, y1 in inter-ocular distances, on both sides of the midline
-BROW, EYE, NOSE, MOUTH, CHEEK = (0, -0.95, 1.1, -0.05), (0.1, -0.45, 1.05, 0.35), (0, -0.2, 0.6, 0.8), (0, 0.55, 0.75, 1.5), (0.25, 0.2, 1.15, 1.3)
+BROW, EYE, NOSE, MOUTH, CHEEK = (
+    (0, -0.95, 1.1, -0.05),
+    (0.1, -0.45, 1.05, 0.35),
+    (0, -0.2, 0.6, 0.8),
+    (0, 0.55, 0.75, 1.5),
+    (0.25, 0.2, 1.15, 1.3),
+)
 CHIN, JAW, ALL = (0, 0.8, 1.0, 1.95), (0.3, 0.5, 1.3, 1.9), (0, -3, 3, 3)
 _WHERE = [
     ("AU1 AU2 AU4 AU44", [BROW, EYE]),
@@ -42,7 +59,9 @@ def change(aus, person=PLAIN):
 
 def region(boxes):
     y, x = (np.mgrid[:SIZE, :SIZE] + 0.5 - SIZE / 2) * 2.8 / SIZE
-    return np.any([(abs(x) >= x0) & (abs(x) <= x1) & (y + 0.37 >= y0) & (y + 0.37 <= y1) for x0, y0, x1, y1 in boxes], axis=0)
+    return np.any(
+        [(abs(x) >= x0) & (abs(x) <= x1) & (y + 0.37 >= y0) & (y + 0.37 <= y1) for x0, y0, x1, y1 in boxes], axis=0
+    )
 
 
 @pytest.mark.parametrize("au", BANK.ids)
@@ -62,15 +81,24 @@ def test_a_stronger_action_unit_changes_more(au):
 def test_all_action_units_look_different():
     faces = render(np.eye(N), PLAIN).astype(float).reshape(N, -1)
     distance = np.abs(faces[:, None] - faces[None]).mean(-1) + 1e3 * np.eye(N)
-    distance[AU_ROW["AU43"], AU_ROW["AU45"]] = distance[AU_ROW["AU45"], AU_ROW["AU43"]] = 1e3  # a frame cannot tell a blink from closed eyes
+    distance[AU_ROW["AU43"], AU_ROW["AU45"]] = distance[AU_ROW["AU45"], AU_ROW["AU43"]] = (
+        1e3  # a frame cannot tell a blink from closed eyes
+    )
     assert distance.min() > 0.1, [BANK.ids[i] for i in np.unravel_index(distance.argmin(), distance.shape)]
 
 
 @pytest.mark.parametrize("left, right", [("AU51", "AU52"), ("AU61", "AU62")])
 def test_left_is_the_subjects_left(left, right):
-    "A face that looks to its own left looks to the right of the picture, and is the mirror image of one that looks to its right."
-    a, b = (render({au: 1}, replace(PLAIN, appearance=replace(PLAIN.appearance, hairstyle="bald")), size=SIZE)[0].astype(float) for au in (left, right))
-    plain = render({}, replace(PLAIN, appearance=replace(PLAIN.appearance, hairstyle="bald")), size=SIZE)[0].astype(float)
+    "A face that looks to its own left looks to the right of the picture, and mirrors one that looks to its right."
+    a, b = (
+        render({au: 1}, replace(PLAIN, appearance=replace(PLAIN.appearance, hairstyle="bald")), size=SIZE)[0].astype(
+            float
+        )
+        for au in (left, right)
+    )
+    plain = render({}, replace(PLAIN, appearance=replace(PLAIN.appearance, hairstyle="bald")), size=SIZE)[0].astype(
+        float
+    )
     assert np.abs(a - b[:, ::-1]).mean() < 0.4 * np.abs(a - b).mean()
     eyes = slice(int(SIZE * 0.3), int(SIZE * 0.42))
 
@@ -98,9 +126,14 @@ def test_a_clip_is_the_same_every_time(task):
 def test_the_geometry_is_the_same_everywhere():
     "Numbers that any platform must reproduce; pixels follow from them by integer arithmetic."
     person, clip = Subject.sample(123), make_clip("pain", 123, "pain", seed=1, size=16)
-    assert person.appearance.skin == (133, 92, 64) and person.appearance.hairstyle == "short", (person.appearance.skin, person.appearance.hairstyle)
+    assert person.appearance.skin == (133, 92, 64) and person.appearance.hairstyle == "short", (
+        person.appearance.skin,
+        person.appearance.hairstyle,
+    )
     np.testing.assert_allclose(shaped(person.shape)[POINT_INDEX["chin"]], [0, 1.64837], atol=1e-4)
-    assert crc32(np.round(clip.aus, 3).tobytes()) == crc32(np.round(make_clip("pain", 123, "pain", seed=1, size=32).aus, 3).tobytes()), "size changes no action"
+    assert crc32(np.round(clip.aus, 3).tobytes()) == crc32(
+        np.round(make_clip("pain", 123, "pain", seed=1, size=32).aus, 3).tobytes()
+    ), "size changes no action"
 
 
 def test_global_random_state_is_left_alone():
@@ -138,7 +171,9 @@ def test_pain_clips_show_more_pain_than_neutral_ones():
     core = [AU_ROW[f"AU{k}"] for k in (4, 6, 7, 9, 10, 43)]
 
     def score(label):
-        return np.mean([make_clip("pain", s, label, i, size=16).aus[:, core].max(0).sum() for s in range(6) for i in range(3)])
+        return np.mean(
+            [make_clip("pain", s, label, i, size=16).aus[:, core].max(0).sum() for s in range(6) for i in range(3)]
+        )
 
     assert score("pain") > 2 * score("neutral")
 
@@ -202,7 +237,9 @@ def test_bad_input_is_one_clear_error(call, error, message):
 @pytest.mark.parametrize("task", TASKS)
 def test_the_truth_of_clips_costs_no_drawing(task):
     clips = list(make_clips(task, [7, 8], 3, TARGET_DOMAIN, seed=4, size=16, every=stride(task)))
-    np.testing.assert_allclose(true_intensities(task, [7, 8], 3, TARGET_DOMAIN, seed=4), [c.aus.mean(0) for c in clips], atol=1e-7)
+    np.testing.assert_allclose(
+        true_intensities(task, [7, 8], 3, TARGET_DOMAIN, seed=4), [c.aus.mean(0) for c in clips], atol=1e-7
+    )
     person, number = Subject.sample(8, TARGET_DOMAIN), int(clips[-1].id.rsplit("-", 1)[1])
     scene = make_scene(task, person, clips[-1].label, number)
     np.testing.assert_array_equal(scene.aus[:: stride(task)].astype("f4"), clips[-1].aus)
@@ -214,6 +251,10 @@ def test_the_truth_of_clips_costs_no_drawing(task):
 
 
 def test_the_same_person_and_number_give_the_same_pixels_for_good():
-    "Clips that were embedded once are read from a cache under the names of their arguments, so they must stay as they are."
+    "Clips embedded once are read from a cache under the names of their arguments, so they must stay as they are."
     clip = make_clip("pain", 3, "pain", seed=7, every=25, domain=TARGET_DOMAIN)
-    np.testing.assert_allclose(clip.frames.mean((1, 2)), [[146.65, 138.59, 130.56], [145.74, 137.14, 129.12], [146.07, 137.24, 129.01]], atol=0.05)
+    np.testing.assert_allclose(
+        clip.frames.mean((1, 2)),
+        [[146.65, 138.59, 130.56], [145.74, 137.14, 129.12], [146.07, 137.24, 129.01]],
+        atol=0.05,
+    )

@@ -118,13 +118,17 @@ def test_caches_stay_within_their_size(model):
     for i in range(12):
         assert method.adapt(make_features(i, subject="ann")).gates == {"negative": True}
     state = method.state
-    assert all(len(row) <= 2 for row in state["positive"].items.values()) and all(len(row) <= 1 for row in state["negative"].items.values())
+    assert all(len(row) <= 2 for row in state["positive"].items.values()) and all(
+        len(row) <= 1 for row in state["negative"].items.values()
+    )
 
 
 @pytest.mark.parametrize("n_frames", [1, 5, 40])
 @pytest.mark.parametrize("keep_fraction", [None, 0.1, 1.0])
 def test_views(tiny, n_frames, keep_fraction):
-    method = TDA(ClipAU(tiny, classes=list("abcdefg")), TDAConfig(window=8, keep_fraction=keep_fraction), untrained_ok=True)
+    method = TDA(
+        ClipAU(tiny, classes=list("abcdefg")), TDAConfig(window=8, keep_fraction=keep_fraction), untrained_ok=True
+    )
     a = method.adapt(make_features(0, n_frames, subject="ann"))
     assert a.logits.shape == (7,) and a.logits.isfinite().all()
 
@@ -147,7 +151,10 @@ def test_each_published_setting_gives_advice_of_its_own():
     key, near, far = torch.tensor([1.0, 0.0]), torch.tensor([0.8, 0.6]), torch.tensor([0.6, 0.8])
     cache = Cache(3).put(1, key, 0.1, ONE_HOT[1])
     published = [(p["alpha"], p["beta"]) for p in TDA_PRESETS.values()]
-    given = [tuple(float(advice(q, cache, Cache(2), TDAConfig(alpha=a, beta=b), 0.5)[1]) for q in (near, far)) for a, b in published]
+    given = [
+        tuple(float(advice(q, cache, Cache(2), TDAConfig(alpha=a, beta=b), 0.5)[1]) for q in (near, far))
+        for a, b in published
+    ]
     assert given == [pytest.approx((a * math.exp(-0.2 * b), a * math.exp(-0.4 * b)), rel=1e-4) for a, b in published]
     assert len({*given}) == len(TDA_PRESETS)
 

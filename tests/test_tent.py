@@ -47,7 +47,9 @@ def test_a_second_call_finds_a_lower_entropy(make, model, layers):
     losses = [method.adapt(v).loss[0] for _ in range(3)]
     assert losses[0] > losses[1] > losses[2]
     views = encode_views(model, v).all
-    assert losses[0] == pytest.approx(float(entropy(method.score(views)[0].detach()).mean()), abs=1e-5)  # all views, the whole video among them
+    assert losses[0] == pytest.approx(
+        float(entropy(method.score(views)[0].detach()).mean()), abs=1e-5
+    )  # all views, the whole video among them
 
 
 @LAYERS
@@ -125,7 +127,10 @@ def test_one_step_is_that_of_the_plain_formula(make, model):
 def test_text_norms_are_pytorchs_modules_too(model, tiny):
     "Values in place of a norm's weights give what a tower with these weights gives."
     adapt_text, views = TextNorms(model), encode_views(model, make_features(0, 30))
-    values = {name: x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(i)) for i, (name, x) in enumerate(adapt_text.start.items())}
+    values = {
+        name: x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(i))
+        for i, (name, x) in enumerate(adapt_text.start.items())
+    }
     ours = adapt_text.predict(values, views)[1]
     modules = {f"blocks.{i}": block for i, block in enumerate(tiny.tower.blocks)} | {"ln_final": tiny.tower.ln_final}
     kept = {}

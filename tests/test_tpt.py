@@ -102,7 +102,17 @@ def test_a_template_without_words_before_the_slot_starts_from_a_photo_of_a(tiny)
     assert method.adapt(make_features(0)).logits.isfinite().all()
 
 
-@pytest.mark.parametrize("bad", [dict(keep_fraction=0.0), dict(keep_fraction=1.5), dict(steps=0), dict(lr=0.0), dict(weight_decay=-1.0), dict(window=0)])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(keep_fraction=0.0),
+        dict(keep_fraction=1.5),
+        dict(steps=0),
+        dict(lr=0.0),
+        dict(weight_decay=-1.0),
+        dict(window=0),
+    ],
+)
 def test_bad_settings_are_refused(bad):
     with pytest.raises(InputError):
         TPTConfig(**bad)

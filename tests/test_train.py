@@ -78,7 +78,9 @@ def test_global_random_numbers_are_neither_used_nor_touched(fresh):
 def test_unequal_lengths_equal_one_video_at_a_time(fresh, weight):
     model, data = fresh().double(), examples(9)
     frames, y = [v.frames.double() for v, _ in data], train._targets(model, data)
-    plain = torch.stack([F.cross_entropy(model(x[None]).logits, t[None], reduction="none")[0] for x, t in zip(frames, y)])
+    plain = torch.stack(
+        [F.cross_entropy(model(x[None]).logits, t[None], reduction="none")[0] for x, t in zip(frames, y)]
+    )
     w = torch.ones(2).double() if weight is None else weight.double()
     expected = torch.autograd.grad((w[y] * plain).sum() / w[y].sum(), list(model.parameters()))
     logits = logits_of(model, frames, batch_size=2)
@@ -95,7 +97,9 @@ def test_one_epoch_equals_the_plain_loop(fresh):
     g, opt = torch.Generator().manual_seed(3), torch.optim.AdamW(plain.parameters(), lr=1e-3, weight_decay=1e-4)
     y, w, total, count = train._targets(plain, data), torch.tensor([1.0, 3.0]), 0.0, 0.0
     for batch in torch.randperm(10, generator=g).split(4):
-        losses = torch.stack([F.cross_entropy(plain(data[i].video.frames[None]).logits, y[i : i + 1]) for i in batch.tolist()])
+        losses = torch.stack(
+            [F.cross_entropy(plain(data[i].video.frames[None]).logits, y[i : i + 1]) for i in batch.tolist()]
+        )
         summed = (w[y[batch]] * losses).sum()
         opt.zero_grad()
         (summed / w[y[batch]].sum()).backward()
@@ -151,7 +155,9 @@ def test_a_fraction_sets_people_aside(fresh):
 def test_the_same_person_on_both_sides_is_named(fresh):
     data = examples()
     with pytest.raises(InputError, match="S3: in training and in validation"):
-        quiet(fresh(), [x for x in data if x.video.subject != "S5"], [x for x in data if x.video.subject in ("S3", "S5")])
+        quiet(
+            fresh(), [x for x in data if x.video.subject != "S5"], [x for x in data if x.video.subject in ("S3", "S5")]
+        )
 
 
 def test_the_best_epoch_is_kept(fresh, monkeypatch):
@@ -189,7 +195,9 @@ def test_validation_scores_are_those_of_the_model(fresh):
     y, guess = [label for _, label in aside], [model.predict(v).label for v, _ in aside]
     assert h.val_uar[0] == pytest.approx(recall_score(y, guess, average="macro", labels=["neutral", "pain"]))
     assert h.val_war[0] == pytest.approx(np.mean(np.array(y) == guess))
-    loss = np.mean([-model(v.frames[None]).logits.log_softmax(-1)[0, model.classes.index(label)].item() for v, label in aside])
+    loss = np.mean(
+        [-model(v.frames[None]).logits.log_softmax(-1)[0, model.classes.index(label)].item() for v, label in aside]
+    )
     assert h.val_loss[0] == pytest.approx(loss, abs=1e-5)
 
 
@@ -231,7 +239,9 @@ def test_killed_in_any_epoch_and_resumed_is_as_undisturbed(fresh, tmp_path, monk
     assert path.exists() == (k > 1) and same(killed, fresh()) and not killed.trained, "all or nothing"
     assert quiet(resumed, data, epochs=5, checkpoint=path, **HOW) == h and same(resumed, whole) and resumed.trained
     assert [p.name for p in path.parent.iterdir()] == ["a.pt"]
-    assert quiet(killed, data, epochs=5, checkpoint=path, **HOW) == h and same(killed, whole), "a finished run is read, not repeated"
+    assert quiet(killed, data, epochs=5, checkpoint=path, **HOW) == h and same(killed, whole), (
+        "a finished run is read, not repeated"
+    )
 
 
 def test_killed_again_and_again(fresh, tmp_path, monkeypatch):
@@ -291,7 +301,11 @@ def test_a_checkpoint_of_other_data_or_another_model_is_refused(fresh, tmp_path)
     for other in (data[::-1], data[:-1], flipped, renamed, examples(seed=1)):
         with pytest.raises(CheckpointError, match="training: training videos"):
             quiet(fresh(), other, epochs=2, checkpoint=path)
-    for model, what in ((fresh(logit_scale=3.0), "logit scale 5.0 in the file but 3.0"), (fresh(seed=1), "starting weights"), (fresh(activation="glu"), "activation gelu")):
+    for model, what in (
+        (fresh(logit_scale=3.0), "logit scale 5.0 in the file but 3.0"),
+        (fresh(seed=1), "starting weights"),
+        (fresh(activation="glu"), "activation gelu"),
+    ):
         with pytest.raises(CheckpointError, match=what):
             quiet(model, data, epochs=2, checkpoint=path)
 
@@ -303,8 +317,14 @@ def test_a_checkpoint_of_other_data_or_another_model_is_refused(fresh, tmp_path)
         (lambda p: p.write_bytes(b""), "empty"),
         (lambda p: p.write_bytes(b"what is this"), "a.pt"),
         (lambda p: torch.save({"w": torch.zeros(2)}, p), "not the checkpoint of a training"),
-        (lambda p: torch.save({**torch.load(p), "weights": {"w": torch.zeros(2)}}, p), "a.pt, weights: the weights do not fit"),
-        (lambda p: torch.save({k: v for k, v in torch.load(p).items() if k != "best"}, p), "not the checkpoint of a training"),
+        (
+            lambda p: torch.save({**torch.load(p), "weights": {"w": torch.zeros(2)}}, p),
+            "a.pt, weights: the weights do not fit",
+        ),
+        (
+            lambda p: torch.save({k: v for k, v in torch.load(p).items() if k != "best"}, p),
+            "not the checkpoint of a training",
+        ),
         (lambda p: (p.unlink(), p.mkdir()), "cannot be a checkpoint"),
     ],
 )
@@ -321,7 +341,9 @@ def test_a_failed_write_keeps_the_old_checkpoint(fresh, tmp_path, monkeypatch):
     path = tmp_path / "a.pt"
     quiet(fresh(), examples(), epochs=1, checkpoint=path)
     before = path.read_bytes()
-    monkeypatch.setattr("clip_autt.utils.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        "clip_autt.utils.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(CheckpointError, match="No space left"):
         quiet(fresh(), examples(), epochs=2, checkpoint=path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
@@ -338,11 +360,23 @@ def test_a_failed_write_keeps_the_old_checkpoint(fresh, tmp_path, monkeypatch):
         (lambda d: d, dict(val=[]), "no validation videos"),
         (lambda d: [v for v, _ in d], {}, r"must be LabeledVideo\(video, label\), got a VideoFeatures"),
         (lambda d: [x for x in d if x.label == "pain"], {}, "all 12 training videos are 'pain'"),
-        (lambda d: [d[0]._replace(label="Pain"), *d], {}, "v0: label 'Pain' is not one of neutral, pain. Did you mean 'pain'"),
+        (
+            lambda d: [d[0]._replace(label="Pain"), *d],
+            {},
+            "v0: label 'Pain' is not one of neutral, pain. Did you mean 'pain'",
+        ),
         (lambda d: [d[0]._replace(label=1), *d], {}, "label 1 is not one of"),
         (lambda d: [LabeledVideo(make_features(0, width=32, id="w"), "pain"), *d], {}, "w: embeddings of width 32"),
-        (lambda d: [LabeledVideo(make_features(0, backbone="abc", id="w"), "pain"), *d], {}, r"w: embedded by other weights \(abc\)"),
-        (lambda d: [LabeledVideo(make_features(0, id="w"), "pain"), *d], dict(val=0.2), r"1 videos have no subject \(w\)"),
+        (
+            lambda d: [LabeledVideo(make_features(0, backbone="abc", id="w"), "pain"), *d],
+            {},
+            r"w: embedded by other weights \(abc\)",
+        ),
+        (
+            lambda d: [LabeledVideo(make_features(0, id="w"), "pain"), *d],
+            dict(val=0.2),
+            r"1 videos have no subject \(w\)",
+        ),
         (lambda d: d, dict(val=1.5), "between 0 and 1"),
         (lambda d: d, dict(val=0), "between 0 and 1"),
         (lambda d: d, dict(epochs=0), "epochs must be a whole number, 1 or more, got 0"),
@@ -419,17 +453,26 @@ def folder(tmp_path):
         frames = np.arange(25, dtype=np.uint8)[:, None, None, None] * 3 + np.full((25, 32, 32, 3), level, np.uint8)
         write_video(Clip(frames, np.arange(25) / 25), tmp_path / name / "1.mp4")
     (tmp_path / "a/2.mp4").write_text("no video")
-    (tmp_path / "m.csv").write_text("path,subject,label,start,end\na/1.mp4,A,neutral,,\nb/1.mp4,B,pain,5,14\na/2.mp4,A,pain,,\nb/1.mp4,B,neutral,20,30\n")
+    (tmp_path / "m.csv").write_text(
+        "path,subject,label,start,end\na/1.mp4,A,neutral,,\nb/1.mp4,B,pain,5,14\na/2.mp4,A,pain,,\nb/1.mp4,B,neutral,20,30\n"
+    )
     return tmp_path
 
 
 def test_encode_manifest(folder, tiny):
     manifest, failed = read_manifest(folder / "m.csv"), []
-    with pytest.warns(UserWarning, match=r"2 of 4 clips could not be used: a/2\.mp4: .*; b/1\.mp4\[20-30\]: .*frame 30 was asked for"):
+    with pytest.warns(
+        UserWarning, match=r"2 of 4 clips could not be used: a/2\.mp4: .*; b/1\.mp4\[20-30\]: .*frame 30 was asked for"
+    ):
         videos = encode_manifest(tiny, manifest, fps=None, crop="none", progress=False, failed=failed)
-    assert [(v.id, v.subject, len(v), label) for v, label in videos] == [("a/1.mp4", "A", 25, "neutral"), ("b/1.mp4[5-14]", "B", 10, "pain")]
+    assert [(v.id, v.subject, len(v), label) for v, label in videos] == [
+        ("a/1.mp4", "A", 25, "neutral"),
+        ("b/1.mp4[5-14]", "B", 10, "pain"),
+    ]
     assert [item.id for item, _ in failed] == ["a/2.mp4", "b/1.mp4[20-30]"]
-    whole = encode_manifest(tiny, [Item(folder / "b/1.mp4", "B", "pain")], fps=None, crop="none", progress=False)[0].video
+    whole = encode_manifest(tiny, [Item(folder / "b/1.mp4", "B", "pain")], fps=None, crop="none", progress=False)[
+        0
+    ].video
     torch.testing.assert_close(videos[1].video.frames, whole.frames[5:15])
     h = quiet(ClipAU(tiny), videos, epochs=1)
     assert len(h) == 1

@@ -101,7 +101,9 @@ def test_doubtful_windows_go_where_each_version_says(make):
         passed = gates(method, logits, torch.tensor([[0.9, 0.1]]), ())
         assert passed.negative.tolist() == [True] and passed.positive.tolist() == [False]
         filed = logits.argmin(-1) if method.config.negative_under == "least_likely" else logits.argmax(-1)
-        negative = walk(method, Windows(f, entropy(logits).tolist(), [0], filed.tolist()), passed, method.state["caches"])[2][1]
+        negative = walk(
+            method, Windows(f, entropy(logits).tolist(), [0], filed.tolist()), passed, method.state["caches"]
+        )[2][1]
         assert negative.classes == [bucket]
 
 
@@ -138,7 +140,9 @@ def test_the_static_memory_is_the_mean_of_the_nearest_prototypes_of_the_predicte
     static, scores = static_memory(method, f, predicted, use)
     own = F.normalize(ready.source.prototypes[ready.source.prototype_class == 0], dim=-1)
     cosines, nearest = (f @ own.T).topk(2)
-    assert torch.allclose(static, own[nearest].mean(1), atol=1e-6) and torch.allclose(scores[:, 0], cosines.mean(1), atol=1e-6)
+    assert torch.allclose(static, own[nearest].mean(1), atol=1e-6) and torch.allclose(
+        scores[:, 0], cosines.mean(1), atol=1e-6
+    )
 
 
 def test_a_class_without_prototypes_never_wins():
@@ -164,7 +168,14 @@ def test_both_versions_run_on_any_video_and_remember_in_their_scope(tiny, preset
     short, v = make_features(1, 5, subject="ann"), make_features(2, 40, subject="ann")
     method, fresh = make(), make()
     first, second = method.adapt_many([short, v])
-    assert torch.isfinite(second.logits).all() and set(second.gates) == {"temporal", "confident", "ambiguous", "prototype", "positive", "negative"}
+    assert torch.isfinite(second.logits).all() and set(second.gates) == {
+        "temporal",
+        "confident",
+        "ambiguous",
+        "prototype",
+        "positive",
+        "negative",
+    }
     assert all(0 <= rate <= 1 for rate in second.gates.values())
     alone = fresh.adapt(v).logits
     assert torch.equal(second.logits, alone) == (preset is TTACaPConfig)
@@ -179,7 +190,10 @@ def test_before_a_later_video_nothing_is_written(make):
     seen = encode_views(method.model, make_features(1, 30))
     with torch.no_grad():
         method._before(seen)
-    assert torch.equal(method.state["caches"][0].all()[0], saved["state"]["caches"][0].all()[0]) and method.state["n"] == saved["state"]["n"]
+    assert (
+        torch.equal(method.state["caches"][0].all()[0], saved["state"]["caches"][0].all()[0])
+        and method.state["n"] == saved["state"]["n"]
+    )
 
 
 def test_no_statistics_no_method(model):
@@ -188,7 +202,11 @@ def test_no_statistics_no_method(model):
         TTACaP(model, untrained_ok=True)
 
 
-@pytest.mark.parametrize("bad", [dict(order="x"), dict(cache_scope="never"), dict(predict_on="frames"), dict(n_top=0), dict(lambda_negative=-1.0)], ids=str)
+@pytest.mark.parametrize(
+    "bad",
+    [dict(order="x"), dict(cache_scope="never"), dict(predict_on="frames"), dict(n_top=0), dict(lambda_negative=-1.0)],
+    ids=str,
+)
 def test_settings_are_checked(bad):
     with pytest.raises(InputError, match="must be"):
         TTACaPConfig(**bad)

@@ -1,4 +1,5 @@
-"""The course: every tutorial runs, with the solutions of its exercises; what it shows is what was saved; its form is inside the budgets."""
+"""The course: every tutorial runs, with the solutions of its exercises; what it shows is what was saved; its form is
+inside the budgets."""
 
 import re
 import statistics
@@ -51,7 +52,10 @@ def test_statistics_are_inside_the_budgets():
 @course
 def test_it_opens_as_all_do(path):
     first, *rest = cells(path, "markdown")
-    assert re.match(rf"# {path.stem[:2]} · .+\n\n> .+\n\n\[!\[", first) and f"({badge(f'nbs/tutorials/{path.name}')})" in first
+    assert (
+        re.match(rf"# {path.stem[:2]} · .+\n\n> .+\n\n\[!\[", first)
+        and f"({badge(f'nbs/tutorials/{path.name}')})" in first
+    )
     for part in ("You will learn", "Time:", "You need:"):
         assert f"**{part}**" in first, part
     assert first.count("\n- ") >= 3 or first.count("\n* ") >= 3, "three learning goals"

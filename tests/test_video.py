@@ -57,7 +57,12 @@ def mux(times_s, container_format, options=None, target=None):
 
 @pytest.mark.parametrize(
     "content, message",
-    [(b"", "empty"), (b"garbage" * 99, "not a video"), (b"\0" * 5000, "not a video"), (b"#EXTM3U\n#EXTINF:1,\n/etc/hostname\n", "not a video")],
+    [
+        (b"", "empty"),
+        (b"garbage" * 99, "not a video"),
+        (b"\0" * 5000, "not a video"),
+        (b"#EXTM3U\n#EXTINF:1,\n/etc/hostname\n", "not a video"),
+    ],
 )
 def test_files_that_are_no_video(tmp_path, content, message):
     (tmp_path / "x.mp4").write_bytes(content)
@@ -90,8 +95,10 @@ def test_sound_without_picture(tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (dict(fps=0), "fps"), (dict(fps=-1), "fps"), (dict(fps=float("nan")), "fps"), (dict(start_s=60), "Choose another part"), (dict(start_s=-1), "start_s"),
-        (dict(start_s=0.4, stop_s=0.2), "later than"), (dict(max_frames=0), "max_frames"), (dict(max_side=1), "max_side"),
+        (dict(fps=0), "fps"), (dict(fps=-1), "fps"), (dict(fps=float("nan")), "fps"),
+        (dict(start_s=60), "Choose another part"), (dict(start_s=-1), "start_s"),
+        (dict(start_s=0.4, stop_s=0.2), "later than"), (dict(max_frames=0), "max_frames"),
+        (dict(max_side=1), "max_side"),
     ],
 )  # fmt: skip
 def test_bad_arguments(mp4, options, message):
@@ -268,7 +275,8 @@ def test_a_place_that_cannot_be_written(tmp_path):
 @pytest.mark.parametrize(
     "frames, hint",
     [
-        (np.zeros((5, 8, 8), np.uint8), "np.repeat"), (np.zeros((5, 3, 8, 8), np.uint8), "transpose"), (np.zeros((5, 8, 8, 4), np.uint8), "fourth channel"),
+        (np.zeros((5, 8, 8), np.uint8), "np.repeat"), (np.zeros((5, 3, 8, 8), np.uint8), "transpose"),
+        (np.zeros((5, 8, 8, 4), np.uint8), "fourth channel"),
         (np.zeros((5, 8, 8, 3)), "astype"), (np.zeros((0, 8, 8, 3), np.uint8), "at least one"), ([[1]], "np.stack"),
     ],
 )  # fmt: skip
@@ -286,8 +294,15 @@ def test_clip_times_and_parts():
 
 
 @needs_videos
-@pytest.mark.parametrize("name, frames, size", [("single_face.mp4", 72, (360, 640)), ("WolfgangLanger_Pexels.mp4", 472, (360, 640)),
-                                               ("face_noface.mov", 169, (540, 960)), ("no_face.mp4", 95, (540, 960))])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, frames, size",
+    [
+        ("single_face.mp4", 72, (360, 640)),
+        ("WolfgangLanger_Pexels.mp4", 472, (360, 640)),
+        ("face_noface.mov", 169, (540, 960)),
+        ("no_face.mp4", 95, (540, 960)),
+    ],
+)
 def test_real_videos(name, frames, size):
     clip = read_video(VIDEOS / name)
     assert clip.frames.shape == (frames, *size, 3) and 23 < clip.fps < 31 and not clip.warnings
@@ -319,7 +334,13 @@ def test_a_read_only_folder(tmp_path):
 
 def test_every_reader_checks_its_arguments(mp4):
     for read in (read_video, sample_frames, lambda source, **how: list(iter_frames(source, **how))):
-        for how in (dict(max_side=0), dict(max_side=-5), dict(start_s=0.2, stop_s=0.2), dict(fps=0), dict(folder_fps=0)):
+        for how in (
+            dict(max_side=0),
+            dict(max_side=-5),
+            dict(start_s=0.2, stop_s=0.2),
+            dict(fps=0),
+            dict(folder_fps=0),
+        ):
             with pytest.raises(VideoError, match=next(reversed(how))):
                 read(mp4, **how)
     with pytest.raises(VideoError, match="n must be at least 1 frame, got 0"):
@@ -352,7 +373,9 @@ def test_damage_in_the_middle_is_noted_and_passed_over(tmp_path):
     assert len(clip) > 20 and clip.times[-1] > 1.4 and any("damaged" in text for text in clip.warnings)
 
 
-@pytest.mark.parametrize("how", [{}, dict(fps=10), dict(start_s=0.1, stop_s=0.4), dict(fps=7, start_s=0.1, max_side=32)], ids=str)
+@pytest.mark.parametrize(
+    "how", [{}, dict(fps=10), dict(start_s=0.1, stop_s=0.4), dict(fps=7, start_s=0.1, max_side=32)], ids=str
+)
 @pytest.mark.parametrize("kind", ["mp4", "webm", "folder"])
 def test_readers_agree_for_every_source(mp4, tmp_path, kind, how):
     source = mp4 if kind == "mp4" else mux(UNEVEN, "webm").getvalue()
@@ -374,7 +397,9 @@ def test_images_of_different_sizes(tmp_path):
     for name, size in (("1", (48, 64)), ("2", (96, 128)), ("3", (48, 64))):
         Image.fromarray(scene(1, *size)[0]).save(tmp_path / f"{name}.png")
     clip = read_video(tmp_path)
-    assert clip.frames.shape == (3, 48, 64, 3) and clip.warnings == ("Frames differ in size; they were resized to 64x48.",)
+    assert clip.frames.shape == (3, 48, 64, 3) and clip.warnings == (
+        "Frames differ in size; they were resized to 64x48.",
+    )
     Image.fromarray(scene(1, 64, 48)[0]).save(tmp_path / "3.png")
     with pytest.raises(VideoError, match=r"3\.png \(first: 1\.png\): 48x64 has another shape than 64x48"):
         read_video(tmp_path)
@@ -392,7 +417,11 @@ def test_colours_follow_the_matrix_named_in_the_file(tmp_path, matrix, kr, kb):
     "Phones tag their videos BT.709; read with the matrix of BT.601, skin changes its hue."
     r, g, b = np.array([200, 60, 40]) / 255
     y = kr * r + (1 - kr - kb) * g + kb * b
-    planes = (16 + 219 * y, 48 * 64), (128 + 112 * (b - y) / (1 - kb), 24 * 32), (128 + 112 * (r - y) / (1 - kr), 24 * 32)
+    planes = (
+        (16 + 219 * y, 48 * 64),
+        (128 + 112 * (b - y) / (1 - kb), 24 * 32),
+        (128 + 112 * (r - y) / (1 - kr), 24 * 32),
+    )
     yuv = np.concatenate([np.full(count, round(value), np.uint8) for value, count in planes]).reshape(72, 64)
     with av.open(str(tmp_path / "a.mp4"), "w") as c:
         s = c.add_stream("libx264", rate=25, options={"crf": "1"})
@@ -409,7 +438,9 @@ def test_sampling_keeps_the_wanted_number_of_frames(tmp_path, rate, fps):
     times = read_video(path, fps=fps).times
     assert abs(len(times) - 4 * fps) <= 1
     early = np.arange(len(times)) / fps - times
-    assert early.max() <= 0.0011 and -early.min() < 1 / rate + 1e-4  # a slot begins a millisecond early, for rounded time stamps
+    assert (
+        early.max() <= 0.0011 and -early.min() < 1 / rate + 1e-4
+    )  # a slot begins a millisecond early, for rounded time stamps
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
@@ -437,7 +468,13 @@ def test_a_failed_write_keeps_the_older_file(mp4):
 
 def test_parts_of_a_clip():
     clip = Clip(scene(10), np.array([*UNEVEN, 2, 3, 4]), "S1", 2, "a", np.arange(10) % 3 == 0, ("dark",))
-    for index, expected in ((slice(2, 5), [2, 3, 4]), (3, [3]), (-1, [9]), ([1, 7], [1, 7]), (np.arange(10) > 7, [8, 9])):
+    for index, expected in (
+        (slice(2, 5), [2, 3, 4]),
+        (3, [3]),
+        (-1, [9]),
+        ([1, 7], [1, 7]),
+        (np.arange(10) > 7, [8, 9]),
+    ):
         part = clip[index]
         assert [number(f) for f in part.frames] == expected and part.times.tolist() == clip.times[expected].tolist()
         assert part.found.tolist() == clip.found[expected].tolist()

@@ -38,18 +38,24 @@ def test_a_seed_moves_people_and_clips(tiny):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_labels_do_not_touch_the_camera(task, monkeypatch):
-    "Where the face does the same under both labels, the pixels are the same: nothing but the face tells the classes apart."
+    "Where faces do the same under both labels, pixels are the same: only the face tells the classes apart."
     first, second = TASKS[task].classes
     acted = make_scene(task, Subject.sample(5, TARGET_DOMAIN), second, 3)
     assert not np.array_equal(make_scene(task, Subject.sample(5, TARGET_DOMAIN), first, 3).aus, acted.aus)
     monkeypatch.setattr(synth, "make_scene", lambda *_, **__: acted)
-    a, b, other = (make_clip(task, 5, label, seed, domain=TARGET_DOMAIN, every=15).frames for label, seed in ((first, 3), (second, 3), (first, 4)))
+    a, b, other = (
+        make_clip(task, 5, label, seed, domain=TARGET_DOMAIN, every=15).frames
+        for label, seed in ((first, 3), (second, 3), (first, 4))
+    )
     assert np.array_equal(a, b) and not np.array_equal(a, other), "another clip has another camera"
 
 
 def test_source_people_are_forty_and_ten(tiny, monkeypatch):
     asked = []
-    monkeypatch.setattr("clip_autt.faces.videos.rendered_videos", lambda backbone, task, people, **kwargs: asked.append(set(people)) or [])
+    monkeypatch.setattr(
+        "clip_autt.faces.videos.rendered_videos",
+        lambda backbone, task, people, **kwargs: asked.append(set(people)) or [],
+    )
     source_videos(tiny, "pain")
     assert list(map(len, asked)) == [40, 10] and not asked[0] & asked[1]
 

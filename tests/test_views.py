@@ -22,7 +22,10 @@ PERSON = Subject.sample(30_001)
 @pytest.fixture(scope="module")
 def stream(facs):
     "Twelve videos of two people: random embeddings, classes in turn."
-    return [LabeledVideo(make_features(i, 18, 128, id=f"v{i}", subject=f"s{i // 6}"), facs.classes[i % 2]) for i in range(12)]
+    return [
+        LabeledVideo(make_features(i, 18, 128, id=f"v{i}", subject=f"s{i // 6}"), facs.classes[i % 2])
+        for i in range(12)
+    ]
 
 
 def bars(ax):
@@ -35,7 +38,9 @@ def bars(ax):
 def test_a_drawing_shows_itself_where_nobody_else_does(monkeypatch):
     page = new_drawing(2, 1)
     assert page._repr_png_() == png_bytes(page)
-    shell = SimpleNamespace(display_formatter=SimpleNamespace(formatters={"image/jpeg": SimpleNamespace(type_printers={})}))
+    shell = SimpleNamespace(
+        display_formatter=SimpleNamespace(formatters={"image/jpeg": SimpleNamespace(type_printers={})})
+    )
     monkeypatch.setattr(figures, "get_ipython", lambda: shell)
     assert page._repr_png_() == png_bytes(page)
     shell.display_formatter.formatters["image/jpeg"].type_printers[Drawing.__mro__[1]] = print
@@ -76,10 +81,14 @@ def test_the_drawn_bars_are_the_cosines_of_the_chosen_aus(facs):
     assert bars(ax) == pytest.approx([view.cosine[facs.bank.index(k)] for k in (12, 4)])
     assert list(ax.lines[0].get_xdata()) == pytest.approx([view.at_rest[facs.bank.index(k)] for k in (12, 4)])
     assert [t.get_text() for t in ax.get_yticklabels()] == ["AU12 Lip corner puller", "AU4 Brow lowerer"]
-    assert np.array_equal(seen.images[0].get_array(), view.seen) and np.array_equal(picture.images[0].get_array(), view.picture)
+    assert np.array_equal(seen.images[0].get_array(), view.seen) and np.array_equal(
+        picture.images[0].get_array(), view.picture
+    )
 
 
-@pytest.mark.parametrize("aus, error", [({12: 1.2}, InputError), ({12: -0.1}, InputError), ({999: 0.5}, BankError), ({37: 0.5}, BankError)])
+@pytest.mark.parametrize(
+    "aus, error", [({12: 1.2}, InputError), ({12: -0.1}, InputError), ({999: 0.5}, BankError), ({37: 0.5}, BankError)]
+)
 def test_faces_that_cannot_be_drawn_are_refused(facs, aus, error):
     with pytest.raises(error):
         face_view(facs, PERSON, aus)
@@ -122,17 +131,22 @@ def test_windows_are_those_of_the_method(facs, clip):
 def test_a_window_is_what_the_model_says_about_these_frames(facs, clip, start):
     view = score_video(facs, clip).at(start)
     alone = facs.predict(clip[start : start + 16])
-    assert torch.allclose(view.prediction.logits, alone.logits, atol=1e-4) and torch.allclose(view.prediction.au, alone.au, atol=1e-4)
+    assert torch.allclose(view.prediction.logits, alone.logits, atol=1e-4) and torch.allclose(
+        view.prediction.au, alone.au, atol=1e-4
+    )
     assert view.window[:2] == (start, start + 16)
 
 
 def test_the_window_that_is_drawn_is_the_window(facs, clip):
     view = score_video(facs, clip).at(7)
     film, curve, own, probs = (
-        next(a for a in view.figure().axes if a.get_xlabel() == x) for x in ("time (s)", "middle of the window (s)", "AU score", "probability")
+        next(a for a in view.figure().axes if a.get_xlabel() == x)
+        for x in ("time (s)", "middle of the window (s)", "AU score", "probability")
     )
     frame = film.patches[0]
-    assert (frame.get_x(), frame.get_width()) == pytest.approx((view.window.start_s, view.window.stop_s - view.window.start_s))
+    assert (frame.get_x(), frame.get_width()) == pytest.approx(
+        (view.window.start_s, view.window.stop_s - view.window.start_s)
+    )
     assert np.allclose(curve.lines[1].get_ydata(), view.entropy)
     assert bars(own) == pytest.approx(view.prediction.au[view.largest()].tolist())
     assert bars(probs) == pytest.approx([*view.prediction.probs.values()])
@@ -164,7 +178,9 @@ def test_a_run_is_a_run_of_the_method(facs):
     assert torch.allclose(run.loss[:3], torch.cat([s.loss for s in steps]), atol=1e-5)
     assert run.start[:3].tolist() == [int(s.start) for s in steps]
     adapted = ClipAUTT(facs, steps=3).adapt(v)
-    assert torch.allclose(run.logits[0], adapted.logits_before, atol=1e-5) and torch.allclose(run.logits[3], adapted.logits, atol=1e-4)
+    assert torch.allclose(run.logits[0], adapted.logits_before, atol=1e-5) and torch.allclose(
+        run.logits[3], adapted.logits, atol=1e-4
+    )
 
 
 def test_each_step_is_told(facs):
@@ -192,7 +208,9 @@ def test_the_tuning_figure_ends_at_the_step(facs):
     run = record_tuning(facs, make_features(2, 20, 128), 4, 0.05)
     view = run.at(2)
     loss, moves, probs = view.figure().axes
-    assert np.allclose(loss.lines[1].get_ydata(), run.loss[:3]) and probs.lines[-1].get_ydata()[0] == pytest.approx(view.probs["pain"])
+    assert np.allclose(loss.lines[1].get_ydata(), run.loss[:3]) and probs.lines[-1].get_ydata()[0] == pytest.approx(
+        view.probs["pain"]
+    )
     assert moves.get_xlim() == run.at(4).figure().axes[1].get_xlim(), "the map must not move under the reader's eyes"
     assert view.moved == pytest.approx((run.text[2] - run.text[0]).norm(dim=-1).numpy())
     for step in (-1, 5):
@@ -234,7 +252,9 @@ def test_the_alarm_is_the_evaluations_but_not_too_early(facs, stream):
     assert race.at(12).alarms == race.results.warnings and race.at(EARLY_STOP - 1).alarms == ()
     words = [t.get_text() for t in race.at(12).figure().axes[0].get_legend().get_texts()]
     assert [w.endswith("ALARM") for w in words if w.startswith("stubborn")] == [True]
-    assert not any(w.endswith("ALARM") for w in (t.get_text() for t in race.at(3).figure().axes[0].get_legend().get_texts()))
+    assert not any(
+        w.endswith("ALARM") for w in (t.get_text() for t in race.at(3).figure().axes[0].get_legend().get_texts())
+    )
 
 
 def test_the_squares_are_the_answers(facs, stream):

@@ -15,7 +15,16 @@ from matplotlib.figure import Figure
 from clip_autt import AUBank, Adapted, Clip, InputError
 from clip_autt.outputs import Window, window_at
 from clip_autt.show import (
-    CHOSEN, mark_window, plot_au_change, plot_aus, plot_confusion, plot_entropy, plot_film, plot_methods, plot_similarity, plot_subjects,
+    CHOSEN,
+    mark_window,
+    plot_au_change,
+    plot_aus,
+    plot_confusion,
+    plot_entropy,
+    plot_film,
+    plot_methods,
+    plot_similarity,
+    plot_subjects,
     plot_tsne,
 )
 
@@ -46,8 +55,20 @@ def make_adapted(n=20, size=8, start=5, fps=10.0, classes=("neutral", "pain"), *
     h = torch.rand(n - size + 1, generator=g) * 0.5 + 0.1
     h[start] = 0.01
     au = torch.randn(47, generator=g)
-    values = dict(logits=torch.ones(len(classes)), logits_before=torch.zeros(len(classes)), au=au + torch.arange(47) / 100, au_before=au, classes=classes,
-                  bank=BANK, n_frames=n, n_faces=n, window=window_at(times, start, size), entropy=h, loss=(0.5,), seconds=0.0)
+    values = dict(
+        logits=torch.ones(len(classes)),
+        logits_before=torch.zeros(len(classes)),
+        au=au + torch.arange(47) / 100,
+        au_before=au,
+        classes=classes,
+        bank=BANK,
+        n_frames=n,
+        n_faces=n,
+        window=window_at(times, start, size),
+        entropy=h,
+        loss=(0.5,),
+        seconds=0.0,
+    )
     return Adapted(**{**values, **changes})
 
 
@@ -76,7 +97,11 @@ def test_film_shows_the_frame_that_is_on_screen_at_an_uneven_rate(ax):
 def test_film_frames_the_window(ax):
     plot_film(make_clip(), Window(5, 13, 0.5, 1.3), ax=ax)
     (frame,) = ax.patches
-    assert frame.get_x() == 0.5 and frame.get_width() == pytest.approx(0.8) and to_hex(frame.get_edgecolor()) == CHOSEN.lower()
+    assert (
+        frame.get_x() == 0.5
+        and frame.get_width() == pytest.approx(0.8)
+        and to_hex(frame.get_edgecolor()) == CHOSEN.lower()
+    )
     assert "0.50 to 1.30 s" in ax.get_title()
 
 
@@ -107,7 +132,9 @@ def test_entropy_stands_at_the_middle_of_each_window(ax):
     a = make_adapted()
     plot_entropy(a, ax=ax)
     line, marker = ax.lines[-2:]
-    assert line.get_xdata() == pytest.approx(np.arange(13) / 10 + 0.4) and line.get_ydata() == pytest.approx(a.entropy.numpy())
+    assert line.get_xdata() == pytest.approx(np.arange(13) / 10 + 0.4) and line.get_ydata() == pytest.approx(
+        a.entropy.numpy()
+    )
     assert list(marker.get_xdata()) == pytest.approx([0.9]) and list(marker.get_ydata()) == pytest.approx([0.01])
     assert ax.lines[0].get_ydata()[0] == pytest.approx(math.log(2)) and ax.get_ylim()[1] > math.log(2)
     assert "undecided: ln 2" in texts(ax) and len(ax.patches) == 1
@@ -132,7 +159,9 @@ def test_au_change_pairs_bars_with_the_largest_change_first(ax):
     plot_au_change(a, top=3, ax=ax)
     before, after = (c.patches for c in ax.containers)
     for rank, i in enumerate((46, 45, 44)):
-        assert before[rank].get_width() == pytest.approx(float(a.au_before[i])) and after[rank].get_width() == pytest.approx(float(a.au[i]))
+        assert before[rank].get_width() == pytest.approx(float(a.au_before[i])) and after[
+            rank
+        ].get_width() == pytest.approx(float(a.au[i]))
     assert texts(ax)[:3] == ["+0.460", "+0.450", "+0.440"]
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["before", "after"]
 
@@ -182,7 +211,10 @@ def test_tsne_gives_each_label_a_colour_and_a_shape(n):
     a, b = plot_tsne(x, labels), plot_tsne(torch.tensor(x), labels)
     (points,) = a.collections
     assert len(points.get_offsets()) == n and np.array_equal(points.get_offsets(), b.collections[0].get_offsets())
-    assert len({tuple(c) for c in points.get_facecolors()}) == 3 and len({p.vertices.tobytes() for p in points.get_paths()}) == 3
+    assert (
+        len({tuple(c) for c in points.get_facecolors()}) == 3
+        and len({p.vertices.tobytes() for p in points.get_paths()}) == 3
+    )
     assert [t.get_text() for t in a.get_legend().get_texts()] == ["P0", "P1", "P2"]
 
 
@@ -244,8 +276,14 @@ def test_bad_input_is_refused_before_anything_is_drawn(draw, words):
 def test_no_function_changes_the_style_or_shows(monkeypatch):
     monkeypatch.setattr(plt, "show", lambda *a, **k: pytest.fail("plt.show was called"))
     before = dict(plt.rcParams)
-    plot_film(make_clip(), Window(5, 13, 0.5, 1.3)); plot_entropy(make_adapted()); plot_au_change(make_adapted()); plot_similarity(np.eye(3))
-    plot_confusion(pd.DataFrame([[1, 2], [3, 4]])); plot_methods(WAR); plot_subjects(WAR); plot_tsne(np.eye(5), "aabbc")
+    plot_film(make_clip(), Window(5, 13, 0.5, 1.3))
+    plot_entropy(make_adapted())
+    plot_au_change(make_adapted())
+    plot_similarity(np.eye(3))
+    plot_confusion(pd.DataFrame([[1, 2], [3, 4]]))
+    plot_methods(WAR)
+    plot_subjects(WAR)
+    plot_tsne(np.eye(5), "aabbc")
     assert dict(plt.rcParams) == before
 
 

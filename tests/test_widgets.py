@@ -10,7 +10,17 @@ import pytest
 import torch
 from conftest import make_features
 
-from clip_autt import Clip, ClipAUTT, InputError, LabeledVideo, NoAdaptation, PersonalBaseline, make_clip, moving_portrait, write_video
+from clip_autt import (
+    Clip,
+    ClipAUTT,
+    InputError,
+    LabeledVideo,
+    NoAdaptation,
+    PersonalBaseline,
+    make_clip,
+    moving_portrait,
+    write_video,
+)
 from clip_autt.utils.errors import BankError
 from clip_autt.evaluation.attribution import explain
 from clip_autt.features import encode_clip, encode_video
@@ -18,7 +28,15 @@ from clip_autt.video.io import sample_indices
 from clip_autt.show.videolab import take_upload, uploaded
 from clip_autt.show.figures import face_view, mix_view, png_bytes
 from clip_autt.show.videolab import VideoLab
-from clip_autt.show.widgets import PATTERNS, AUExplorer, MethodRace, SubjectMixer, TuningStepper, WindowExplorer, progress
+from clip_autt.show.widgets import (
+    PATTERNS,
+    AUExplorer,
+    MethodRace,
+    SubjectMixer,
+    TuningStepper,
+    WindowExplorer,
+    progress,
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +82,11 @@ def test_the_static_twin_is_the_live_picture(explorer):
 
 def test_a_pattern_is_drawn_once(explorer, monkeypatch):
     drawn = []
-    monkeypatch.setattr(explorer, "compute_view", lambda: drawn.append({k: s.value for k, s in explorer.sliders.items()}) or explorer.view)
+    monkeypatch.setattr(
+        explorer,
+        "compute_view",
+        lambda: drawn.append({k: s.value for k, s in explorer.sliders.items()}) or explorer.view,
+    )
     explorer.pattern.value = "happiness"
     assert drawn == [{4: 0.0, 6: 0.8, 12: 0.8}]
     explorer.sliders[4].value = 1.0
@@ -128,7 +150,9 @@ def test_mixing_a_person(facs):
     expected = mix_view(facs, "pain", 30_001, "neutral", dict(rest=2.5), seed=9)
     assert mixer.view.probability == pytest.approx(expected.probability) and mixer.picture.value != before
     start = mix_view(facs, "pain", 30_001, "neutral", {}, seed=9).probability
-    assert mixer.view.trail == pytest.approx((start, expected.probability)) and mixer.view.fixed["all dials at 1"] == pytest.approx(start)
+    assert mixer.view.trail == pytest.approx((start, expected.probability)) and mixer.view.fixed[
+        "all dials at 1"
+    ] == pytest.approx(start)
 
 
 def test_another_scene_forgets_the_trail(facs):
@@ -157,7 +181,9 @@ def test_stepping_back_and_forth(facs):
     assert [*stepper.view.probs.values()] == pytest.approx([*adapted.probs.values()], abs=1e-4)
     assert f"loss {stepper.view.loss:.3f} nats" in stepper.text.value and stepper.picture.value != first
     stepper.step.value = 0
-    assert stepper.picture.value == first and [*stepper.view.probs.values()] == pytest.approx([*adapted.probs_before.values()], abs=1e-5)
+    assert stepper.picture.value == first and [*stepper.view.probs.values()] == pytest.approx(
+        [*adapted.probs_before.values()], abs=1e-5
+    )
 
 
 def test_racing_along_a_stream(facs):
@@ -216,7 +242,9 @@ def give(upload, name: str, content: bytes) -> None:
         upload._counter += 1
     else:
         now = datetime.datetime.now().astimezone()
-        upload.value = [dict(name=name, type="video/mp4", size=len(content), content=memoryview(content), last_modified=now)]
+        upload.value = [
+            dict(name=name, type="video/mp4", size=len(content), content=memoryview(content), last_modified=now)
+        ]
 
 
 def test_choosing_shows_the_crop_and_learns_nothing(lab, clip):
@@ -263,7 +291,13 @@ def test_a_new_person_begins_from_nothing(lab):
     assert torch.equal(lab.view.result.logits, alone)
 
 
-@pytest.mark.parametrize("value", [{"me.mp4": {"metadata": {"name": "me.mp4"}, "content": b"abc"}}, ({"name": "me.mp4", "content": memoryview(b"abc")},)])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"me.mp4": {"metadata": {"name": "me.mp4"}, "content": b"abc"}},
+        ({"name": "me.mp4", "content": memoryview(b"abc")},),
+    ],
+)
 def test_uploads_of_both_versions(value):
     assert uploaded(value) == ("me.mp4", b"abc")
 
@@ -278,7 +312,7 @@ def test_an_upload_is_taken_out_of_the_widget():
 
 
 def test_the_browser_is_told_to_drop_an_upload(lab, monkeypatch):
-    "A front end saves its own copy of the state, so it must hear that the widget is empty, and never get the content back."
+    "A front end saves its own copy of the state, so it must hear that the widget is empty, and never get the content."
     sent = []
     monkeypatch.setattr(lab.upload, "_send", lambda msg, buffers=None: sent.append((msg, buffers)))
     content, fact = b"not a video, but a face", dict(name="me.mp4", type="video/mp4", size=23)
@@ -290,7 +324,9 @@ def test_the_browser_is_told_to_drop_an_upload(lab, monkeypatch):
     states = [msg["state"] for msg, _ in sent if msg["method"] == "update"]
     key = "data" if isinstance(lab.upload.value, Mapping) else "value"
     assert [list(state[key]) for state in states if key in state][-1:] == [[]]
-    assert not any(content in bytes(b) for _, buffers in sent for b in buffers or ()) and not any("a face" in str(m) for m, _ in sent)
+    assert not any(content in bytes(b) for _, buffers in sent for b in buffers or ()) and not any(
+        "a face" in str(m) for m, _ in sent
+    )
 
 
 def test_an_uploaded_video_is_answered_and_leaves_no_trace(lab, facs, face_mp4):
@@ -321,7 +357,9 @@ def test_the_box_is_drawn_around_the_face(lab, face_mp4):
     lab.use("me.mp4", face_mp4)
     face, square = lab.figure().axes[0].patches
     box = lab.view.box
-    assert (face.get_x(), face.get_y(), face.get_width()) == pytest.approx((box.x, box.y, box.width)) and square.get_width() > box.width
+    assert (face.get_x(), face.get_y(), face.get_width()) == pytest.approx(
+        (box.x, box.y, box.width)
+    ) and square.get_width() > box.width
 
 
 @pytest.mark.parametrize("content", [b"these are no pictures", b""])
@@ -342,7 +380,12 @@ def test_a_video_without_a_face_gets_no_answer(facs, tmp_path):
         lab.clips.value = name
         assert "no face" in lab.text.value
         lab.predict.click()
-        assert lab.view.result.label is None and "no prediction" in lab.text.value and lab.method.person is None and lab.names == []
+        assert (
+            lab.view.result.label is None
+            and "no prediction" in lab.text.value
+            and lab.method.person is None
+            and lab.names == []
+        )
 
 
 def test_saving_and_loading_the_person(lab, facs, tmp_path):
@@ -358,7 +401,11 @@ def test_saving_and_loading_the_person(lab, facs, tmp_path):
 
 @pytest.mark.parametrize(
     "learned, path, words",
-    [(False, "a.safetensors", "nothing was learned"), (True, "a.txt", "give it that ending"), (True, "file/a.safetensors", "cannot be written")],
+    [
+        (False, "a.safetensors", "nothing was learned"),
+        (True, "a.txt", "give it that ending"),
+        (True, "file/a.safetensors", "cannot be written"),
+    ],
 )
 def test_what_cannot_be_saved_is_a_sentence(lab, tmp_path, learned, path, words):
     (tmp_path / "file").write_text("in the way")
@@ -373,6 +420,8 @@ def test_what_cannot_be_saved_is_a_sentence(lab, tmp_path, learned, path, words)
 def test_the_sample_videos_are_of_one_stranger(facs):
     lab = VideoLab(facs)
     clips = [draw() for name, draw in lab.videos.items() if "stranger" in name]
-    assert {c.subject for c in clips} == {"s30001"} and {c.label for c in clips} == {"neutral", "pain"} and len(clips) == 6
+    assert (
+        {c.subject for c in clips} == {"s30001"} and {c.label for c in clips} == {"neutral", "pain"} and len(clips) == 6
+    )
     lab.clips.value = "a photograph that moves"
     assert lab.view.box is not None

@@ -44,7 +44,10 @@ def measure(task: str, seed: int, folder: Path, jobs: int) -> dict[str, float]:
     videos = kept_target_videos(model.backbone, task, seed, folder=folder, n_jobs=jobs)
     truth = true_intensities(task, range(seed, seed + N_TARGETS), domain=TARGET_DOMAIN, seed=seed)
     method = PersonalBaseline(model)
-    answers = {"clip-au": [model.predict(x.video) for x in videos], "after": method.adapt_many([x.video for x in videos])}
+    answers = {
+        "clip-au": [model.predict(x.video) for x in videos],
+        "after": method.adapt_many([x.video for x in videos]),
+    }
     scores = {
         "frozen": zero_shot_au_scores(model, videos),
         "frozen relative": zero_shot_au_scores(model, online_relative(videos, model.personal.population_baseline)),

@@ -1,4 +1,5 @@
-"""docs/images/personalize.gif: a rendered stranger's videos, and what a model says of them before and after it knows the person. `make animation`."""
+"""docs/images/personalize.gif: a rendered stranger's videos, and what a model says of them before and after it knows
+the person. `make animation`."""
 
 import tempfile
 from pathlib import Path

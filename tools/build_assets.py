@@ -17,7 +17,16 @@ from clip_autt.utils.files import atomic_path
 from clip_autt.model import ClipAU
 from clip_autt.methods.source_statistics import attach_source
 from clip_autt.personal.training import prepare_personal
-from clip_autt.faces.pretrain import Faces, Recipe, check_seeds, draw_faces, packed, retrieval_auc, tone_gap, train_tiny_clip
+from clip_autt.faces.pretrain import (
+    Faces,
+    Recipe,
+    check_seeds,
+    draw_faces,
+    packed,
+    retrieval_auc,
+    tone_gap,
+    train_tiny_clip,
+)
 from clip_autt.faces.tasks import SOURCE_SUBJECTS, TASKS, VALIDATION_SUBJECTS
 from clip_autt.train import fit
 from clip_autt.faces.videos import source_videos, zero_shot_emotions
@@ -53,7 +62,10 @@ def backbone(folder: Path, device: str, jobs: int, recipe: Recipe) -> dict:
     def report(epoch, loss, model):
         model.eval()
         auc = retrieval_auc(model, new_people)
-        print(f"epoch {epoch + 1} of {recipe.epochs}: loss {loss:.3f}, AUC mean {auc.mean():.4f}, worst {auc.min():.3f}", flush=True)
+        print(
+            f"epoch {epoch + 1} of {recipe.epochs}: loss {loss:.3f}, AUC mean {auc.mean():.4f}, worst {auc.min():.3f}",
+            flush=True,
+        )
 
     model = train_tiny_clip(faces(folder, *TRAIN, jobs), recipe, folder / "clip.pt", device, report).to("cpu")
     target = assets() / "facs-tiny" / "clip.safetensors"
@@ -73,10 +85,16 @@ def backbone(folder: Path, device: str, jobs: int, recipe: Recipe) -> dict:
 def kept(path: Path, make) -> tuple[list[LabeledVideo], list[LabeledVideo]]:
     "Two sets of embedded videos, computed once."
     if not path.is_file():
-        sets = [[(v.frames, v.times, v.found, v.id, v.subject, v.backbone, label) for v, label in videos] for videos in make()]
+        sets = [
+            [(v.frames, v.times, v.found, v.id, v.subject, v.backbone, label) for v, label in videos]
+            for videos in make()
+        ]
         with atomic_path(path) as tmp:
             torch.save(sets, tmp)
-    return tuple([LabeledVideo(VideoFeatures(*facts), label) for *facts, label in videos] for videos in torch.load(path, weights_only=True))
+    return tuple(
+        [LabeledVideo(VideoFeatures(*facts), label) for *facts, label in videos]
+        for videos in torch.load(path, weights_only=True)
+    )
 
 
 def head(folder: Path, task: str, clip: Backbone, jobs: int) -> dict:
@@ -89,8 +107,14 @@ def head(folder: Path, task: str, clip: Backbone, jobs: int) -> dict:
     model.save_pretrained(assets() / "facs-tiny" / task, torch.float16)
     best = history.best_epoch - 1
     print(f"{task}: {history}\n{task}, personal: {personal}", flush=True)
-    return dict(epoch=best + 1, val_war=history.val_war[best], val_uar=history.val_uar[best], n_train=len(train), n_val=len(val),
-                personal_war=personal.val_war[personal.best_epoch - 1])
+    return dict(
+        epoch=best + 1,
+        val_war=history.val_war[best],
+        val_uar=history.val_uar[best],
+        n_train=len(train),
+        n_val=len(val),
+        personal_war=personal.val_war[personal.best_epoch - 1],
+    )
 
 
 CARD = """# facs-tiny
@@ -143,7 +167,10 @@ def card(facts: dict, tokens: int) -> str:
     "The model card."
     rows = [f"{au} | {auc:.3f}" for au, auc in facts["auc"].items()]
     table = "\n".join("| " + " | ".join((rows[i : i + 4] + ["| "] * 3)[:4]) + " |" for i in range(0, len(rows), 4))
-    heads = "\n".join(f"| {task} | {h['epoch']} | {h['val_war']:.3f} | {h['personal_war']:.3f} |" for task, h in facts["heads"].items())
+    heads = "\n".join(
+        f"| {task} | {h['epoch']} | {h['val_war']:.3f} | {h['personal_war']:.3f} |"
+        for task, h in facts["heads"].items()
+    )
     config = load_backbone("facs-tiny").config
     return CARD.format(
         **facts | dict(table=table, heads=heads),
@@ -164,7 +191,9 @@ def card(facts: dict, tokens: int) -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "assets", help="where intermediate results are kept")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "build" / "assets", help="where intermediate results are kept"
+    )
     parser.add_argument("--epochs", type=int, default=Recipe.epochs)
     parser.add_argument("--jobs", type=int, default=-1, help="processes that draw; -1 for one per core")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -183,7 +212,8 @@ def main():
     write_hashes(assets())
     size = sum(p.stat().st_size for p in assets().rglob("*") if p.is_file())
     print(
-        f"AUC mean {facts['auc_mean']:.3f}, worst {facts['auc_worst']:.3f}, tone gap {facts['tone_gap']:+.3f}; {size / 1e6:.1f} MB in the package", flush=True
+        f"AUC mean {facts['auc_mean']:.3f}, worst {facts['auc_worst']:.3f}, tone gap {facts['tone_gap']:+.3f}; {size / 1e6:.1f} MB in the package",
+        flush=True,
     )
 
 

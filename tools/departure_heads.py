@@ -81,4 +81,14 @@ def train_head(name: str, clip: Backbone, task: str, train: list, val: list) -> 
     return model
 
 
-HEADS = "bundled", "seed 1", "seed 2", "seed 3", "underscores", "46 prompts", "split by video", "training accuracy", "ten batches"
+HEADS = (
+    "bundled",
+    "seed 1",
+    "seed 2",
+    "seed 3",
+    "underscores",
+    "46 prompts",
+    "split by video",
+    "training accuracy",
+    "ten batches",
+)

@@ -123,10 +123,16 @@ def run(model: ClipAU, setup: Setup, videos: Sequence[LabeledVideo], seed: int =
 def kept(path: Path, make) -> list[list[LabeledVideo]]:
     "Lists of embedded videos, computed once."
     if not path.is_file():
-        sets = [[(v.frames, v.times, v.found, v.id, v.subject, v.backbone, label) for v, label in videos] for videos in make()]
+        sets = [
+            [(v.frames, v.times, v.found, v.id, v.subject, v.backbone, label) for v, label in videos]
+            for videos in make()
+        ]
         with atomic_path(path) as tmp:
             torch.save(sets, tmp)
-    return [[LabeledVideo(VideoFeatures(*facts), label) for *facts, label in videos] for videos in torch.load(path, weights_only=True)]
+    return [
+        [LabeledVideo(VideoFeatures(*facts), label) for *facts, label in videos]
+        for videos in torch.load(path, weights_only=True)
+    ]
 
 
 @cache
@@ -136,7 +142,10 @@ def clip() -> Backbone:
 
 @cache
 def strangers(folder: Path, task: str, seed: int, jobs: int = 1) -> list[LabeledVideo]:
-    return kept(folder / f"{clip().hash}-{task}-{seed}-videos.pt", lambda: [target_videos(clip(), task, seed, n_jobs=jobs, progress=False)])[0]
+    return kept(
+        folder / f"{clip().hash}-{task}-{seed}-videos.pt",
+        lambda: [target_videos(clip(), task, seed, n_jobs=jobs, progress=False)],
+    )[0]
 
 
 @cache
@@ -201,8 +210,18 @@ def row(item: str, what: str, how: str, tasks: Sequence[str] = tuple(TASKS), **s
 
 KEPT, TEN = PAPER.turned(never_reset=True), PAPER.turned(never_reset=True, passes="best")
 ROWS = (
-    row("1", "The learnable prompt holds no AU words: start token, four context vectors, token 0, zeros.", "`wordless_prompts`", wordless_prompts=True),
-    row("2", "What is scored is the prediction on the chosen window, made before the update.", "`predict_before_update`", predict_before_update=True),
+    row(
+        "1",
+        "The learnable prompt holds no AU words: start token, four context vectors, token 0, zeros.",
+        "`wordless_prompts`",
+        wordless_prompts=True,
+    ),
+    row(
+        "2",
+        "What is scored is the prediction on the chosen window, made before the update.",
+        "`predict_before_update`",
+        predict_before_update=True,
+    ),
     Row(
         "2a",
         "One half of 2: the prediction is the chosen window's, but after the update.",
@@ -216,7 +235,12 @@ ROWS = (
         "`batch=8`; 16 of 20 clips are scored",
         (PAPER, replace(PAPER, batch=BATCH)),
     ),
-    row("5", "One prompt, tuned on the mean entropy of a batch of up to 40 videos: all of a person.", "`one_context`", one_context=True),
+    row(
+        "5",
+        "One prompt, tuned on the mean entropy of a batch of up to 40 videos: all of a person.",
+        "`one_context`",
+        one_context=True,
+    ),
     Row(
         "6",
         "Ten passes over the test videos; the best by test labels counts and is handed to the next person.",
@@ -231,15 +255,51 @@ ROWS = (
         (KEPT, replace(KEPT, passes="last")),
         (RELEASED, replace(RELEASED, passes="last")),
     ),
-    row("7", "Clips of 20 frames from a random start, wrapped at the end.", "`frames='wrapped'`, at test", frames="wrapped"),
+    row(
+        "7",
+        "Clips of 20 frames from a random start, wrapped at the end.",
+        "`frames='wrapped'`, at test",
+        frames="wrapped",
+    ),
     row("8", "The window search leaves out tau.", "`unscaled_search`", unscaled_search=True),
-    row("9", "Trained on phrases with underscores, tested with spaces.", "`head='underscores'`: trained anew, tuned in plain words", head="underscores"),
-    row("10", "A missing comma: 46 prompts, two of them in one.", "`head='46 prompts'`: trained anew, the last two prompts run together", head="46 prompts"),
-    row("11", "Frames are sorted by name as text (StressID).", "`frames='string-sorted'`, at test", ("stress",), frames="string-sorted"),
+    row(
+        "9",
+        "Trained on phrases with underscores, tested with spaces.",
+        "`head='underscores'`: trained anew, tuned in plain words",
+        head="underscores",
+    ),
+    row(
+        "10",
+        "A missing comma: 46 prompts, two of them in one.",
+        "`head='46 prompts'`: trained anew, the last two prompts run together",
+        head="46 prompts",
+    ),
+    row(
+        "11",
+        "Frames are sorted by name as text (StressID).",
+        "`frames='string-sorted'`, at test",
+        ("stress",),
+        frames="string-sorted",
+    ),
     row("12", "The first frame of every list is lost.", "`frames='without first'`, at test", frames="without first"),
-    row("13a", "Source videos are split by video, not by person.", "`head='split by video'`: trained anew", head="split by video"),
-    row("13b", "The source checkpoint is chosen by training accuracy.", "`head='training accuracy'`: trained anew", head="training accuracy"),
-    row("13c", "Ten batches of 8 in an epoch, 10 epochs (stress: 20).", "`head='ten batches'`: trained anew", head="ten batches"),
+    row(
+        "13a",
+        "Source videos are split by video, not by person.",
+        "`head='split by video'`: trained anew",
+        head="split by video",
+    ),
+    row(
+        "13b",
+        "The source checkpoint is chosen by training accuracy.",
+        "`head='training accuracy'`: trained anew",
+        head="training accuracy",
+    ),
+    row(
+        "13c",
+        "Ten batches of 8 in an epoch, 10 epochs (stress: 20).",
+        "`head='ten batches'`: trained anew",
+        head="ten batches",
+    ),
     *(
         row(
             "0",
@@ -254,8 +314,18 @@ ROWS = (
         "Frames are resized bicubically for training and bilinearly at test.",
         "cannot be switched: faces are drawn at the size that the backbone takes, so no frame is resized",
     ),
-    row("15", "Sentences are normalised before the text adapter at test, but not in training.", "`normalized_text`", normalized_text=True),
-    row("16", "The search adds 1e-8 inside the logarithm; the first of equal windows wins.", "`entropy_epsilon`", entropy_epsilon=True),
+    row(
+        "15",
+        "Sentences are normalised before the text adapter at test, but not in training.",
+        "`normalized_text`",
+        normalized_text=True,
+    ),
+    row(
+        "16",
+        "The search adds 1e-8 inside the logarithm; the first of equal windows wins.",
+        "`entropy_epsilon`",
+        entropy_epsilon=True,
+    ),
 )
 
 
@@ -290,23 +360,33 @@ def level(folder: Path, seeds: Sequence[int], name: str, setup: Setup) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="first subject of each group of ten")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "results", help="where results and embedded videos are kept")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "build" / "results", help="where results and embedded videos are kept"
+    )
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "departures.md")
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1 for one per core")
     args = parser.parse_args()
     for folder in (args.folder, ASSETS):
         folder.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore", UnseenTokenWarning)
-    pairs = [(task, setup) for r in ROWS for pair in (r.paper, r.released) if pair for task in r.tasks for setup in pair]
+    pairs = [
+        (task, setup) for r in ROWS for pair in (r.paper, r.released) if pair for task in r.tasks for setup in pair
+    ]
     for task in TASKS:
         for seed in args.seeds:
             strangers(args.folder, task, seed, args.jobs)
-    Parallel(n_jobs=args.jobs)(delayed(prepare)(task, name) for task, name in dict.fromkeys((task, s.head) for task, s in pairs))
+    Parallel(n_jobs=args.jobs)(
+        delayed(prepare)(task, name) for task, name in dict.fromkeys((task, s.head) for task, s in pairs)
+    )
     todo = dict.fromkeys((task, seed, setup) for task, setup in pairs for seed in args.seeds)
     Parallel(n_jobs=args.jobs)(delayed(measure)(args.folder, *what) for what in todo)
-    levels = "\n".join(level(args.folder, args.seeds, name, setup) for name, setup in (("as described", PAPER), ("released", RELEASED)))
+    levels = "\n".join(
+        level(args.folder, args.seeds, name, setup) for name, setup in (("as described", PAPER), ("released", RELEASED))
+    )
     tables = {column: table(args.folder, args.seeds, column) for column in ("paper", "released")}
-    page = PAGE.read_text(encoding="utf-8").format(seeds=", ".join(map(str, args.seeds)), n=200 * len(args.seeds), tasks=" | ".join(TASKS), levels=levels, **tables)
+    page = PAGE.read_text(encoding="utf-8").format(
+        seeds=", ".join(map(str, args.seeds)), n=200 * len(args.seeds), tasks=" | ".join(TASKS), levels=levels, **tables
+    )
     args.page.write_text(page, encoding="utf-8")
     print(page)
 

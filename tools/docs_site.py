@@ -1,6 +1,7 @@
-"""The documentation as a site, offline: `python tools/docs_site.py [FOLDER]`, by default build/site. `--strict` fails on any link that leads nowhere.
+"""The documentation as a site, offline: `python tools/docs_site.py [FOLDER]`, by default build/site.
 
-Pages keep the places of their sources (docs/, nbs/, nbs/tutorials/), so that the links which work in the repository work here.
+`--strict` fails on any link that leads nowhere. Pages keep the places of their sources (docs/, nbs/, nbs/tutorials/),
+so that the links which work in the repository work here.
 """
 
 import ast
@@ -31,27 +32,39 @@ PAGES = ["results", "search", "departures", "explanations", "benchmarks", "scale
 
 def mathml(text: str) -> str:
     "LaTeX as MathML, which browsers draw by themselves; code is left alone."
+
     def one(found: re.Match) -> str:
         display = found[1] is not None
         latex = re.sub(r"\\arg\b", r"\\operatorname{arg}", (found[1] or found[2]).strip())
         return convert(latex, display="block" if display else "inline")
+
     return outside_code(lambda prose: MATH.sub(one, prose), text)
 
 
 def relinked(text: str, place: Path) -> str:
     "Links to notebooks become links to their pages; files that are no page are looked at online."
+
     def one(found: re.Match) -> str:
         path, anchor = found[1], found[2]
         target = (ROOT / place / path).resolve()
         if path.endswith(".ipynb") and target.exists():
             inside = target.relative_to(ROOT)
-            return os.path.relpath("index.md" if inside == Path("nbs/index.ipynb") else inside.with_suffix(".md"), place) + anchor
+            return (
+                os.path.relpath("index.md" if inside == Path("nbs/index.ipynb") else inside.with_suffix(".md"), place)
+                + anchor
+            )
         page = target.suffix == ".md" and (target.parent in (ROOT, ROOT / "docs", ROOT / "docs" / "howto"))
         if page and target == ROOT / "README.md":
             return os.path.relpath("index.md", place) + anchor
-        if not target.is_relative_to(ROOT) or page or target.suffix in (".png", ".gif", ".jpeg", ".svg", ".webp") or not target.exists():
+        if (
+            not target.is_relative_to(ROOT)
+            or page
+            or target.suffix in (".png", ".gif", ".jpeg", ".svg", ".webp")
+            or not target.exists()
+        ):
             return path + anchor
         return ONLINE + str(target.relative_to(ROOT)) + anchor
+
     return outside_code(lambda prose: LINK.sub(one, prose), text)
 
 
@@ -69,7 +82,9 @@ def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
         cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M)
     nb.cells = [c for c in nb.cells if c.source.strip()]
     nb.metadata["language_info"] = {"name": "python"}
-    text, resources = MarkdownExporter().from_notebook_node(nb, {"output_files_dir": f"{path.stem}_files", "unique_key": path.stem})
+    text, resources = MarkdownExporter().from_notebook_node(
+        nb, {"output_files_dir": f"{path.stem}_files", "unique_key": path.stem}
+    )
     return page(text, path.parent.relative_to(ROOT)), resources.get("outputs", {})
 
 
@@ -82,11 +97,13 @@ def signature(node: ast.AST, lines: list[str]) -> str:
     "The head of a function, or of a class with its fields, as it stands in the source with its comments."
     if isinstance(node, ast.ClassDef):
         init = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
-        fields = [lines[i] for n in node.body if isinstance(n, ast.AnnAssign) for i in range(n.lineno - 1, n.end_lineno)]
+        fields = [
+            lines[i] for n in node.body if isinstance(n, ast.AnnAssign) for i in range(n.lineno - 1, n.end_lineno)
+        ]
         return "\n".join([lines[node.lineno - 1], *fields, *(signature(n, lines) for n in init)])
     first = node.body[0]
     if first.lineno == node.lineno:
-        return lines[node.lineno - 1][:first.col_offset].rstrip()
+        return lines[node.lineno - 1][: first.col_offset].rstrip()
     return "\n".join(lines[node.lineno - 1 : first.lineno - 1]).rstrip()
 
 
@@ -109,10 +126,17 @@ def api_page(module: str) -> str:
     text = path.read_text(encoding="utf-8")
     tree, lines = ast.parse(text), text.splitlines()
     source = re.search(r"nbs/\S+?\.ipynb", text)[0]
-    public = next(ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__")
+    public = next(
+        ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__"
+    )
     up = "../" * (1 + module.count("."))
-    parts = [f"# {module}", ast.get_docstring(tree) or "", f"Explained, with examples and tests, in [{Path(source).stem}]({up}{source[:-6]}.md)."]
-    added = [n for n in tree.body if isinstance(n, ast.FunctionDef) and patched_class(n) and not n.name.startswith("_")]
+    parts = [
+        f"# {module}",
+        ast.get_docstring(tree) or "",
+        f"Explained, with examples and tests, in [{Path(source).stem}]({up}{source[:-6]}.md).",
+    ]
+    functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
+    added = [n for n in functions if patched_class(n)]
     for node in tree.body:
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name not in public or node in added:
             continue
@@ -159,7 +183,10 @@ def sources(folder: Path) -> list:
 
 def navigation(titles: dict[Path, str]) -> list:
     "Tabs and their pages."
-    def of(place: str) -> list: return [{t: str(p)} for p, t in titles.items() if str(p.parent) == place]
+
+    def of(place: str) -> list:
+        return [{t: str(p)} for p, t in titles.items() if str(p.parent) == place]
+
     return [
         {"Home": "index.md"},
         {"Tutorials": [*of("nbs/tutorials"), {"Glossary": "docs/glossary.md"}]},

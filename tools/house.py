@@ -1,6 +1,6 @@
 """The floors of the package, written once: the tests read them here, and CONTRIBUTING and README are written from here.
 
-`python tools/house.py --write`         writes the tables into CONTRIBUTING.md and nbs/index.ipynb (then run tools/readme.py)
+`python tools/house.py --write`         writes the tables into CONTRIBUTING.md, nbs/index.ipynb (then run readme.py)
 `python tools/house.py --check`         only compares
 `python tools/house.py --picture FILE`  draws the imports between wings (docs/images/house.svg)
 """
@@ -81,7 +81,9 @@ def floor_table() -> str:
 def wing_table() -> str:
     "The table of the front page: the core first, then its wings from the bottom up."
     order = sorted(WINGS, key=lambda w: w.name != "core")
-    return "\n".join(["| wing | what is in it |", "|---|---|", *(f"| [{w.name}]({w.start}.ipynb) | {w.holds} |" for w in order)])
+    return "\n".join(
+        ["| wing | what is in it |", "|---|---|", *(f"| [{w.name}]({w.start}.ipynb) | {w.holds} |" for w in order)]
+    )
 
 
 def contributing() -> str:
@@ -99,7 +101,9 @@ def index():
 
 def is_current() -> bool:
     "Whether both pages show the present table."
-    return contributing() == (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8") and index() == nbformat.read(ROOT / "nbs/index.ipynb", 4)
+    return contributing() == (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8") and index() == nbformat.read(
+        ROOT / "nbs/index.ipynb", 4
+    )
 
 
 def picture(path: Path) -> None:
@@ -113,20 +117,40 @@ def picture(path: Path) -> None:
     size, pairs = Counter(map(wing, modules())), between_wings()
     fig, ax = plt.subplots(figsize=(9, 5.4), layout="constrained")
     for floor, w in enumerate(WINGS):
-        ax.barh(floor, floor, .86, color="#eef3f8")
-        ax.barh(floor, 1, .86, floor, color="#0173b2" if w.name == "core" else "#7fb3d5")
-        ax.text(floor + .5, floor, size[w.name], ha="center", va="center", color="white", weight="bold")
+        ax.barh(floor, floor, 0.86, color="#eef3f8")
+        ax.barh(floor, 1, 0.86, floor, color="#0173b2" if w.name == "core" else "#7fb3d5")
+        ax.text(floor + 0.5, floor, size[w.name], ha="center", va="center", color="white", weight="bold")
         ax.text(floor + 1.15, floor, w.name, va="center", weight="bold")
     for (above, below), n in sorted(pairs.items()):
         row, column = FLOORS.index(above), FLOORS.index(below)
         wrong = column > row
-        ax.text(column + .5, row, n, ha="center", va="center", color="#d55e00" if wrong else "black", weight="bold" if wrong else "normal")
-    ax.set(xlim=(0, len(WINGS) + 2), ylim=(-.5, len(WINGS) - .5), xticks=[i + .5 for i in range(len(WINGS))], xticklabels=FLOORS,
-           yticks=range(len(WINGS)), yticklabels=[f"floor {i}" for i in range(len(WINGS))], xlabel="imported wing")
+        ax.text(
+            column + 0.5,
+            row,
+            n,
+            ha="center",
+            va="center",
+            color="#d55e00" if wrong else "black",
+            weight="bold" if wrong else "normal",
+        )
+    ax.set(
+        xlim=(0, len(WINGS) + 2),
+        ylim=(-0.5, len(WINGS) - 0.5),
+        xticks=[i + 0.5 for i in range(len(WINGS))],
+        xticklabels=FLOORS,
+        yticks=range(len(WINGS)),
+        yticklabels=[f"floor {i}" for i in range(len(WINGS))],
+        xlabel="imported wing",
+    )
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.set_title(f"{len(modules())} modules, {size['core']} of them at the root. Blue: the modules of a wing. Black: how many of them import\n"
-                 "from the wing named below. Imports go down only, so nothing stands to the right of the stairs.", fontsize=9, loc="left")
+    ax.set_title(
+        f"{len(modules())} modules, {size['core']} of them at the root. Blue: the modules of a wing. "
+        "Black: how many of them import\n"
+        "from the wing named below. Imports go down only, so nothing stands to the right of the stairs.",
+        fontsize=9,
+        loc="left",
+    )
     fig.savefig(path, metadata={"Date": None, "Creator": None} if path.suffix == ".svg" else None)
     plt.close(fig)
 

@@ -1,4 +1,7 @@
-"""Write README.md from nbs/index.ipynb: markdown cells and visible code with its output; `#| hide` cells are dropped. `--check` only compares."""
+"""Write README.md from nbs/index.ipynb: markdown cells and visible code with its output; `#| hide` cells are dropped.
+
+`--check` only compares.
+"""
 
 import base64
 import posixpath
@@ -19,7 +22,9 @@ def output_text(output, cell_number: int) -> tuple[str, dict[str, bytes]]:
     for kind in ("png", "jpeg"):
         if f"image/{kind}" in data:
             name = f"docs/images/index_{cell_number}.{kind}"
-            return f"![A face video, cropped, and the entropy of each of its windows]({name})\n", {name: base64.b64decode(data[f"image/{kind}"])}
+            return f"![A face video, cropped, and the entropy of each of its windows]({name})\n", {
+                name: base64.b64decode(data[f"image/{kind}"])
+            }
     if "text/markdown" in data:
         return data["text/markdown"].strip() + "\n", {}
     return (f"```text\n{data['text/plain'].rstrip()}\n```\n", {}) if "text/plain" in data else ("", {})
@@ -27,7 +32,10 @@ def output_text(output, cell_number: int) -> tuple[str, dict[str, bytes]]:
 
 def relinked(markdown: str) -> str:
     "Links of the notebook, which lies one folder deeper, as links from the root."
-    def one(found: re.Match) -> str: return posixpath.normpath(f"nbs/{found[0]}")
+
+    def one(found: re.Match) -> str:
+        return posixpath.normpath(f"nbs/{found[0]}")
+
     return re.sub(r"(?<=\]\()(?!https?:|#)[^)\s]+(?=\))", one, markdown)
 
 
@@ -54,7 +62,9 @@ def readme() -> tuple[str, dict[str, bytes]]:
 if __name__ == "__main__":
     text, images = readme()
     if "--check" in sys.argv:
-        stale = (ROOT / "README.md").read_text(encoding="utf-8") != text or any((ROOT / n).read_bytes() != b for n, b in images.items())
+        stale = (ROOT / "README.md").read_text(encoding="utf-8") != text or any(
+            (ROOT / n).read_bytes() != b for n, b in images.items()
+        )
         sys.exit("README.md is older than nbs/index.ipynb: run `make readme`" if stale else 0)
     (ROOT / "README.md").write_text(text, encoding="utf-8")
     for name, data in images.items():

@@ -115,7 +115,9 @@ def oracle_row(bench: dict) -> str:
 def oracle_war(task: str, seed: int) -> float:
     "WAR of a personal head that is tuned with labels of the other half of a person's videos."
     model = load_head(task)
-    videos = online_relative(kept_target_videos(model.backbone, task, seed, progress=False), model.personal.population_baseline)
+    videos = online_relative(
+        kept_target_videos(model.backbone, task, seed, progress=False), model.personal.population_baseline
+    )
     tuned = tune_on_labels(model.personal.head, videos, seed)
     return float(np.mean([r.label == x.label for r, x in zip(tuned, videos)]))
 
@@ -142,10 +144,7 @@ def verdict(bench: dict, ours: str = "personal") -> str:
     tasks = bench["tasks"]
     first = [t for t, r in tasks.items() if r["methods"][ours]["war"] >= max(r["methods"][m]["war"] for m in ALL)]
     above = [t for t, r in tasks.items() if r["protocol"]["gain_over_clip_au"][ours]["low"] > 0]
-    ms = {
-        m: np.mean([r["protocol"]["cost"][m]["ms_per_video"] for r in tasks.values()])
-        for m in (ours, "clip-autt")
-    }
+    ms = {m: np.mean([r["protocol"]["cost"][m]["ms_per_video"] for r in tasks.values()]) for m in (ours, "clip-autt")}
     aims = [
         ("mean gain over CLIP-AU, points", "6.4 or more", gain(mean)),
         ("share of the gap between CLIP-AU and the oracle", "75 % or more", f"{paper[ours]['gap_closed']:.0%}"),

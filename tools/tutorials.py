@@ -2,7 +2,7 @@
 
 `python tools/tutorials.py`            prints the statistics of all tutorials
 `python tools/tutorials.py --save N…`  runs tutorials (all without a name), saves their outputs; solutions are not run
-`python tools/tutorials.py --check N…` runs tutorials with the solutions of their exercises and compares with what is saved
+`python tools/tutorials.py --check N…` runs tutorials with the solutions of their exercises, compares with what is saved
 """
 
 import copy
@@ -51,7 +51,13 @@ def with_solutions(nb):
 
 def execute(nb, folder: Path = FOLDER, timeout_s: int = 600):
     "Run all cells in a fresh kernel; an error raises `CellExecutionError`."
-    NotebookClient(nb, timeout=timeout_s, kernel_name="python3", store_widget_state=False, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(
+        nb,
+        timeout=timeout_s,
+        kernel_name="python3",
+        store_widget_state=False,
+        resources={"metadata": {"path": str(folder)}},
+    ).execute()
     return nb
 
 
@@ -75,7 +81,9 @@ def shown(cell) -> list[str]:
         before = stream
         picture = next((k for k in data if k.startswith("image/")), None)
         html = re.sub(r"<[^>]+>", " ", data.get("text/html", ""))
-        texts.append(o.get("text") or (picture and "picture") or html or data.get("text/markdown") or data.get("text/plain", ""))
+        texts.append(
+            o.get("text") or (picture and "picture") or html or data.get("text/markdown") or data.get("text/plain", "")
+        )
     return texts
 
 
@@ -84,7 +92,10 @@ NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 def same_text(a: str, b: str, tolerance: float = 0.05) -> bool:
     "Equal words, and numbers as near as two machines come."
-    def value(x): return float(x.replace("−", "-"))
+
+    def value(x):
+        return float(x.replace("−", "-"))
+
     if NUMBER.sub("#", a).split() != NUMBER.sub("#", b).split():
         return False
     pairs = zip(NUMBER.findall(a), NUMBER.findall(b))
@@ -99,7 +110,8 @@ class Statistics(NamedTuple):
     exercises: int
 
     @property
-    def words_per_line(self) -> float: return self.words / self.lines
+    def words_per_line(self) -> float:
+        return self.words / self.lines
 
 
 def prose(markdown: str) -> str:
@@ -127,7 +139,9 @@ def table(paths: list[Path]) -> str:
     rows = [f"{'tutorial':34} cells lines longest words words/line exercises"]
     for p in paths:
         s = statistics(p)
-        rows.append(f"{p.stem:34} {s.cells:5} {s.lines:5} {s.longest:7} {s.words:5} {s.words_per_line:10.1f} {s.exercises:9}")
+        rows.append(
+            f"{p.stem:34} {s.cells:5} {s.lines:5} {s.longest:7} {s.words:5} {s.words_per_line:10.1f} {s.exercises:9}"
+        )
     return "\n".join(rows)
 
 

@@ -26,9 +26,11 @@ def tutorial_files() -> list[Path]:
     "The notebooks of the course, and its glossary."
     here = Path(find_spec('clip_autt').origin).parent
     installed, clone = here / 'tutorials', here.parent
-    files = [*installed.glob('*')] if installed.is_dir() else [*(clone / 'nbs' / 'tutorials').glob('*.ipynb'), clone / 'docs' / 'glossary.md']
+    files = ([*installed.glob('*')] if installed.is_dir()
+             else [*(clone / 'nbs' / 'tutorials').glob('*.ipynb'), clone / 'docs' / 'glossary.md'])
     files = sorted((f for f in files if f.suffix in ('.ipynb', '.md') and f.is_file()), key=lambda f: f.name)
-    check(any(f.suffix == '.ipynb' for f in files), 'this installation has no tutorials. Install the package again, or clone the project.', InputError)
+    check(any(f.suffix == '.ipynb' for f in files),
+          'this installation has no tutorials. Install the package again, or clone the project.', InputError)
     return files
 
 # %% ../../nbs/cli/01_course.ipynb #aa510a4e
@@ -71,7 +73,7 @@ def _copy(file: Path) -> str:
 def copy_tutorials(
     folder: str | Path,  # made where it is missing
 ) -> tuple[list[str], list[str]]:  # names of the files written, and of those that were there and are kept
-    "Copy the course into a folder; what is there already is kept. Raises `InputError` where the folder cannot be written."
+    "Copy the course into a folder, and keep what is there. `InputError` where the folder cannot be written."
     folder = Path(folder)
     check(not folder.is_file(), f'{folder} is a file. Name a folder for the tutorials.', InputError)
     try: folder.mkdir(parents=True, exist_ok=True)
@@ -86,10 +88,14 @@ def copy_tutorials(
 
 # %% ../../nbs/cli/01_course.ipynb #d106c009
 def lab(
-    folder: Annotated[Path, typer.Argument(help='Where the tutorials go; files that are there are kept.')] = Path('clip_autt_tutorials'),
-    copy_only: Annotated[bool, typer.Option('--copy-only', help='Copy the tutorials, and do not start JupyterLab.')] = False,
-    no_browser: Annotated[bool, typer.Option('--no-browser', help='Print the address instead of opening a browser.')] = False,
-    options: Annotated[Optional[list[str]], typer.Argument(help='After --: options of JupyterLab, such as --allow-root or --port=9999.')] = None,
+    folder: Annotated[Path, typer.Argument(
+        help='Where the tutorials go; files that are there are kept.')] = Path('clip_autt_tutorials'),
+    copy_only: Annotated[bool, typer.Option(
+        '--copy-only', help='Copy the tutorials, and do not start JupyterLab.')] = False,
+    no_browser: Annotated[bool, typer.Option(
+        '--no-browser', help='Print the address instead of opening a browser.')] = False,
+    options: Annotated[Optional[list[str]], typer.Argument(
+        help='After --: options of JupyterLab, such as --allow-root or --port=9999.')] = None,
 ) -> None:
     "Copy the tutorials to a folder and open them in JupyterLab."
     try: written, kept = copy_tutorials(folder)
@@ -99,13 +105,16 @@ def lab(
     typer.echo(f'{folder}: {len(written)} files written, {len(kept)} kept as they were')
     if copy_only: return
     if not find_spec('jupyterlab'):
-        typer.echo(f"error: JupyterLab is not installed: pip install 'clip_autt[lab]'. The tutorials are in {folder}.", err=True)
+        typer.echo("error: JupyterLab is not installed: pip install 'clip_autt[lab]'. "
+                   f'The tutorials are in {folder}.', err=True)
         raise typer.Exit(1)
     if hasattr(os, 'geteuid') and os.geteuid() == 0 and '--allow-root' not in (options or []):
-        typer.echo(f'error: you are root, as in many containers. JupyterLab wants to hear that this is meant: clip-autt lab {folder} -- --allow-root', err=True)
+        typer.echo('error: you are root, as in many containers. JupyterLab wants to hear that this is meant: '
+                   f'clip-autt lab {folder} -- --allow-root', err=True)
         raise typer.Exit(1)
     start = ['--no-browser'] if no_browser else ['01_personalize_in_five_minutes.ipynb']
-    raise typer.Exit(_wait(subprocess.Popen([sys.executable, '-m', 'jupyterlab', *start, *(options or [])], cwd=folder)))
+    raise typer.Exit(_wait(subprocess.Popen([sys.executable, '-m', 'jupyterlab', *start, *(options or [])],
+                                            cwd=folder)))
 
 # %% ../../nbs/cli/01_course.ipynb #sq142463
 def _wait(server: subprocess.Popen) -> int:

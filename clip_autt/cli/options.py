@@ -31,7 +31,8 @@ Model = Annotated[Optional[str], typer.Option('--model', help='A folder written 
 BackboneName = Annotated[str, typer.Option('--backbone', help='facs-tiny, or an open_clip architecture.')]
 Pretrained = Annotated[Optional[str], typer.Option(
     help="Weights of the backbone: an open_clip tag or a local file; 'openai' for a published head.")]
-Head = Annotated[Optional[str], typer.Option(help='A trained head: a folder of this library, or a published .pth file.')]
+Head = Annotated[Optional[str], typer.Option(
+    help='A trained head: a folder of this library, or a published .pth file.')]
 Classes = Annotated[Optional[str], typer.Option(help='Names of the classes of a published head, with commas between.')]
 Fps = Annotated[float, typer.Option(help='Frames per second to sample.')]
 Crop = Annotated[str, typer.Option(help="'auto' finds the face; 'none' if the frames are faces already.")]
@@ -44,7 +45,8 @@ Jobs = Annotated[int, typer.Option(help='Processes; -1 for one per core.')]
 # %% ../../nbs/cli/00a_options.ipynb #681d93d2
 TASK_HELP = 'An embedded task: pain, stress or ambivalence.'
 Subjects = Annotated[int, typer.Option(help='How many people to test on.')]
-FirstSubject = Annotated[int, typer.Option('--seed', help='Number of the first test person; everything random derives from it.')]
+FirstSubject = Annotated[int, typer.Option(
+    '--seed', help='Number of the first test person; everything random derives from it.')]
 MethodNames = Annotated[str, typer.Option(help="Methods, with commas between; 'all' for every one, with the oracle.")]
 Settings = Annotated[Optional[list[str]], typer.Option(
     '--set', help='A setting of a method, such as tent.lr=1e-3. Can be given several times.')]
@@ -102,7 +104,8 @@ def parse_settings(
     settings = {}
     for option in options or ():
         name, field, text = _split(option)
-        check(name in methods, f'--set {option}: {name!r} is not among the methods.{did_you_mean(name, methods)} Methods: {", ".join(methods)}.')
+        check(name in methods, f'--set {option}: {name!r} is not among the methods.{did_you_mean(name, methods)} '
+                               f'Methods: {", ".join(methods)}.')
         types = _setting_types(name)
         known = f'It has {", ".join(types)}.' if types else 'It has no settings.'
         check(field in types, f'--set {option}: {name} has no setting {field!r}.{did_you_mean(field, types)} {known}')
@@ -132,8 +135,10 @@ def _parse(text: str, hint: Any, option: str) -> Any:
             try: return t(text)
             except ValueError: continue
         if t is str: return text
-        if get_origin(t) is Literal and text in map(str, get_args(t)): return next(x for x in get_args(t) if str(x) == text)
-        if get_origin(t) is tuple: return tuple(_parse(part.strip(), get_args(t)[0], option) for part in text.split(',') if part)
+        if get_origin(t) is Literal and text in map(str, get_args(t)):
+            return next(x for x in get_args(t) if str(x) == text)
+        if get_origin(t) is tuple:
+            return tuple(_parse(part.strip(), get_args(t)[0], option) for part in text.split(',') if part)
         if str in get_args(t): return text
     wanted = getattr(hint, '__name__', None) or str(hint).replace('typing.', '')
     raise InputError(f'--set {option}: {text!r} is not a value of type {wanted}')

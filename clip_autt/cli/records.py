@@ -29,12 +29,15 @@ def record(
 ) -> dict:  # ready for JSON
     "A result as plain data: path, label, probs, probs_before, window, n_frames, n_faces, aus, warnings, error."
     if result is None:
-        empty = dict(label=None, probs={}, probs_before=None, window=None, n_frames=0, n_faces=0, aus=[], warnings=list(extra))
+        empty = dict(label=None, probs={}, probs_before=None, window=None, n_frames=0, n_faces=0, aus=[],
+                     warnings=list(extra))
         return dict(path=path, **empty, error=dict(type=type(error).__name__, message=str(error)))
     r, before = result, getattr(result, 'au_before', None)
     delta = [0.] * len(r.bank) if before is None else (r.au - before).tolist()
-    aus = [dict(au=au.id, name=au.name, score=s, delta=d) for au, s, d in zip(r.bank, r.au.tolist(), delta, strict=True)]
-    label, probs, old = (r.label, dict(r.probs), getattr(r, 'probs_before', None)) if r.seen else (None, {}, None if before is None else {})
+    aus = [dict(au=au.id, name=au.name, score=s, delta=d)
+           for au, s, d in zip(r.bank, r.au.tolist(), delta, strict=True)]
+    label, probs, old = ((r.label, dict(r.probs), getattr(r, 'probs_before', None)) if r.seen
+                         else (None, {}, None if before is None else {}))
     return dict(path=path, label=label, probs=probs, probs_before=old, window=r.window._asdict(), n_frames=r.n_frames,
                 n_faces=r.n_faces, aus=aus if r.seen else [], warnings=[*r.warnings, *extra], error=None)
 
@@ -45,14 +48,19 @@ def record_text(
     "A record as a few lines of text."
     if r['error']: return f'{r["path"]}\n  error: {r["error"]["message"]}'
     notes = [f'  note: {w}' for w in r['warnings']]
-    if r['label'] is None: return '\n'.join([f'{r["path"]}\n  no prediction: a face in {r["n_faces"]} of {r["n_frames"]} frames', *notes])
+    if r['label'] is None:
+        return '\n'.join([f'{r["path"]}\n  no prediction: a face in {r["n_faces"]} of {r["n_frames"]} frames', *notes])
     before = r['probs_before'] or {}
     probs = ', '.join(f'{c} {f"{before[c]:.1%} -> " if before else ""}{p:.1%}' for c, p in r['probs'].items())
-    w, lines = r['window'], [f'{r["path"]}\n  {r["label"]} ({probs}); a face in {r["n_faces"]} of {r["n_frames"]} frames']
-    if before: lines.append(f'  most confident window: frames {w["start"]} to {w["stop"] - 1} ({w["start_s"]:.2f} to {w["stop_s"]:.2f} s)')
+    w, lines = r['window'], [f'{r["path"]}\n  {r["label"]} ({probs}); '
+                             f'a face in {r["n_faces"]} of {r["n_frames"]} frames']
+    if before:
+        lines.append(f'  most confident window: frames {w["start"]} to {w["stop"] - 1} '
+                     f'({w["start_s"]:.2f} to {w["stop_s"]:.2f} s)')
     key = 'delta' if before and any(a['delta'] for a in r['aus']) else 'score'
     top = sorted(r['aus'], key=lambda a: -abs(a[key]))[:3]
-    lines.append(f'  {"changed most" if key == "delta" else "action units"}: ' + ', '.join(f'{a["name"]} {a[key]:+.3f}' for a in top))
+    lines.append(f'  {"changed most" if key == "delta" else "action units"}: '
+                 + ', '.join(f'{a["name"]} {a[key]:+.3f}' for a in top))
     return '\n'.join([*lines, *(explanation_text(e) for e in (r.get('explanation') or {}).values()), *notes])
 
 # %% ../../nbs/cli/00_records.ipynb #ac18b016
@@ -65,7 +73,8 @@ def explanation_text(
     parts = [(a['name'] or a['au'], a['contribution']) for a in aus[:n]]
     if aus[n:]: parts.append((f'{len(aus) - n} other AUs', sum(a['contribution'] for a in aus[n:])))
     parts += [(name, x) for name, x in e['not_from_aus'].items() if abs(x) >= 5e-4]
-    margins = f'  {e["target"]} over {e["versus"]}: margin {e["margin_start"]:+.3f} at {e["since"]}, {e["margin"]:+.3f} here, by'
+    margins = (f'  {e["target"]} over {e["versus"]}: margin {e["margin_start"]:+.3f} at {e["since"]}, '
+               f'{e["margin"]:+.3f} here, by')
     return f'{margins}\n    ' + ', '.join(f'{name} {x:+.3f}' for name, x in parts)
 
 # %% ../../nbs/cli/00_records.ipynb #cad5c43d

@@ -26,16 +26,28 @@ def train(
         help='A CSV file with the columns path, subject, label, and optionally start, end, split.')] = None,
     task: Annotated[Optional[str], typer.Option(help=TASK_HELP)] = None,
     out: Annotated[Optional[Path], typer.Option(help='Folder for the trained head.')] = None,
-    backbone: BackboneName = 'facs-tiny', pretrained: Pretrained = None,
-    root: Annotated[Optional[str], typer.Option(help='Folder that paths in the manifest are relative to; its own if not given.')] = None,
-    epochs: int = 10, lr: float = 1e-3, batch_size: int = 8,
+    backbone: BackboneName = 'facs-tiny',
+    pretrained: Pretrained = None,
+    root: Annotated[Optional[str], typer.Option(
+        help='Folder that paths in the manifest are relative to; its own if not given.')] = None,
+    epochs: int = 10,
+    lr: float = 1e-3,
+    batch_size: int = 8,
     patience: Annotated[Optional[int], typer.Option(help='Stop after so many epochs without a better one.')] = None,
     balanced: Annotated[bool, typer.Option(help='Weight classes by how rare they are.')] = False,
-    validation: Annotated[float, typer.Option(help='Fraction of subjects to validate on, where the manifest has no split.')] = .2,
+    validation: Annotated[float, typer.Option(
+        help='Fraction of subjects to validate on, where the manifest has no split.')] = .2,
     strict: Annotated[bool, typer.Option(help='A clip that is missing or broken is an error.')] = False,
-    personal: Annotated[bool, typer.Option('--personal/--no-personal', help='Train the second head that personalization needs, too.')] = True,
-    store: Annotated[Optional[Path], typer.Option(help='Keep frame embeddings in this folder, and take them from there.')] = None,
-    fps: Fps = 12.5, crop: Crop = 'auto', seed: Seed = 0, jobs: Jobs = 1, device: Device = 'cpu', quiet: Quiet = False,
+    personal: Annotated[bool, typer.Option(
+        '--personal/--no-personal', help='Train the second head that personalization needs, too.')] = True,
+    store: Annotated[Optional[Path], typer.Option(
+        help='Keep frame embeddings in this folder, and take them from there.')] = None,
+    fps: Fps = 12.5,
+    crop: Crop = 'auto',
+    seed: Seed = 0,
+    jobs: Jobs = 1,
+    device: Device = 'cpu',
+    quiet: Quiet = False,
 ) -> None:
     "Train CLIP-AU on labelled videos of some people."
     try:
@@ -46,8 +58,8 @@ def train(
             if task: data = _task_videos(task, backbone, pretrained, device, jobs, not quiet)
             else: data = _manifest_videos(manifest, root, backbone, pretrained, device, options)
             weights = 'balanced' if balanced else None
-            model, history = _fit(*data, out, validation, personal, seed, not quiet, epochs=epochs, lr=lr, batch_size=batch_size,
-                                  patience=patience, class_weights=weights)
+            model, history = _fit(*data, out, validation, personal, seed, not quiet, epochs=epochs, lr=lr,
+                                  batch_size=batch_size, patience=patience, class_weights=weights)
             model.save_pretrained(out)
     except ClipAUTTError as e: stop(e)
     if not quiet: typer.echo(f'{history}\nwrote {out}. Use it with: clip-autt personalize VIDEO --model {out}')
@@ -62,7 +74,9 @@ def _task_videos(task: str, backbone: str, pretrained: str | None, device: str, 
     classes, b = find_task(task).classes, load_backbone(backbone, pretrained, device)
     return b, classes, *source_videos(b, task, n_jobs=jobs, progress=progress)
 
-def _manifest_videos(path: str, root: str | None, backbone: str, pretrained: str | None, device: str, options: dict) -> tuple:
+def _manifest_videos(
+    path: str, root: str | None, backbone: str, pretrained: str | None, device: str, options: dict,
+) -> tuple:
     "Backbone, classes and videos of a manifest."
     from clip_autt.backbone import load_backbone
     from clip_autt.data.encode import encode_manifest
@@ -86,10 +100,12 @@ def _fit(backbone: Backbone, classes: tuple[str, ...], train: list[LabeledVideo]
     from clip_autt.utils.errors import InputError
 
     model = ClipAU(backbone, classes=classes, seed=seed)
-    history = fit(model, train, val or validation or None, seed=seed, checkpoint=out/'training.pt', progress=progress, **kwargs)
+    history = fit(model, train, val or validation or None, seed=seed, checkpoint=out/'training.pt', progress=progress,
+                  **kwargs)
     try:
         if personal:
-            prepare_personal(model, train, val or validation, seed, checkpoint=out/'training-personal.pt', progress=progress)
+            prepare_personal(model, train, val or validation, seed, checkpoint=out/'training-personal.pt',
+                             progress=progress)
             attach_source(model, split_videos(train, val or validation, seed)[0], seed)
     except InputError as e: typer.echo(f'note: no personal head was trained: {e}', err=True)
     return model, history

@@ -23,7 +23,7 @@ __all__ = ['Agreement', 'agreement', 'true_aus', 'agreement_before_after']
 
 # %% ../../nbs/evaluation/09_agreement.ipynb #ffb96fc7
 class Agreement(NamedTuple):
-    "Spearman rank correlations of scores and truth; NaN where one of them is constant or fewer than three pairs are known."
+    "Spearman rank correlations of scores and truth; NaN where one is constant or fewer than three pairs are known."
     per_video: np.ndarray  # [V] over action units
     per_au: np.ndarray  # [N] over videos
 
@@ -33,7 +33,8 @@ def agreement(
 ) -> Agreement:
     "How far scores and truth agree on the order of AUs in each video, and on the order of videos for each AU."
     s, t = np.asarray(scores, float), np.asarray(truth, float)
-    check(s.ndim == 2 and s.shape == t.shape, f'scores and truth must both be [V, N], got {list(s.shape)} and {list(t.shape)}')
+    check(s.ndim == 2 and s.shape == t.shape,
+          f'scores and truth must both be [V, N], got {list(s.shape)} and {list(t.shape)}')
     return Agreement(_spearman(s, t, 1), _spearman(s, t, 0))
 
 # %% ../../nbs/evaluation/09_agreement.ipynb #06d3a286

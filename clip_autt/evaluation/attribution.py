@@ -74,7 +74,7 @@ def _rest_names(maker: ClipAU | TestTimeMethod) -> tuple[str, str]:
 def baseline_scores(
     model: ClipAU,
 ) -> tuple[Tensor, str]:  # [N] and its name
-    "Scores of the source videos' mean embedding, normalised, where the model has one in `model.source.video_mean` [D]; zeros otherwise."
+    "Scores of the mean source video (`model.source.video_mean` [D], normalised), or zeros where the model has none."
     mean = getattr(getattr(model, 'source', None), 'video_mean', None)
     if mean is None: return torch.zeros(len(model.bank)), 'zero scores'
     text = model.embed_text(model.au_text)
@@ -83,7 +83,7 @@ def baseline_scores(
 # %% ../../nbs/evaluation/08_attribution.ipynb #41494f69
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
-    "What each AU added to the margin of class `target` over class `versus`. `contributions` and `rest` sum to `stop - start`."
+    "What each AU added to the margin of `target` over `versus`. `contributions` and `rest` sum to `stop - start`."
     contributions: np.ndarray  # float64 [N] logits
     rest: dict[str, float]  # logits that do not come from the scores, by name, such as the person's threshold
     start: float  # margin at the baseline
@@ -98,7 +98,8 @@ class Explanation:
     @property
     def parts(self) -> dict[str, float]:
         "The entries of `rest` that are more than rounding in single precision."
-        return {name: x for name, x in self.rest.items() if abs(x) > _ROUNDING * max(1., abs(self.start), abs(self.stop))}
+        return {name: x for name, x in self.rest.items()
+                if abs(x) > _ROUNDING * max(1., abs(self.start), abs(self.stop))}
 
     def __repr__(self) -> str: return f'Explanation({_sentence(self)})'
 
@@ -109,7 +110,8 @@ class Explanation:
 
 _ROUNDING = 1e-4  # of logits in single precision
 
-def _sentence(e: Explanation) -> str: return f'{e.target} over {e.versus}: margin {e.start:+.2f} at {e.since}, {e.stop:+.2f} here'
+def _sentence(e: Explanation) -> str:
+    return f'{e.target} over {e.versus}: margin {e.start:+.2f} at {e.since}, {e.stop:+.2f} here'
 
 def _named(rows: pd.DataFrame) -> list[tuple[str, float]]:
     return [(f'{au} {row["name"]}'.strip(), row['contribution']) for au, row in rows.iterrows()]
@@ -173,7 +175,8 @@ def _explanation(maker, r: Prediction, baseline: Tensor, start: Tensor | None, s
     rest = dict.fromkeys(_rest_names(maker), 0.)
     for name, x in zip(_rest_names(maker), (first - begin, end - last)): rest[name] += x
     scores, compared = r.au.double().numpy(), baseline.double().cpu().numpy()
-    e = Explanation((shares[a] - shares[b]).numpy(), rest, begin, end, scores, compared, r.classes[a], r.classes[b], since, r.bank)
+    e = Explanation((shares[a] - shares[b]).numpy(), rest, begin, end, scores, compared, r.classes[a], r.classes[b],
+                    since, r.bank)
     check(maker is not head or not e.parts, 'these scores do not give these logits: another method made the result. '
                                             'Give it: explain(method, result)')
     return e
@@ -206,11 +209,12 @@ def _two_classes(r: Prediction, target: str | None, versus: str | None) -> tuple
 def explanation_record(
     explanation: Explanation,
 ) -> dict:  # ready for JSON
-    "An explanation as plain data: classes, margins, what is not from AUs by name, and for each AU its baseline, score and contribution."
+    "Plain data: classes, margins, what is not from AUs by name, and the baseline, score and contribution of each AU."
     e = explanation
     aus = [dict(au=au.id, name=au.name, baseline=float(b), score=float(s), contribution=float(c))
            for au, b, s, c in zip(e.bank, e.baseline, e.au, e.contributions)]
-    return dict(target=e.target, versus=e.versus, since=e.since, margin_start=e.start, margin=e.stop, not_from_aus=e.rest, aus=aus)
+    return dict(target=e.target, versus=e.versus, since=e.since, margin_start=e.start, margin=e.stop,
+                not_from_aus=e.rest, aus=aus)
 
 # %% ../../nbs/evaluation/08_attribution.ipynb #f8404d8c
 def plot_explanation(

@@ -75,7 +75,8 @@ def load_head(
     "The head for a task. One with other classes is an `InputError`."
     classes = find_task(task).classes
     clip_au = ClipAU.from_pretrained(model or f'facs-tiny/{task}')
-    check(clip_au.classes == classes, f'{model} knows the classes {", ".join(clip_au.classes)}; {task} has {", ".join(classes)}')
+    check(clip_au.classes == classes,
+          f'{model} knows the classes {", ".join(clip_au.classes)}; {task} has {", ".join(classes)}')
     return clip_au
 
 # %% ../../nbs/evaluation/06_embedded.ipynb #8a7e0aaa
@@ -88,7 +89,7 @@ def benchmark(
     on_result: Callable[[dict[str, Results]], None] | None = None,  # called with what is done so far
     **kwargs,  # of `evaluate_people`
 ) -> dict[str, Results]:  # one for each task, all seeds together
-    "Methods on the target people of some tasks and seeds. Raises `InputError` for wrong names before anything is drawn."
+    "Methods on the target people of some tasks and seeds. Wrong names are an `InputError` before anything is drawn."
     seeds, n = sorted({*seeds}), kwargs.get('n_subjects', N_TARGETS)
     check(len(tasks) > 0 and len(seeds) > 0, 'give at least one task and one seed')
     overlap = [(a, b) for a, b in pairwise(seeds) if b - a < n]
@@ -112,7 +113,9 @@ def _by_task(done: dict[tuple[str, int], Results], tasks: Sequence[str]) -> dict
     return {t: concat_results(runs) for t, runs in own.items() if runs}
 
 # %% ../../nbs/evaluation/06_embedded.ipynb #be27dea3
-def _results(runs: list[tuple[str, int]], methods: Sequence[str], n_jobs: int, progress: bool, kwargs: dict) -> Iterator[tuple]:
+def _results(
+    runs: list[tuple[str, int]], methods: Sequence[str], n_jobs: int, progress: bool, kwargs: dict,
+) -> Iterator[tuple]:
     "Results of runs as they come. A single run is done here, and shows its own progress."
     if len(runs) == 1: return iter([_run(runs[0], methods, dict(kwargs, n_jobs=n_jobs, progress=progress))])
     with parallel_config('loky', n_jobs=n_jobs, inner_max_num_threads=1):
@@ -126,7 +129,7 @@ def _run(run: tuple[str, int], methods: Sequence[str], kwargs: dict) -> tuple[tu
 def over_tasks(
     results: dict[str, Results],  # by task
 ) -> pd.DataFrame:  # index method; war, difference, low, high, gap_closed, worst_task
-    "Mean WAR over tasks, the gain over clip-au with its 95 % paired bootstrap interval, and how much of the oracle's gap that is."
+    "Mean WAR over tasks, the gain over clip-au with its 95 % bootstrap interval, and its share of the oracle's gap."
     wars = pd.concat({t: r.per_subject().war for t, r in results.items()}, axis=1)  # rows: method, (seed,) subject
     source, rows = wars.loc['clip-au'], {}
     oracle = wars.loc['oracle'] if 'oracle' in wars.index else None
@@ -134,7 +137,8 @@ def over_tasks(
         gains = wars.loc[name] - source
         gain = paired_bootstrap(gains.mean(axis=1), np.zeros(len(gains)))
         gap = math.nan if oracle is None else float(gains.mean().mean() / (oracle - source).mean().mean())
-        rows[name] = dict(war=wars.loc[name].mean().mean(), **gain._asdict(), gap_closed=gap, worst_task=gains.mean().min())
+        rows[name] = dict(war=wars.loc[name].mean().mean(), **gain._asdict(), gap_closed=gap,
+                          worst_task=gains.mean().min())
     return pd.DataFrame.from_dict(rows, orient='index').rename(columns={'mean': 'difference'}).rename_axis('method')
 
 # %% ../../nbs/evaluation/06_embedded.ipynb #e91aaac6
@@ -151,7 +155,8 @@ def benchmark_json(
     number = lambda x: float(x) if math.isfinite(x) else None
     mean = {name: {k: number(x) for k, x in row.items()} for name, row in means.to_dict('index').items()}
     versions = {name: version(name) for name in ('clip_autt', 'torch', 'open_clip_torch', 'numpy')}
-    facts = dict(format_version=FORMAT_VERSION, backbone=p['backbone'], task='all', seed=p['seed'], seeds=p.get('seeds', [p['seed']]))
+    facts = dict(format_version=FORMAT_VERSION, backbone=p['backbone'], task='all', seed=p['seed'],
+                 seeds=p.get('seeds', [p['seed']]))
     return dict(**facts, tasks=one, mean=mean, complete=complete, versions=versions)
 
 # %% ../../nbs/evaluation/06_embedded.ipynb #ab5c68e0
@@ -166,10 +171,12 @@ def benchmark_text(
 # %% ../../nbs/evaluation/06_embedded.ipynb #cde13b1c
 def _task_text(task: str, results: Results) -> str:
     p, s = results.settings, results.summary()
-    rows = [f'{name:28} {r.war:.3f} ± {r.war_sd:.3f}  {r.uar:.3f}  {r.f1:.3f}  {1000 * r.seconds_per_video:6.1f}    {gain_of(r):+.3f}'.rstrip()
+    rows = [f'{name:28} {r.war:.3f} ± {r.war_sd:.3f}  {r.uar:.3f}  {r.f1:.3f}  {1000 * r.seconds_per_video:6.1f}    '
+            f'{gain_of(r):+.3f}'.rstrip()
             for name, r in s.iterrows()]
     seeds = ', '.join(map(str, p.get('seeds', [p['seed']])))
-    head = f'{task}: {p["n_videos"]} videos of {p["n_subjects"]} subjects (rendered faces), seed {seeds}, backbone {p["backbone"]}'
+    head = (f'{task}: {p["n_videos"]} videos of {p["n_subjects"]} subjects (rendered faces), seed {seeds}, '
+            f'backbone {p["backbone"]}')
     rules = f'order: {p["order"]}; forgets: {p["reset"]}; scored: {p["counted"]}'
     title = f'{"method":28} WAR ± sd       UAR    F1     ms/video  WAR - clip-au [95 %]'
     return '\n'.join([head, rules, title, *rows, *(f'note: {w}' for w in results.warnings)])
@@ -177,6 +184,7 @@ def _task_text(task: str, results: Results) -> str:
 # %% ../../nbs/evaluation/06_embedded.ipynb #8476543a
 def _mean_text(results: dict[str, Results]) -> str:
     closed = lambda r: '' if math.isnan(r.gap_closed) else f'{r.gap_closed:7.0%}'
-    rows = [f'{name:28} {r.war:.3f}    {gain_of(r):+.3f}  {closed(r)}'.rstrip() for name, r in over_tasks(results).iterrows()]
+    rows = [f'{name:28} {r.war:.3f}    {gain_of(r):+.3f}  {closed(r)}'.rstrip()
+            for name, r in over_tasks(results).iterrows()]
     title = f'{"method":28} WAR      WAR - clip-au [95 %]      of the oracle\'s gap'
     return '\n'.join([f'mean of {", ".join(results)}', title, *rows])

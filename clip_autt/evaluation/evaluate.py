@@ -16,7 +16,8 @@ from tqdm.auto import tqdm
 
 from .results import Results
 from .stream import Stream, arrange
-from .units import Experiment, Interrupted, Unit, finished_part, run_units, unit_randomness, unit_scope
+from .units import (Experiment, Interrupted, Unit, finished_part, run_units, unit_randomness,
+                                        unit_scope)
 from ..features import LabeledVideo, VideoFeatures
 from ..method import SCOPES, NoAdaptation, TestTimeMethod
 from ..methods.oracle import check_videos, tune_on_labels
@@ -48,8 +49,8 @@ def _try_adapt(method: TestTimeMethod, videos: Sequence) -> list[Adapted] | Exce
         method.load_state_dict(state)
         return error
     sound = len(results) == len(videos) and all(isinstance(r, Adapted) for r in results)
-    check(sound, f'{type(method).__name__}.adapt_many must return an Adapted for each of {len(videos)} videos, in their order, '
-                 f'got {results!r:.80}')
+    check(sound, f'{type(method).__name__}.adapt_many must return an Adapted for each of {len(videos)} videos, '
+                 f'in their order, got {results!r:.80}')
     return results
 
 def _error_alone(method: TestTimeMethod, v: VideoFeatures) -> Exception | None:
@@ -63,8 +64,9 @@ def _row(x: LabeledVideo, outcome: Adapted | Exception, seconds: float, experime
     "What one method predicted for one video, and what would have been right."
     v, nan, classes = x.video, float('nan'), experiment.classes
     no_probs = {f'{when}_{c}': nan for when in ('prob', 'before') for c in classes}
-    row = dict(method=unit.method, seed=unit.seed, subject=v.subject, video=v.id, label=x.label, predicted=None, before=None,
-               after=None, **no_probs, window_start=pd.NA, window_stop=pd.NA, forward=0, backward=0, text_forward=0,
+    row = dict(method=unit.method, seed=unit.seed, subject=v.subject, video=v.id, label=x.label, predicted=None,
+               before=None, after=None, **no_probs, window_start=pd.NA, window_stop=pd.NA, forward=0, backward=0,
+               text_forward=0,
                text_backward=0, seconds=seconds, n_frames=len(v), notes='', error=None)
     if isinstance(outcome, Adapted): outcome = _checked(outcome, classes)
     if isinstance(outcome, Exception): return row | dict(error=f'{type(outcome).__name__}: {outcome}')
@@ -77,13 +79,15 @@ def _predictions(r: Adapted) -> dict:
     "Labels and probabilities before and after, the window, passes and gates."
     probs, before = (r.probs, r.probs_before) if r.seen else ({}, {})
     return dict(before=max(before, key=before.get, default=None), after=max(probs, key=probs.get, default=None),
-                window_start=r.window.start, window_stop=r.window.stop, notes='; '.join(r.warnings), **r.passes._asdict(),
+                window_start=r.window.start, window_stop=r.window.stop, notes='; '.join(r.warnings),
+                **r.passes._asdict(),
                 **{f'gate_{k}': float(x) for k, x in r.gates.items()},
                 **{f'prob_{c}': p for c, p in probs.items()}, **{f'before_{c}': p for c, p in before.items()})
 
 def _checked(r: Adapted, classes: Sequence[str]) -> Adapted | InputError:
     "A result, or an error where its logits are NaN or infinite."
-    check(r.classes == tuple(classes), f'a method predicts the classes {", ".join(r.classes)}, but the model has {", ".join(classes)}')
+    check(r.classes == tuple(classes),
+          f'a method predicts the classes {", ".join(r.classes)}, but the model has {", ".join(classes)}')
     finite = all(bool(t.isfinite().all()) for t in (r.logits, r.logits_before))
     return r if finite else InputError('the method returned NaN or infinite logits. A smaller learning rate may help.')
 
@@ -100,10 +104,13 @@ class OracleMethod(NoAdaptation):
         super().__init__(model)
         self.seed = seed
 
-    def adapt_many(self, videos: Sequence[LabeledVideo]) -> list[Adapted]: return tune_on_labels(self.model, videos, self.seed)
+    def adapt_many(self, videos: Sequence[LabeledVideo]) -> list[Adapted]:
+        return tune_on_labels(self.model, videos, self.seed)
 
 # %% ../../nbs/evaluation/03_evaluate.ipynb #91d25bdf
-def _evaluate_unit(experiment: Experiment, unit: Unit, blocks: Sequence[Sequence[LabeledVideo]]) -> tuple[list[dict], bool]:
+def _evaluate_unit(
+    experiment: Experiment, unit: Unit, blocks: Sequence[Sequence[LabeledVideo]],
+) -> tuple[list[dict], bool]:
     "The rows of a unit, and whether they are final: an error that is not about the input may have been bad luck."
     method, outcomes = experiment.methods[unit.method, unit.seed], []
     with unit_randomness(unit), override_reset(method, experiment.stream.reset):
@@ -116,8 +123,10 @@ def _evaluate_unit(experiment: Experiment, unit: Unit, blocks: Sequence[Sequence
     return rows, all(isinstance(outcome, (Adapted, ClipAUTTError)) for outcome, _ in outcomes)
 
 # %% ../../nbs/evaluation/03_evaluate.ipynb #a409e2f6
-def _calls(method: TestTimeMethod, stream: Stream, blocks: Sequence[Sequence[LabeledVideo]]) -> Iterator[Sequence[LabeledVideo]]:
-    "The videos of each call. Methods of this library forget by themselves; one that does not know the scopes is reset here."
+def _calls(
+    method: TestTimeMethod, stream: Stream, blocks: Sequence[Sequence[LabeledVideo]],
+) -> Iterator[Sequence[LabeledVideo]]:
+    "The videos of each call. Methods of this library forget by themselves; one without scopes is reset here."
     if isinstance(method, OracleMethod): yield [*chain(*blocks)]
     elif stream.reset == 'video' and getattr(method, 'reset_scope', None) not in SCOPES:
         for x in chain(*blocks):
@@ -133,7 +142,7 @@ def _timed(method: TestTimeMethod, block: Sequence[LabeledVideo]) -> list[tuple[
 
 # %% ../../nbs/evaluation/03_evaluate.ipynb #4c1cdc73
 def evaluate(
-    methods: dict[str, TestTimeMethod] | Sequence[str] | str,  # methods by name; names in METHODS, with or without '+baseline'; or 'all'
+    methods: dict[str, TestTimeMethod] | Sequence[str] | str,  # by name; names in METHODS (+baseline); or 'all'
     videos: Sequence[LabeledVideo],  # labels are used for scores, and for the order where the stream asks for it
     model: ClipAU | None = None,  # for methods given by name, and for the oracle
     seed: int | Sequence[int] = 0,  # of the methods given by name; several seeds are several runs
@@ -141,13 +150,13 @@ def evaluate(
     with_oracle: bool = False,  # add the row 'oracle', which sees labels
     stream: Stream | None = None,  # order, reset scope, and which prediction counts; `Stream()` if None
     memory: bool = False,  # measure the peak memory of each method on one video
-    n_jobs: int | None = None,  # processes that share the units; -1 for one per core; None: as `joblib.parallel_config` says, or 1
+    n_jobs: int | None = None,  # processes for the units; -1: one per core; None: `joblib.parallel_config`'s, or 1
     cache_dir: str | Path | None = None,  # folder where the rows of finished units are kept, and taken from
 ) -> Results:
     """Run methods over the videos, without labels, and score them. Videos that a method refuses are recorded.
 
-    Ctrl-C raises `Interrupted`, with the results so far. With `cache_dir`, a method whose settings are not plain values is an
-    `InputError`, see `method_key`.
+    Ctrl-C raises `Interrupted`, with the results so far. With `cache_dir`, a method whose settings are not plain
+    values is an `InputError`, see `method_key`.
     """
     videos, stream, seeds = list(videos), stream or Stream(), [seed] if isinstance(seed, int) else list(seed)
     check(len(seeds) > 0, 'no seeds to run. Give one, or several.')
@@ -183,7 +192,9 @@ def _run(experiment: Experiment, model: ClipAU, videos: list[LabeledVideo], prog
     return _results(experiment, model, videos, done)
 
 # %% ../../nbs/evaluation/03_evaluate.ipynb #6171f48f
-def _results(experiment: Experiment, model: ClipAU, videos: list[LabeledVideo], done: dict[tuple, dict]) -> Results | None:
+def _results(
+    experiment: Experiment, model: ClipAU, videos: list[LabeledVideo], done: dict[tuple, dict],
+) -> Results | None:
     "Rows in the order of methods and stream; None where nothing can be compared yet."
     names, places = finished_part(experiment, videos, done)
     if not places: return None
@@ -201,9 +212,12 @@ _ORDER = {'subject': 'subject by subject in the order given, all videos of a sub
           'shuffled': 'shuffled over all subjects', 'correlated': 'subject by subject, class after class',
           'imbalanced': 'subject by subject, {:.0%} of the videos of one class'}
 
-def _settings(methods: dict[str, TestTimeMethod], model: ClipAU, seeds: list[int], videos: list[LabeledVideo], stream: Stream) -> dict:
+def _settings(
+    methods: dict[str, TestTimeMethod], model: ClipAU, seeds: list[int], videos: list[LabeledVideo], stream: Stream,
+) -> dict:
     "How the numbers were made."
-    facts = {name: describe_method(m, stream.reset, stream.predict) | dict(unit=unit_scope(m, stream)) for name, m in methods.items()}
+    facts = {name: describe_method(m, stream.reset, stream.predict) | dict(unit=unit_scope(m, stream))
+             for name, m in methods.items()}
     return dict(order=_ORDER[stream.order].format(stream.majority_fraction), average='mean over subjects',
                 start='each method is reset and seeded before the first video of each unit',
                 reset=stream.reset or 'as each method was published', counted=f'prediction {stream.predict} the update',

@@ -91,10 +91,12 @@ def paired_bootstrap(
     "Mean of a - b over subjects with its 95 % percentile bootstrap interval."
     a, b = np.asarray(a_per_subject, float), np.asarray(b_per_subject, float)
     shapes = f'{list(a.shape)} and {list(b.shape)}'
-    check(a.ndim == 1 and a.shape == b.shape and len(a) > 0, f'scores must be two lists with one number per subject, got {shapes}')
+    check(a.ndim == 1 and a.shape == b.shape and len(a) > 0,
+          f'scores must be two lists with one number per subject, got {shapes}')
     check(n >= 1, f'n must be 1 draw or more, got {n}')
     d = a - b
-    check(bool(np.isfinite(d).all()), 'scores must be numbers, got NaN or infinite ones. Leave subjects out that have no score.')
+    check(bool(np.isfinite(d).all()),
+          'scores must be numbers, got NaN or infinite ones. Leave subjects out that have no score.')
     if len(d) < 2: return Difference(float(d.mean()), np.nan, np.nan)
     draws = np.random.default_rng(seed).integers(len(d), size=(n, len(d)))
     low, high = np.percentile(d[draws].mean(1), (2.5, 97.5))

@@ -44,12 +44,18 @@ __all__ = ['PAPER', 'majority', 'blind_guesses', 'score_guesses', 'open_run', 't
 # %% ../../nbs/evaluation/07_paper.ipynb #bb874f87
 # WAR and macro-F1 in %, arXiv 2603.27999, Table 1; TTA-CaP: arXiv 2603.21309, WAR only
 PAPER: dict[str, dict[str, tuple[float, float | None]]] = {
-    'biovid': {'zero-shot': (50.0, 33.3), 'clip-au': (78.0, 74.8), 'tpt': (71.1, 67.5), 'tda': (71.4, 68.2), 'dpe': (73.1, 69.6),
-               'promptalign': (75.3, 71.6), 'reta': (75.1, 71.3), 't3al': (76.1, 72.9), 'clip-autt': (81.5, 78.0), 'tta-cap': (81.0, None)},
-    'stressid': {'zero-shot': (60.4, 34.8), 'clip-au': (66.5, 58.5), 'tpt': (70.9, 57.9), 'tda': (69.7, 49.9), 'dpe': (71.3, 54.2),
-                 'promptalign': (74.6, 53.2), 'reta': (71.8, 52.8), 't3al': (75.9, 59.4), 'clip-autt': (80.8, 77.9), 'tta-cap': (81.5, None)},
-    'bah': {'zero-shot': (39.5, 28.1), 'clip-au': (68.3, 40.3), 'tpt': (65.6, 39.7), 'tda': (65.2, 39.9), 'dpe': (66.7, 39.4),
-            'promptalign': (67.1, 39.7), 'reta': (67.6, 39.8), 't3al': (67.9, 40.7), 'clip-autt': (69.8, 41.1)},
+    'biovid': {
+        'zero-shot': (50.0, 33.3), 'clip-au': (78.0, 74.8), 'tpt': (71.1, 67.5), 'tda': (71.4, 68.2),
+        'dpe': (73.1, 69.6), 'promptalign': (75.3, 71.6), 'reta': (75.1, 71.3), 't3al': (76.1, 72.9),
+        'clip-autt': (81.5, 78.0), 'tta-cap': (81.0, None)},
+    'stressid': {
+        'zero-shot': (60.4, 34.8), 'clip-au': (66.5, 58.5), 'tpt': (70.9, 57.9), 'tda': (69.7, 49.9),
+        'dpe': (71.3, 54.2), 'promptalign': (74.6, 53.2), 'reta': (71.8, 52.8), 't3al': (75.9, 59.4),
+        'clip-autt': (80.8, 77.9), 'tta-cap': (81.5, None)},
+    'bah': {
+        'zero-shot': (39.5, 28.1), 'clip-au': (68.3, 40.3), 'tpt': (65.6, 39.7), 'tda': (65.2, 39.9),
+        'dpe': (66.7, 39.4), 'promptalign': (67.1, 39.7), 'reta': (67.6, 39.8), 't3al': (67.9, 40.7),
+        'clip-autt': (69.8, 41.1)},
 }
 
 # %% ../../nbs/evaluation/07_paper.ipynb #df925914
@@ -95,10 +101,12 @@ def open_run(
     path = out/'run.json'
     if path.is_file():
         try: known = json.loads(path.read_text(encoding='utf-8'))
-        except ValueError as e: raise InputError(f'{path}: not valid JSON ({e}). Choose another folder, or remove this one.') from e
+        except ValueError as e:
+            raise InputError(f'{path}: not valid JSON ({e}). Choose another folder, or remove this one.') from e
         changed = [k for k in sorted({*known, *settings}) if known.get(k) != settings.get(k)]
         differ = '; '.join(f'{k} {known.get(k)!r} there, {settings.get(k)!r} now' for k in changed)
-        check(not changed, f'{out}: holds a run with other settings: {differ:.300}. Use the same settings to go on, or another folder.')
+        check(not changed, f'{out}: holds a run with other settings: {differ:.300}. '
+                           'Use the same settings to go on, or another folder.')
     else: write_json(settings, path)
     return out
 
@@ -113,12 +121,13 @@ def train_source(
     seed: int = 0,
     progress: bool = True,
 ) -> ClipAU:
-    "The heads for a data set, trained on its source people and chosen on its validation people; from the run's folder if they are there."
+    "The heads for a data set: trained on source people, chosen on validation people, or read from the run's folder."
     folder = out/'model'
     if (folder/'config.json').is_file(): return ClipAU.from_pretrained(folder, backbone)
     train, val = (encode_part(data, split, backbone, out, store, progress) for split in ('source', 'validation'))
     model = ClipAU(backbone, classes=data.classes, seed=seed)
-    fit(model, train, val, epochs=epochs, window=train_window, seed=seed, checkpoint=folder/'training.pt', progress=progress)
+    fit(model, train, val, epochs=epochs, window=train_window, seed=seed, checkpoint=folder/'training.pt',
+        progress=progress)
     prepare_personal(model, train, val, seed, checkpoint=folder/'training-personal.pt', progress=progress)
     attach_source(model, train, seed)
     model.save_pretrained(folder)
@@ -133,10 +142,10 @@ def encode_part(
     store: FeatureStore,
     progress: bool = True,
 ) -> list[LabeledVideo]:
-    "Frame embeddings of one part of a data set, sampled and cropped as it asks. What cannot be used is written to `lost/`."
+    "Frame embeddings of one part of a data set, sampled and cropped as it asks. What is unusable is listed in `lost/`."
     failed: list[tuple[Item, str]] = []
     with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', '.* clips could not be used')  # they are written down, with the reason of each
+        warnings.filterwarnings('ignore', '.* clips could not be used')  # written down, with the reason of each
         videos = encode_manifest(backbone, data.part(split), data.fps, data.crop, progress, failed=failed, store=store)
     lost = [dict(clip=item.id, subject=item.subject, label=item.label, reason=why) for item, why in failed]
     write_json(lost, out/'lost'/f'{split}.json')
@@ -159,7 +168,9 @@ class ProtocolRun:
     def __repr__(self) -> str: return protocol_text(self)
 
 # %% ../../nbs/evaluation/07_paper.ipynb #4a4a46d8
-def _beside(results: Results, blind: dict[str, dict[str, float]], paper: dict[str, tuple[float, float | None]]) -> pd.DataFrame:
+def _beside(
+    results: Results, blind: dict[str, dict[str, float]], paper: dict[str, tuple[float, float | None]],
+) -> pd.DataFrame:
     "A row for each method and guess; columns ours, then theirs."
     ours = results.summary()[['war', 'war_sd', 'uar', 'f1', 'difference', 'low', 'high']]
     ours = 100 * pd.concat([ours, pd.DataFrame.from_dict(blind, orient='index')])
@@ -184,14 +195,17 @@ def run_paper_protocol(
 ) -> ProtocolRun:
     "Train on the source people of a data set, evaluate on its target people, and write the tables."
     check_parts(data)
-    facts = dict(data=data.name, layout=data.layout, fps=data.fps, crop=data.crop, clips=len(data), backbone=backbone.name,
-                 weights=backbone.hash, epochs=epochs, train_window=train_window, seed=seed)
+    facts = dict(data=data.name, layout=data.layout, fps=data.fps, crop=data.crop, clips=len(data),
+                 backbone=backbone.name, weights=backbone.hash, epochs=epochs, train_window=train_window, seed=seed)
     out = open_run(out, facts)
     store = store or FeatureStore(out/'features')
     model = train_source(data, backbone, out, store, epochs, train_window, seed, progress=progress)
     videos = encode_part(data, 'target', backbone, out, store, progress)
-    made = make_methods(methods, model, seed) | {name: make_method(name, model, seed, **own) for name, own in (settings or {}).items()}
-    try: results = evaluate(made, videos, model, seed, progress, with_oracle, stream, n_jobs=n_jobs, cache_dir=out/'units')
+    made = make_methods(methods, model, seed) | {
+        name: make_method(name, model, seed, **own) for name, own in (settings or {}).items()}
+    try:
+        results = evaluate(made, videos, model, seed, progress, with_oracle, stream, n_jobs=n_jobs,
+                           cache_dir=out/'units')
     except Interrupted as e:
         if e.results: _write_results(data, e.results, out, facts, False)
         raise
@@ -215,11 +229,12 @@ def check_parts(data: Manifest) -> None:
     people = {split: {i.subject for i in data if i.split == split} for split in ('source', 'validation', 'target')}
     empty = [split for split, who in people.items() if not who]
     found = ', '.join(f'{len(who)} {split}' for split, who in people.items())
-    check(not empty, f'{data.name}: no {" and no ".join(empty)} people were found, but the protocol needs all three parts. '
-                     f'Found {found}.', ManifestError)
+    check(not empty, f'{data.name}: no {" and no ".join(empty)} people were found, but the protocol needs all three '
+                     f'parts. Found {found}.', ManifestError)
     parts = Counter(who for part in people.values() for who in part)
     twice = ', '.join(sorted(who for who in parts if parts[who] > 1)[:5])
-    check(not twice, f'{data.name}: {twice} in two parts. A person must not be in training and in the test.', ManifestError)
+    check(not twice, f'{data.name}: {twice} in two parts. A person must not be in training and in the test.',
+          ManifestError)
 
 # %% ../../nbs/evaluation/07_paper.ipynb #41eb188d
 def own_data(
@@ -244,7 +259,8 @@ def write_run(
     number = lambda x: None if math.isnan(x) else float(x)
     rows = {name: {k: number(x) for k, x in row.items()} for name, row in table.to_dict('index').items()}
     facts = dict(data=run.data.name, rendered_faces=is_practice_data(run.data), settings=settings, found=found,
-                 paper_source='arXiv 2603.27999, Table 1', complete=run.complete, lost_clips=run.lost, table_percent=rows)
+                paper_source='arXiv 2603.27999, Table 1', complete=run.complete, lost_clips=run.lost,
+                table_percent=rows)
     write_json(facts | run.results.to_json_dict(task=run.data.name), out/'summary.json')
     with atomic_path(out/'summary.csv') as tmp: table.to_csv(tmp)
     with atomic_path(out/'summary.md') as tmp: tmp.write_text(f'```\n{protocol_text(run)}\n```\n', encoding='utf-8')
@@ -280,15 +296,18 @@ def protocol_text(
     p, t = run.results.settings, run.table()
     f1 = lambda r: '-' if math.isnan(r.paper_f1) else f'{r.paper_f1:.1f}'
     paper = lambda r: '' if math.isnan(r.paper_war) else f'{r.paper_war:.1f} / {f1(r)}'
-    rows = [f'{n:24} {r.war:5.1f} ± {r.war_sd:4.1f}  {r.uar:5.1f}  {r.f1:5.1f}  {f"{gain_of(r):+.1f}":22} {paper(r)}'.rstrip()
+    rows = [f'{n:24} {r.war:5.1f} ± {r.war_sd:4.1f}  {r.uar:5.1f}  {r.f1:5.1f}  {f"{gain_of(r):+.1f}":22} '
+            f'{paper(r)}'.rstrip()
             for n, r in t.iterrows()]
     kind = ' (PRACTICE: rendered faces, no real data)' if is_practice_data(run.data) else ''
-    head = [f'{run.data.name}{kind}: {p["n_videos"]} videos of {p["n_subjects"]} target people, backbone {p["backbone"]}, seed {p["seed"]}',
+    head = [f'{run.data.name}{kind}: {p["n_videos"]} videos of {p["n_subjects"]} target people, '
+            f'backbone {p["backbone"]}, seed {p["seed"]}',
             f'order: {p["order"]}; forgets: {p["reset"]}; scored: {p["counted"]}']
     has_paper = t.paper_war.notna().any()
     columns = f'{"method":24} WAR ± sd       UAR    F1     WAR - clip-au [95 %]   {"paper" if has_paper else ""}'
     source = 'paper = WAR / F1 as published (arXiv 2603.27999), with their code and protocol; not measured here'
-    notes = [f'{n} clips of the {split} people could not be used, see lost/{split}.json' for split, n in run.lost.items() if n]
+    notes = [f'{n} clips of the {split} people could not be used, see lost/{split}.json'
+             for split, n in run.lost.items() if n]
     if not run.complete: notes.append('stopped before the end; the same call goes on')
     notes = [f'note: {x}' for x in (*notes, *run.results.warnings)]
     return '\n'.join([*head, columns, *rows, *([source] if has_paper else []), *notes])

@@ -63,7 +63,7 @@ def dumps(
 ) -> np.ndarray:  # uint8
     "An object as bytes, as `pickle.dumps` would write it, without image encoders."
     file = io.BytesIO()
-    towers = {id(b.model.visual) for b in backbones if b.hash}  # the hash covers all weights: take it while they are there
+    towers = {id(b.model.visual) for b in backbones if b.hash}  # the hash covers all weights: take it now
     _Pickler(file, towers).dump(x)
     return np.frombuffer(file.getbuffer(), np.uint8)
 
@@ -101,7 +101,7 @@ def map_units(
     load: Callable[[Hashable], tuple],  # the arguments of a unit, made when its turn comes
     n_jobs: int | None = None,  # processes; -1 for one per core; None: as `joblib.parallel_config` says, or 1
     backbones: Iterable[Backbone] = (),  # whose image encoders the other processes do not need
-) -> Iterator[tuple[Hashable, object]]:  # each unit with its result, as they come; or with the error where its process was lost more than once
+) -> Iterator[tuple[Hashable, object]]:  # each unit and its result, as they come; an error if lost more than once
     "Run units here, in processes, or on a cluster. An error of `function` is raised."
     client = getattr(get_active_backend()[0], 'client', None)  # Dask's, where `parallel_config` chose it
     if n_jobs == 1 or (client is None and Parallel(n_jobs=n_jobs).n_jobs == 1):
@@ -130,7 +130,7 @@ def _one_round(call: Callable, numbered: list[tuple], n_jobs: int | None) -> Ite
         return
     results = Parallel(n_jobs=n_jobs, batch_size=1, return_as='generator_unordered')(jobs)
     try:
-        for result in results: yield result  # noqa: UP028, for `yield from` would close `results` itself, with the warning
+        for result in results: yield result  # noqa: UP028, for `yield from` would close `results` with a warning
     finally: _close(results)
 
 def _numbered(i: int, *args) -> tuple: return i, _call(*args)

@@ -30,16 +30,16 @@ __all__ = ['FORMAT_VERSION', 'Results', 'concat_results', 'gain_of']
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
     "Predictions of some methods on the same videos, and how they were made."
-    table: pd.DataFrame  # a row per method, seed and video: label, predictions, probabilities, window, passes, gates, seconds, notes, error
+    table: pd.DataFrame  # by method, seed, video: labels, probabilities, window, passes, gates, seconds, notes, error
     classes: tuple[str, ...]
-    settings: dict  # order, reset, prediction, backbone, seed, n_subjects, n_videos, and per method: variant, reset, prediction, settings
+    settings: dict  # order, reset, prediction, backbone, seed, n_subjects, n_videos, and the facts of each method
 
     @property
     def methods(self) -> tuple[str, ...]: return tuple(self.table.method.unique())
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        "What a reader of the scores should know: failed videos, videos without a face, methods that may have collapsed to one class."
+        "What a reader should know: failed videos, videos without a face, methods that may have collapsed to one class."
         return tuple(note for name in self.methods for note in _warnings(name, self.of(name)))
 
     def of(self, method: str) -> pd.DataFrame:
@@ -49,7 +49,7 @@ class Results:
 
     def per_subject(
         self,
-        column: Literal['predicted', 'before', 'after'] = 'predicted',  # which predictions; 'predicted' are those that count
+        column: Literal['predicted', 'before', 'after'] = 'predicted',  # predictions; 'predicted' are those that count
     ) -> pd.DataFrame:  # index method and subject (and seed, where there are several); columns war, uar, f1
         "WAR, UAR and macro-F1 of each method on each subject."
         return _per_subject(self, column)
@@ -58,12 +58,13 @@ class Results:
         self,
         reference: str = 'clip-au',  # method to compare with; no comparison where it was not evaluated
     ) -> pd.DataFrame:  # index method; war, uar, f1, war_sd, war_before, difference, low, high, seconds_per_video
-        "Means over subjects, the spread of WAR, and the WAR gained over the reference with its 95 % paired bootstrap interval."
+        "Means over subjects, the spread of WAR, and the WAR gained over the reference, with a 95 % bootstrap interval."
         return _summary(self, reference)
 
     def __repr__(self) -> str:
         p, n = self.settings, len(self.warnings)
-        return f'Results of {", ".join(self.methods)} on {p["n_videos"]} videos of {p["n_subjects"]} subjects, {n} warnings'
+        return (f'Results of {", ".join(self.methods)} on {p["n_videos"]} videos of {p["n_subjects"]} subjects, '
+                f'{n} warnings')
 
 # %% ../../nbs/evaluation/02_results.ipynb #707bdd1e
 def _per_subject(results: Results, column: str) -> pd.DataFrame:
@@ -81,8 +82,9 @@ def _summary(results: Results, reference: str) -> pd.DataFrame:
         own, gain = after.loc[name], Difference(*[math.nan] * 3)
         if reference in results.methods and name != reference:
             gain = paired_bootstrap(own.war, after.loc[reference].war[own.index])
-        rows[name] = dict(own.mean(), war_sd=own.war.std(), war_before=before.loc[name].war.mean(), difference=gain.mean,
-                          low=gain.low, high=gain.high, seconds_per_video=results.of(name).seconds.mean())
+        rows[name] = dict(own.mean(), war_sd=own.war.std(), war_before=before.loc[name].war.mean(),
+                          difference=gain.mean, low=gain.low, high=gain.high,
+                          seconds_per_video=results.of(name).seconds.mean())
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('method')
 
 # %% ../../nbs/evaluation/02_results.ipynb #0c31d411
@@ -112,14 +114,18 @@ def histogram(
 # %% ../../nbs/evaluation/02_results.ipynb #cc63cb71
 def _warnings(name: str, own: pd.DataFrame) -> Iterator[str]:
     n, failed, silent = len(own), own.error.notna(), own.predicted.isna() & own.error.isna()
-    if failed.any(): yield f'{name}: {failed.sum()} of {n} videos failed and count as wrong. The first: {own.error[failed].iloc[0]}'
-    if silent.any(): yield f'{name}: {silent.sum()} of {n} videos show too few faces for a prediction and count as wrong'
+    if failed.any():
+        yield (f'{name}: {failed.sum()} of {n} videos failed and count as wrong. '
+               f'The first: {own.error[failed].iloc[0]}')
+    if silent.any():
+        yield f'{name}: {silent.sum()} of {n} videos show too few faces for a prediction and count as wrong'
     untuned = own.notes[own.notes.str.contains('too few classes to learn from', regex=False)]
     if len(untuned): yield f'{name}: for {len(untuned)} of {n} videos {untuned.iloc[0].split("; ")[-1]}'
     predicted, true = (own[c].value_counts(normalize=True) for c in ('predicted', 'label'))
     if len(predicted) and predicted.iloc[0] >= .95 > true.iloc[0]:
         one = predicted.index[0]
-        yield f'{name}: predicts {one!r} for {predicted.iloc[0]:.0%} of videos, but {true.get(one, 0):.0%} are. It may have collapsed.'
+        yield (f'{name}: predicts {one!r} for {predicted.iloc[0]:.0%} of videos, but {true.get(one, 0):.0%} are. '
+               'It may have collapsed.')
 
 # %% ../../nbs/evaluation/02_results.ipynb #70d41d17
 _PASSES = ['forward', 'backward', 'text_forward', 'text_backward']
@@ -128,7 +134,7 @@ _PASSES = ['forward', 'backward', 'text_forward', 'text_backward']
 def cost(
     self: Results,
 ) -> pd.DataFrame:  # index method; trained values, passes per video, ms per video, peak MB
-    "The cost of each method: values learned at test time, mean passes per video, time, and peak memory where it was measured."
+    "The cost of each method: values learned at test time, mean passes per video, time, and peak memory if measured."
     def of(name: str) -> dict:
         own, facts = self.of(name), self.settings['methods'].get(name, {})
         measured = dict(ms_per_video=1000 * own.seconds.mean(), peak_mb=facts.get('peak_mb', math.nan))
@@ -149,7 +155,7 @@ def gates(
 def concat_results(
     runs: Sequence[Results],  # of the same methods, with different seeds
 ) -> Results:
-    "Several runs as one table; means are over the subjects of all. Runs that do not belong together are an `InputError`."
+    "Several runs as one table, with means over the subjects of all. `InputError` if they do not belong together."
     check(len(runs) > 0, 'there are no results to combine')
     first = runs[0]
     for r in runs:
@@ -225,8 +231,9 @@ def to_csv(
 def to_latex(
     self: Results,
 ) -> str:
-    "The summary as a LaTeX table in the style of booktabs, in percent: WAR with its standard deviation over subjects, UAR, macro-F1, gain."
-    rows = [f'{name} & {100 * r.war:.1f} $\\pm$ {100 * r.war_sd:.1f} & {100 * r.uar:.1f} & {100 * r.f1:.1f} & {gain_of(r).percent:+.1f} \\\\'
+    "The summary as a LaTeX table with booktabs, in percent: WAR and its standard deviation, UAR, macro-F1, gain."
+    rows = [f'{name} & {100 * r.war:.1f} $\\pm$ {100 * r.war_sd:.1f} & {100 * r.uar:.1f} & {100 * r.f1:.1f} & '
+            f'{gain_of(r).percent:+.1f} \\\\'
             for name, r in self.summary().iterrows()]
     head = [r'\begin{tabular}{lrrrl}', r'\toprule', r'method & WAR & UAR & macro-F1 & gain [95\,\%] \\', r'\midrule']
     return '\n'.join([f'% {_protocol_line(self.settings)}', *head, *rows, r'\bottomrule', r'\end{tabular}'])
@@ -238,9 +245,11 @@ def to_markdown(
     reference: str = 'clip-au',  # method to compare with
 ) -> str:
     "The summary as a Markdown table, in percent."
-    rows = [f'| {name} | {100 * r.war:.1f} ± {100 * r.war_sd:.1f} | {100 * r.uar:.1f} | {100 * r.f1:.1f} | {gain_of(r).percent:+.1f} |'
+    rows = [f'| {name} | {100 * r.war:.1f} ± {100 * r.war_sd:.1f} | {100 * r.uar:.1f} | {100 * r.f1:.1f} | '
+            f'{gain_of(r).percent:+.1f} |'
             for name, r in self.summary(reference).iterrows()]
-    return '\n'.join([f'| method | WAR ± sd | UAR | macro-F1 | WAR - {reference} [95 %] |', '|---|---:|---:|---:|---|', *rows])
+    return '\n'.join([f'| method | WAR ± sd | UAR | macro-F1 | WAR - {reference} [95 %] |',
+                      '|---|---:|---:|---:|---|', *rows])
 
 # %% ../../nbs/evaluation/02_results.ipynb #8af159c7
 def _subject(key) -> str: return '/'.join(map(str, key)) if isinstance(key, tuple) else str(key)
@@ -269,4 +278,5 @@ def to_json_dict(
                  gates={m: {k: x for k, x in row.items() if x is not None} for m, row in _plain(self.gates()).items()})
     if versions is None: versions = {name: version(name) for name in ('clip_autt', 'torch', 'open_clip_torch', 'numpy')}
     return dict(format_version=FORMAT_VERSION, backbone=backbone or p['backbone'], task=task, seed=p['seed'],
-                n_subjects=p['n_subjects'], n_videos=p['n_videos'], protocol={**p, **extra}, methods=methods, versions=versions)
+                n_subjects=p['n_subjects'], n_videos=p['n_videos'], protocol={**p, **extra}, methods=methods,
+                versions=versions)

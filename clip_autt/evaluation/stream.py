@@ -34,8 +34,10 @@ class Stream:
     def __post_init__(self):
         check(self.order in ORDERS, f'order must be one of {", ".join(ORDERS)}, got {self.order!r}')
         check(self.reset in (None, *SCOPES), f'reset must be None or one of {", ".join(SCOPES)}, got {self.reset!r}')
-        check(self.predict in ('after', 'before'), f"predict must be 'after' or 'before' the update, got {self.predict!r}")
-        check(.5 <= self.majority_fraction <= 1, f'majority_fraction must be from 0.5 to 1, got {self.majority_fraction}')
+        check(self.predict in ('after', 'before'),
+              f"predict must be 'after' or 'before' the update, got {self.predict!r}")
+        check(.5 <= self.majority_fraction <= 1,
+              f'majority_fraction must be from 0.5 to 1, got {self.majority_fraction}')
 
 # %% ../../nbs/evaluation/00_stream.ipynb #622dba05
 def arrange(
@@ -47,7 +49,8 @@ def arrange(
     match stream.order:
         case 'shuffled': return [videos[i] for i in torch.randperm(len(videos), generator=g)]
         case 'correlated': return [x for own in people for x in sorted(own, key=lambda x: x.label)]
-        case 'imbalanced': return [x for i, own in enumerate(people) for x in _imbalanced(own, stream.majority_fraction, i, g)]
+        case 'imbalanced':
+            return [x for i, own in enumerate(people) for x in _imbalanced(own, stream.majority_fraction, i, g)]
     return [x for own in people for x in own]
 
 def _imbalanced(own: Sequence[LabeledVideo], fraction: float, person: int, g: torch.Generator) -> list[LabeledVideo]:

@@ -294,8 +294,8 @@ def _claim(root: Path, s: _Settings) -> None:
               'Choose an empty or a new folder.', ManifestError)
         with atomic_path(marker, ManifestError) as tmp: tmp.write_text(f'{_NOTICE}\n{made_with}\n', encoding='utf-8')
     found = marker.read_text(encoding='utf-8').splitlines()[-1:]
-    check(found == [made_with], f'{root}: a practice data set with other settings, {"".join(found)} and not {made_with}. '
-          'Repeat those, or choose another folder.', ManifestError)
+    check(found == [made_with], f'{root}: a practice data set with other settings, {"".join(found)} and not '
+          f'{made_with}. Repeat those, or choose another folder.', ManifestError)
 
 def _settings(name: str, layout: str, clips: int | None, frames: int | None, size: int, seed: int) -> _Settings:
     "Arguments, checked, with the defaults of the data set."

@@ -14,8 +14,9 @@ from .norm_params import (
 )
 from .oracle import UNTUNED as UNTUNED, check_videos as check_videos, tune_on_labels as tune_on_labels
 from .promptalign import (
-    Home as Home, LEVELS as LEVELS, PromptAlign as PromptAlign, PromptAlignConfig as PromptAlignConfig,
-    Prompts as Prompts, away as away, coupled as coupled, frames_of as frames_of, home as home,
+    LEVELS as LEVELS, LevelStatistics as LevelStatistics, PromptAlign as PromptAlign,
+    PromptAlignConfig as PromptAlignConfig, Prompts as Prompts, coupled as coupled, frames_of as frames_of,
+    level_statistics as level_statistics, statistics_distance as statistics_distance,
 )
 from .references import (
     CLASS_AUS as CLASS_AUS, FrameMean as FrameMean, FrameMeanConfig as FrameMeanConfig,

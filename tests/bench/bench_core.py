@@ -39,7 +39,9 @@ def full_prompts(model, ctx_position):
     x = backbone.tower.token_embedding(tokens)
     at = (torch.ones_like(lengths) if ctx_position == "front" else lengths - 5)[:, None] + torch.arange(4)
     index = at[..., None].expand(-1, -1, x.shape[-1])
-    return lambda ctx: encode_full(backbone.tower, x.scatter(1, index, ctx), lengths), torch.nn.Parameter(x.gather(1, index))
+    return lambda ctx: encode_full(backbone.tower, x.scatter(1, index, ctx), lengths), torch.nn.Parameter(
+        x.gather(1, index)
+    )
 
 
 def repeat(benchmark, f, rounds):
@@ -49,7 +51,9 @@ def repeat(benchmark, f, rounds):
 @pytest.mark.parametrize("ctx_position", ["front", "end"])
 @pytest.mark.parametrize("how", ["plain", "fast"])
 def test_text_forward_backward(benchmark, model, ctx_position, how):
-    benchmark.group = f"text forward and backward, 47 prompts, context at the {'front' if ctx_position == 'front' else 'end'}"
+    benchmark.group = (
+        f"text forward and backward, 47 prompts, context at the {'front' if ctx_position == 'front' else 'end'}"
+    )
     if how == "plain":
         encode, ctx = full_prompts(model, ctx_position)
     else:
@@ -90,7 +94,11 @@ def test_one_more_step(benchmark, model, ctx_position, how):
 def test_window_search(benchmark, how):
     benchmark.group = "embeddings of all windows, T = 4,000 frames, L = 16"
     temporal, x = TemporalConv(512).requires_grad_(False), torch.randn(4000, 512)
-    repeat(benchmark, lambda: (score_windows_loop if how == "plain" else score_windows)(temporal, x, 16), 2 if how == "plain" else 9)
+    repeat(
+        benchmark,
+        lambda: (score_windows_loop if how == "plain" else score_windows)(temporal, x, 16),
+        2 if how == "plain" else 9,
+    )
 
 
 MEMORY = """
@@ -121,7 +129,9 @@ def test_peak_memory_of_ten_minutes(benchmark, tmp_path):
     benchmark.group = "peak memory, 10 minutes of 720p at 25 fps, sampled at 12.5 fps"
 
     def run():
-        out = subprocess.run([sys.executable, "-W", "ignore", "-c", MEMORY, str(path)], check=True, capture_output=True, text=True).stdout.split()
+        out = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", MEMORY, str(path)], check=True, capture_output=True, text=True
+        ).stdout.split()
         benchmark.extra_info.update(frames=int(out[0]), peak_mb=int(out[1]))
 
     benchmark.pedantic(run, rounds=1)

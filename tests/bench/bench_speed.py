@@ -1,8 +1,9 @@
-"""Adaptation at ViT-B/32 shapes, 2 threads: what a user waits for, against the plain formula, both measured in turn. Run with `make bench`.
+"""Adaptation at ViT-B/32 shapes, 2 threads: what a user waits for, against the plain formula, both measured in turn.
 
-Plain is the paper's description and no more. Search: the 20 frames and all prompts are encoded, the windows embedded one by one. Update: the 16 frames of the
-chosen window and all prompts are encoded again, this time with a gradient; backwards; AdamW. Prediction: the 20 frames and all prompts are encoded under the
-new context. All prompts have 77 tokens.
+Run with `make bench`. Plain is the paper's description and no more. Search: the 20 frames and all prompts are encoded,
+the windows embedded one by one. Update: the 16 frames of the chosen window and all prompts are encoded again, this time
+with a gradient; backwards; AdamW. Prediction: the 20 frames and all prompts are encoded under the new context. All
+prompts have 77 tokens.
 """
 
 import subprocess
@@ -25,7 +26,7 @@ POSITIONS = pytest.mark.parametrize("ctx_position", ["front", "end"])
 
 
 def in_turn(benchmark, group, plain, fast, rounds=3, times=(1, 1), note=""):
-    "Medians of a few rounds, plain and fast alternating, so that a busy moment hits both. `times` scales a part up to the whole."
+    "Medians of a few rounds, plain and fast in turn, so a busy moment hits both. `times` scales a part to the whole."
     seconds = {"plain": [], "fast": []}
 
     def run():
@@ -38,7 +39,9 @@ def in_turn(benchmark, group, plain, fast, rounds=3, times=(1, 1), note=""):
     benchmark.group = group
     plain(), fast()
     benchmark.pedantic(run, rounds=1)
-    benchmark.extra_info.update(plain=median(seconds["plain"]) * times[0], fast=median(seconds["fast"]) * times[1], note=note)
+    benchmark.extra_info.update(
+        plain=median(seconds["plain"]) * times[0], fast=median(seconds["fast"]) * times[1], note=note
+    )
 
 
 def make_pixels():
@@ -57,7 +60,9 @@ def plain_step(model, ctx_position, pixels):
     def step():
         with torch.no_grad():
             best = int(entropy(logits(score_windows_loop(model.temporal, frames(pixels), L))).argmin())
-        (ctx.grad,) = torch.autograd.grad(entropy(logits(model.temporal(frames(pixels[best : best + L])[None]))).sum(), ctx)
+        (ctx.grad,) = torch.autograd.grad(
+            entropy(logits(model.temporal(frames(pixels[best : best + L])[None]))).sum(), ctx
+        )
         optimizer.step()
         with torch.no_grad():
             return logits(model.temporal(frames(pixels)[None]))
@@ -75,7 +80,12 @@ def test_first_adaptation(benchmark, models, ctx_position):  # noqa: F811
         method.prompts._known.clear()  # nothing is remembered from an earlier video
         return method.adapt(encode(model.backbone, clip))
 
-    in_turn(benchmark, f"first adaptation of a 20-frame video, from pixels, context at the {ctx_position}", plain_step(model, ctx_position, pixels), fast)
+    in_turn(
+        benchmark,
+        f"first adaptation of a 20-frame video, from pixels, context at the {ctx_position}",
+        plain_step(model, ctx_position, pixels),
+        fast,
+    )
 
 
 @POSITIONS
@@ -84,28 +94,53 @@ def test_further_step(benchmark, models, ctx_position):  # noqa: F811
     model, video = models[ctx_position], make_video()
     method = ClipAUTT(model, ctx_position=ctx_position, reset="never", untrained_ok=True)
     plain = plain_step(model, ctx_position, make_pixels())
-    in_turn(benchmark, f"each further step: search, update, prediction, context at the {ctx_position}", plain, lambda: method.adapt(video))
+    in_turn(
+        benchmark,
+        f"each further step: search, update, prediction, context at the {ctx_position}",
+        plain,
+        lambda: method.adapt(video),
+    )
 
 
 @POSITIONS
 def test_forty_videos(benchmark, models, ctx_position):  # noqa: F811
     model, videos = models[ctx_position], [make_video() for _ in range(MANY)]
     method = ClipAUTT(model, ctx_position=ctx_position, untrained_ok=True)
-    few, group = videos[:8], f"40 videos of a subject in one batch, against this library one by one, context at the {ctx_position}"
-    in_turn(benchmark, group, lambda: [method.adapt(v) for v in few], lambda: method.adapt_many(few), times=(5, 5), note="8 of 40 measured")
+    few, group = (
+        videos[:8],
+        f"40 videos of a subject in one batch, against this library one by one, context at the {ctx_position}",
+    )
+    in_turn(
+        benchmark,
+        group,
+        lambda: [method.adapt(v) for v in few],
+        lambda: method.adapt_many(few),
+        times=(5, 5),
+        note="8 of 40 measured",
+    )
 
 
 def test_forty_videos_plain(benchmark, models):  # noqa: F811
     model, videos = models["front"], [make_video() for _ in range(8)]
     method = ClipAUTT(model, untrained_ok=True)
     group = "40 videos of a subject in one batch, against the plain formula one by one, context at the front"
-    in_turn(benchmark, group, plain_step(model, "front", make_pixels()), lambda: method.adapt_many(videos), times=(MANY, 5), note="1 and 8 of 40 measured")
+    in_turn(
+        benchmark,
+        group,
+        plain_step(model, "front", make_pixels()),
+        lambda: method.adapt_many(videos),
+        times=(MANY, 5),
+        note="1 and 8 of 40 measured",
+    )
 
 
 STARTS = {
     "import clip_autt": ([sys.executable, "-c", "import clip_autt"], 3),
     "clip-autt --help": ([str(Path(sys.executable).with_name("clip-autt")), "--help"], 1),
-    "from clip_autt import ClipAUTT, encode_video": ([sys.executable, "-c", "from clip_autt import ClipAUTT, encode_video"], None),
+    "from clip_autt import ClipAUTT, encode_video": (
+        [sys.executable, "-c", "from clip_autt import ClipAUTT, encode_video"],
+        None,
+    ),
 }
 
 

@@ -1,10 +1,11 @@
-"""Two workers against one: videos a second of `evaluate` on drawn strangers, with Dask and with loky processes, one thread each.
+"""Two workers against one: videos a second of `evaluate` on drawn strangers, with Dask and with loky, one thread each.
 
     CLIP_AUTT_CACHE=build/cache OMP_NUM_THREADS=1 python tests/bench/cluster.py [--subjects 10] [--repeat 2]
 
-Starts a Dask scheduler and its workers on this machine, and asks nobody else. Faces are drawn once and kept (validation strangers, from 30,000 on).
-The first call of each set of workers is not counted: there they start, import PyTorch and get the model. `busy` is how many workers were at work on
-average. On a machine that does other things, too, seconds mean little, but `busy` still says what the spreading itself costs.
+Starts a Dask scheduler and its workers on this machine, and asks nobody else. Faces are drawn once and kept (validation
+strangers, from 30,000 on). The first call of each set of workers is not counted: there they start, import PyTorch and
+get the model. `busy` is how many workers were at work on average. On a machine that does other things, too, seconds
+mean little, but `busy` still says what the spreading itself costs.
 """
 
 import argparse
@@ -38,7 +39,14 @@ def loky(n):
 def dask(n):
     from distributed import Client, LocalCluster
 
-    kwargs = dict(n_workers=n, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1", silence_logs=logging.CRITICAL)
+    kwargs = dict(
+        n_workers=n,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        host="127.0.0.1",
+        silence_logs=logging.CRITICAL,
+    )
     with LocalCluster(**kwargs) as cluster, Client(cluster), parallel_config(backend="dask"):
         yield
 
@@ -67,7 +75,10 @@ def main():
     videos = kept_target_videos(model.backbone, args.task, 30_000, args.subjects, progress=False)
     names = args.methods.split(",")
     n = len(videos) * len(names)
-    print(f"{len(videos)} videos of {args.subjects} strangers, {', '.join(names)}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, one thread a worker")
+    print(
+        f"{len(videos)} videos of {args.subjects} strangers, {', '.join(names)}; {os.cpu_count()} cores, "
+        f"load {os.getloadavg()[0]:.1f}, one thread a worker"
+    )
     go = lambda: evaluate(names, videos, model, progress=False)
     here, busy, reference = measure(go, args.repeat)
     rows = [("this process", 1, here, busy, 1.0, True)]

@@ -1,4 +1,4 @@
-"""Is a GPU right, and how fast is it? Parity with float32 on the CPU, then videos per second of CLIP-AU and CLIP-AUTT, in one table.
+"""Is a GPU right, and how fast is it? Parity with float32 on the CPU, then videos per second, in one table.
 
     python tests/bench/gpu.py                          # the GPU, ViT-B/32
     python tests/bench/gpu.py --device cpu --small     # tries the script itself
@@ -32,9 +32,10 @@ T = 20  # frames in a video
 PAPER = 26.4  # videos a second, CLIP-AUTT from frames: the paper's figure 1d
 AIMS = {("CLIP-AUTT", "features"): 300, ("CLIP-AUTT", "frames"): 10 * PAPER}
 
-# What may differ from float32 on the CPU. Embeddings and gradients: the norm of the difference over the norm. Logits before and after a step: the largest
-# difference, where the same window was chosen; a step of AdamW goes by the sign of a gradient, so the few near zero turn over. Window: how much less sure,
-# in nats, the reference is of the window that was chosen than of its own choice.
+# What may differ from float32 on the CPU. Embeddings and gradients: the norm of the difference over the norm. Logits
+# before and after a step: the largest difference, where the same window was chosen; a step of AdamW goes by the sign of
+# a gradient, so the few near zero turn over. Window: how much less sure, in nats, the reference is of the window that
+# was chosen than of its own choice.
 TOLERANCES = {
     "float32": dict(frames=1e-4, text=1e-4, gradient=1e-3, before=1e-3, after=2e-2, window=1e-5),
     "bfloat16": dict(frames=3e-2, text=3e-2, gradient=1e-1, before=5e-2, after=1e-1, window=1e-2),
@@ -67,7 +68,11 @@ class Row:
 
 def half(device: str, precision: str):
     "Autocast, or nothing for float32."
-    return nullcontext() if precision == "float32" else torch.autocast(torch.device(device).type, getattr(torch, precision))
+    return (
+        nullcontext()
+        if precision == "float32"
+        else torch.autocast(torch.device(device).type, getattr(torch, precision))
+    )
 
 
 def on_cpu(features: torch.Tensor) -> list[VideoFeatures]:
@@ -113,8 +118,8 @@ def numbers(model: ClipAU, frames: torch.Tensor, features: torch.Tensor, pull: t
         own = encode(model, frames)
     return dict(
         frames=own.float().cpu(), text=link.text.float().cpu(), gradient=link.vjp(pull.to(link.text)).float().cpu(),
-        before=torch.stack([r.logits_before for r in results]), after=torch.stack([r.logits for r in results]), windows=[r.window.start for r in results],
-        entropy=[r.entropy for r in results],
+        before=torch.stack([r.logits_before for r in results]), after=torch.stack([r.logits for r in results]),
+        windows=[r.window.start for r in results], entropy=[r.entropy for r in results],
     )  # fmt: skip
 
 
@@ -129,7 +134,9 @@ def parity(reference: ClipAU, model: ClipAU, precisions: list[str], n: int) -> l
         errors = {what: relative(ours[what], goal[what]) for what in ("frames", "text", "gradient")}
         errors["before"] = float((ours["before"] - goal["before"]).abs().max())
         errors["after"] = float((ours["after"] - goal["after"])[same].abs().max()) if same.any() else float("nan")
-        errors["window"] = max(float(h[start] - h.min()) for h, start in zip(goal["entropy"], ours["windows"], strict=True))
+        errors["window"] = max(
+            float(h[start] - h.min()) for h, start in zip(goal["entropy"], ours["windows"], strict=True)
+        )
         checks += [Check(precision, what, error, limits[what]) for what, error in errors.items()]
     return checks
 
@@ -160,7 +167,9 @@ def peak_mb(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**10 if sys.platform == "linux" else 2**20)
 
 
-def cases(model: ClipAU, precision: str, frames: torch.Tensor, videos: list[VideoFeatures], steps: list[int]) -> Iterator[tuple[str, str, int, Callable]]:
+def cases(
+    model: ClipAU, precision: str, frames: torch.Tensor, videos: list[VideoFeatures], steps: list[int]
+) -> Iterator[tuple[str, str, int, Callable]]:
     "What is timed: method, source, steps, and the call, from CPU memory to results in CPU memory."
     device = model.backbone.device
 
@@ -195,28 +204,55 @@ def measure(model: ClipAU, precisions: list[str], batches: list[int], steps: lis
             for method, source, k, f in cases(model, precision, frames, videos, steps):
                 if gpu:
                     torch.cuda.reset_peak_memory_stats()
-                rows.append(Row(method, source, precision, k, batch, batch / seconds(f, device, rounds), peak_mb(device)))
-                print(f"{method} {source} {precision} steps {k} batch {batch}: {rows[-1].videos_per_s:.1f} videos/s", file=sys.stderr)
+                rows.append(
+                    Row(method, source, precision, k, batch, batch / seconds(f, device, rounds), peak_mb(device))
+                )
+                print(
+                    f"{method} {source} {precision} steps {k} batch {batch}: {rows[-1].videos_per_s:.1f} videos/s",
+                    file=sys.stderr,
+                )
     return rows
 
 
 def best(rows: list[Row], method: str, source: str) -> Row:
-    return max((r for r in rows if (r.method, r.source) == (method, source) and r.steps <= 1), key=lambda r: r.videos_per_s)
+    return max(
+        (r for r in rows if (r.method, r.source) == (method, source) and r.steps <= 1), key=lambda r: r.videos_per_s
+    )
 
 
 def header(device: str, backbone: str) -> str:
     gpu = torch.device(device).type == "cuda"
-    name = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}" if gpu else f"CPU, {platform.machine()}, {torch.get_num_threads()} threads"
+    name = (
+        f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+        if gpu
+        else f"CPU, {platform.machine()}, {torch.get_num_threads()} threads"
+    )
     versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "open_clip_torch", "clip_autt"))
     return f"{name}; {backbone}, random weights, {T} frames a video; Python {platform.python_version()}, {versions}"
 
 
 def table(title: str, checks: list[Check], rows: list[Row]) -> str:
     "Everything as Markdown."
-    lines = [title, "", "| parity with float32 on the CPU | precision | error | tolerance | |", "|---|---|---:|---:|---|"]
-    lines += [f"| {c.what} | {c.precision} | {c.error:.1e} | {c.tolerance:.0e} | {'ok' if c.ok else 'TOO LARGE'} |" for c in checks]
-    lines += ["", "| method | from | precision | steps | batch | videos/s | peak MB |", "|---|---|---|---:|---:|---:|---:|"]
-    lines += [f"| {r.method} | {r.source} | {r.precision} | {r.steps} | {r.batch} | {r.videos_per_s:,.1f} | {r.peak_mb:,.0f} |" for r in rows]
+    lines = [
+        title,
+        "",
+        "| parity with float32 on the CPU | precision | error | tolerance | |",
+        "|---|---|---:|---:|---|",
+    ]
+    lines += [
+        f"| {c.what} | {c.precision} | {c.error:.1e} | {c.tolerance:.0e} | {'ok' if c.ok else 'TOO LARGE'} |"
+        for c in checks
+    ]
+    lines += [
+        "",
+        "| method | from | precision | steps | batch | videos/s | peak MB |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {r.method} | {r.source} | {r.precision} | {r.steps} | {r.batch} | {r.videos_per_s:,.1f} | "
+        f"{r.peak_mb:,.0f} |"
+        for r in rows
+    ]
     for (method, source), aim in AIMS.items():
         top = best(rows, method, source)
         reached = f"{top.videos_per_s:,.1f} videos/s ({top.precision}, batch {top.batch})"
@@ -239,7 +275,11 @@ def main(args: list[str] | None = None) -> int:
     name = "tiny" if how.small else how.backbone
     reference, model = (ClipAU(load_backbone(name, device=device)) for device in ("cpu", how.device))
     checks = parity(reference, model, list(TOLERANCES), 4 if how.small else 16)
-    shapes = dict(batches=[1, 4], steps=[1, 2], rounds=1) if how.small else dict(batches=[1, 8, 64], steps=[1, 5, 10], rounds=how.rounds)
+    shapes = (
+        dict(batches=[1, 4], steps=[1, 2], rounds=1)
+        if how.small
+        else dict(batches=[1, 8, 64], steps=[1, 5, 10], rounds=how.rounds)
+    )
     title = header(how.device, name)
     rows = measure(model, ["float32", "bfloat16"], **shapes)
     print(table(title, checks, rows))
