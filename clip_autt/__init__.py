@@ -1,6 +1,6 @@
-"""Personalize vision-language models to one person at test time. Names are loaded on first use, so importing costs nothing."""
+"""Personalize vision-language models to one person at test time."""
 
-import lazy_loader
+import lazy_loader  # names are loaded on first use, so importing costs nothing
 
 __version__ = "0.1.0"
 

@@ -1,5 +1,5 @@
-"The command line. Names are loaded on first use."
+"The command line."
 
-import lazy_loader
+import lazy_loader  # names are loaded on first use
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,5 +1,5 @@
-"What people bring: manifests, folders, licensed data sets, action-unit tables, and embeddings on disk. Names are loaded on first use."
+"What people bring: manifests, folders, licensed data sets, action-unit tables, and embeddings on disk."
 
-import lazy_loader
+import lazy_loader  # names are loaded on first use
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

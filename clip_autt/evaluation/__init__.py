@@ -1,5 +1,5 @@
-"Protocol, metrics, results, and why a model decided as it did. Names are loaded on first use."
+"Protocol, metrics, results, and why a model decided as it did."
 
-import lazy_loader
+import lazy_loader  # names are loaded on first use
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,5 +1,5 @@
-"People who are drawn, their tasks, and how the bundled model was made. Names are loaded on first use."
+"People who are drawn, their tasks, and how the bundled model was made."
 
-import lazy_loader
+import lazy_loader  # names are loaded on first use
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

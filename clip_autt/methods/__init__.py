@@ -1,5 +1,5 @@
-"Rivals of CLIP-AUTT behind one interface, the oracle, and all of them by name. Names are loaded on first use."
+"Rivals of CLIP-AUTT behind one interface, the oracle, and all of them by name."
 
-import lazy_loader
+import lazy_loader  # names are loaded on first use
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,5 +1,5 @@
-"This library's method: a personal baseline and a personal threshold. Names are loaded on first use."
+"This library's method: a personal baseline and a personal threshold."
 
-import lazy_loader
+import lazy_loader  # names are loaded on first use
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,5 +1,5 @@
-"Plots, the report, annotated films and widgets. Names are loaded on first use."
+"Plots, the report, annotated films and widgets."
 
-import lazy_loader
+import lazy_loader  # names are loaded on first use
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,5 +1,5 @@
-"The basement: errors, files, weights, the files of the package. Names are loaded on first use."
+"The basement: errors, files, weights, the files of the package."
 
-import lazy_loader
+import lazy_loader  # names are loaded on first use
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

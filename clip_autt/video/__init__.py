@@ -1,5 +1,5 @@
-"From a film to pictures of a face and the moment of each. Names are loaded on first use."
+"From a film to pictures of a face and the moment of each."
 
-import lazy_loader
+import lazy_loader  # names are loaded on first use
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
