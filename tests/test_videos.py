@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from clip_autt import load_backbone
-from clip_autt import synth
+from clip_autt.faces import tasks as task_module
 from clip_autt.utils.errors import InputError
 from clip_autt.faces.people import Subject
 from clip_autt.faces.tasks import TARGET_DOMAIN, TASKS, make_clip, make_scene
@@ -42,7 +42,7 @@ def test_labels_do_not_touch_the_camera(task, monkeypatch):
     first, second = TASKS[task].classes
     acted = make_scene(task, Subject.sample(5, TARGET_DOMAIN), second, 3)
     assert not np.array_equal(make_scene(task, Subject.sample(5, TARGET_DOMAIN), first, 3).aus, acted.aus)
-    monkeypatch.setattr(synth, "make_scene", lambda *_, **__: acted)
+    monkeypatch.setattr(task_module, "make_scene", lambda *_, **__: acted)
     a, b, other = (
         make_clip(task, 5, label, seed, domain=TARGET_DOMAIN, every=15).frames
         for label, seed in ((first, 3), (second, 3), (first, 4))
