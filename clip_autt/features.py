@@ -217,6 +217,6 @@ def encode(
     if isinstance(video, Tensor):
         return VideoFeatures(video, torch.arange(len(video)) / FPS, torch.ones(len(video), dtype=torch.bool))
     if not isinstance(video, (str, Path, bytes, FrameFiles)):
-        raise TypeError('a video is a path, bytes, FrameFiles, a Clip, VideoFeatures or a tensor [T, D], '
-                        f'got {type(video).__name__}')
+        raise InputTypeError('a video is a path, bytes, FrameFiles, a Clip, VideoFeatures or a tensor [T, D], '
+                             f'got {type(video).__name__}. Of a LabeledVideo give its .video.')
     return encode_video(backbone, video, **settings)

@@ -36,21 +36,36 @@ def _end(code: str) -> tuple[int, int]:
         ),
         (
             "from clip_autt import ClipAUTT\nClipAUTT.",
-            {"adapt", "adapt_many", "predict", "reset", "state_dict", "save_profile"},
+            {"adapt", "adapt_many", "predict", "reset", "state_dict"},
         ),
         (
             "from clip_autt import PersonalBaseline\nPersonalBaseline.",
-            {"adapt", "adapt_many", "predict", "reset", "save_profile"},
+            {"adapt", "adapt_many", "predict", "reset", "load_state_dict"},
         ),
         ("from clip_autt import Tent\nTent.", {"adapt", "adapt_many", "predict", "reset", "load_state_dict"}),
         ("from clip_autt.methods import make_method\nmake_method('tent', None).", {"adapt", "reset", "state_dict"}),
-        ("from clip_autt import evaluate\nevaluate([]).", {"summary", "table", "to_markdown"}),
+        ("from clip_autt import evaluate\nevaluate([]).", {"table", "classes", "methods"}),
         ("from clip_autt.video import ", {"read_video", "crop_face", "Clip"}),
     ],
 )
 def test_names_complete_in_an_editor(code, names):
     missing = names - completions(code)
     assert not missing, f"not offered after {code!r}: {missing}"
+
+
+@pytest.mark.parametrize(
+    ("cls", "names"),
+    [
+        (clip_autt.ClipAUTT, {"save_profile", "load_profile", "tune"}),
+        (clip_autt.PersonalBaseline, {"save_profile", "load_profile"}),
+        (clip_autt.Results, {"summary", "per_subject", "cost", "gates", "plot", "to_csv", "to_latex", "to_markdown"}),
+        (clip_autt.FeatureStore, {"get", "put", "info", "verify", "prune"}),
+    ],
+)
+def test_methods_from_other_cells_complete_in_a_notebook(cls, names):
+    "As Jupyter does it, on the living object."
+    offered = {c.name for c in jedi.Interpreter("x.", [{"x": cls}]).complete()}
+    assert not names - offered
 
 
 def test_evaluate_is_the_function_in_every_order():

@@ -128,7 +128,7 @@ def test_model_errors_are_one_line(portrait_mp4, options, message):
         (["--set", "clip-autt.ctx_position=middle"], "must be"),
         (["--set", "clip-autt.stesp=1"], "Did you mean 'steps'"),
         (["--set", "clip-atut.steps=1"], "Did you mean 'clip-autt'"),
-        (["--set", "clip-autt.steps=some"], "not a value of type int"),
+        (["--set", "clip-autt.steps=some"], "a value of type int"),
         (["--set", "steps"], "tent.lr=1e-3"),
         (["--method", "clip-au", "--save-profile", "p.safetensors"], "no profiles"),
     ],

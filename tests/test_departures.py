@@ -211,7 +211,7 @@ def test_few_batches_train_the_head(heads, tiny, videos):
     assert model.trained and not before.equal(model.classifier[0].weight)
 
 
-def test_every_item_has_a_row_and_every_switch_is_in_one(departures):
+def test_every_item_has_a_row_and_every_switch_is_in_one(departures, heads):
     items = {re.sub(r"\D", "", r.item) for r in departures.ROWS}
     assert items == {str(i) for i in range(17)}
     setups = [s for r in departures.ROWS for pair in (r.paper, r.released) if pair for s in pair]
@@ -219,7 +219,7 @@ def test_every_item_has_a_row_and_every_switch_is_in_one(departures):
         assert len({getattr(s, f.name) for s in setups}) > 1, f.name
     for name in SWITCHES:
         assert len({getattr(s.departures, name) for s in setups}) == 2, name
-    assert {s.head for s in setups} == {*departures.HEADS}
+    assert {s.head for s in setups} == {*heads.HEADS}
     for r in departures.ROWS:
         for off, on in filter(None, (r.paper, r.released)):
             a, b = ({**vars(s), **vars(s.departures)} for s in (off, on))

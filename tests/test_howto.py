@@ -36,9 +36,9 @@ def used_names(blocks: list[str]) -> list[str]:
     "Names that the blocks use, and that are neither made there nor Python's own."
     names = [n for code in blocks for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name)]
     made = {n.id for n in names if isinstance(n.ctx, ast.Store)} | set(vars(builtins)) | {"videos"}
-    imported = [
-        a.name for code in blocks for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ImportFrom) for a in n.names
-    ]
+    froms = [n for code in blocks for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ImportFrom)]
+    imported = [a.name for n in froms if n.module == "clip_autt" for a in n.names]
+    made |= {a.name for n in froms for a in n.names}
     return sorted({*imported, *(n.id for n in names if n.id not in made)})
 
 

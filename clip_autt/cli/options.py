@@ -140,8 +140,10 @@ def _parse(text: str, hint: Any, option: str) -> Any:
         if get_origin(t) is tuple:
             return tuple(_parse(part.strip(), get_args(t)[0], option) for part in text.split(',') if part)
         if str in get_args(t): return text
+    choices = [x for t in (hint, *get_args(hint)) if get_origin(t) is Literal for x in get_args(t)]
     wanted = getattr(hint, '__name__', None) or str(hint).replace('typing.', '')
-    raise InputError(f'--set {option}: {text!r} is not a value of type {wanted}')
+    must = f'one of {", ".join(map(str, choices))}' if choices else f'a value of type {wanted}'
+    raise InputError(f'--set {option} must be {must}, got {text!r}')
 
 # %% ../../nbs/cli/00a_options.ipynb #d652f673
 def stop(e: ClipAUTTError) -> NoReturn:

@@ -328,7 +328,7 @@ def make_practice_dataset(
     check(n_jobs != 0, 'n_jobs=0: give a number of processes, or -1 for one per core.', ManifestError)
     _claim(root, s)
     missing = [subject for subject in cast if not (s.home(root)/subject).exists()]
-    work = Parallel(n_jobs=n_jobs, return_as='generator')(delayed(_write_person)(s, root, subject)
+    work = Parallel(n_jobs=n_jobs, return_as='generator')(delayed(_write_person)(s, root.absolute(), subject)
                                                           for subject in missing)
     for _ in tqdm(work, f'practice data for {name}', len(missing), unit='person', disable=not progress): pass
     there = [subject for subject in _cast(name, None) if (s.home(root)/subject).exists()]

@@ -251,12 +251,12 @@ def small_labels(
 # %% ../../nbs/show/00_plots.ipynb #522c5383
 def probability_bars(
     ax: Axes,
-    probs: Mapping[str, float],  # class -> probability; empty where no face was seen
+    probs: Mapping[str, float],  # class -> probability; NaN where no face was seen
     before: Mapping[str, float] | None = None,  # to compare with
     labels: tuple[str, str] = ('before', 'now'),
 ) -> None:
     "The probability of each class."
-    if not probs:
+    if not probs or any(map(math.isnan, probs.values())):
         ax.set(xticks=[], yticks=[], title='no prediction: too few faces')
         return
     compared_bars(ax, [*probs], [*(before or probs).values()], [*probs.values()], labels)
