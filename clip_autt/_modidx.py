@@ -1626,8 +1626,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'clip_autt/personal/method.py'),
                                            'clip_autt.personal.method._finish': ( 'personal/method.html#_finish',
                                                                                   'clip_autt/personal/method.py'),
-                                           'clip_autt.personal.method._inner_adapt_many': ( 'personal/method.html#_inner_adapt_many',
-                                                                                            'clip_autt/personal/method.py'),
                                            'clip_autt.personal.method._is_new': ( 'personal/method.html#_is_new',
                                                                                   'clip_autt/personal/method.py'),
                                            'clip_autt.personal.method._most_confident_window': ( 'personal/method.html#_most_confident_window',

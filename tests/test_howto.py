@@ -87,7 +87,7 @@ def cluster(monkeypatch):
     "A scheduler for whoever asks for one by its address."
     distributed = pytest.importorskip("distributed", reason='needs the cluster extra: pip install "clip_autt[cluster]"')
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as local,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as local,
         distributed.Client(local) as client,
     ):
         monkeypatch.setattr("dask.distributed.Client", lambda address: client)

@@ -120,7 +120,7 @@ def _adapt_many(method: PersonalBaseline, videos: Sequence) -> list[Adapted]:
         if _is_new(method, run[0]): method.reset()
         method.subject = run[0].subject
         relative = [_relative(method, v) for v in run]
-        results += [_finish(method, v, a) for v, a in zip(run, _inner_adapt_many(method.inner, relative), strict=True)]
+        results += [_finish(method, v, a) for v, a in zip(run, method.inner.adapt_many(relative), strict=True)]
     return results
 
 # %% ../../nbs/personal/03_method.ipynb #e413ccce
@@ -143,10 +143,6 @@ def _runs(videos: Sequence[VideoFeatures], scope: str) -> list[list[VideoFeature
         if together: runs[-1].append(v)
         else: runs.append([v])
     return runs
-
-# %% ../../nbs/personal/03_method.ipynb #fe36c91b
-def _inner_adapt_many(inner, videos):
-    return inner.adapt_many(videos) if hasattr(inner, 'adapt_many') else inner.adapt(videos)
 
 # %% ../../nbs/personal/03_method.ipynb #2f833b93
 def _relative(
@@ -181,7 +177,7 @@ def _predict(method: PersonalBaseline, video) -> Prediction:
     "As for adapting, but nothing is kept."
     v = _features(method, video)
     person, logits = method.begin if _is_new(method, v) else (method.person, method.logits)
-    p = getattr(method.inner, 'predict', method.inner.adapt)(_relative(method, v, person, learn=False))
+    p = method.inner.predict(_relative(method, v, person, learn=False))
     return replace(p, logits=p.logits - _threshold(method, torch.cat([logits, p.logits[None]])))
 
 # %% ../../nbs/personal/03_method.ipynb #1fdeb6c1

@@ -43,7 +43,7 @@ def dask(n):
         n_workers=n,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address=":0",
         host="127.0.0.1",
         silence_logs=logging.CRITICAL,
     )
