@@ -120,9 +120,7 @@ def test_modules_do_not_import_each_other_in_circles():
 
 
 def test_only_the_core_lies_at_the_root():
-    story = (
-        "au backbone texttower features temporal prompts model outputs split train window method autt released".split()
-    )
+    story = "au backbone texttower features temporal prompts model outputs train window method autt released".split()
     assert [m for m in MODULES if wing(m) == "core"] == sorted(story)
 
 
