@@ -69,7 +69,7 @@ def test_notebook_hygiene(path):
     nb = nbformat.read(path, 4)
     assert "widgets" not in nb.metadata, "saved widget state: GitHub refuses such notebooks"
     assert path.stat().st_size < (500_000 if path.parent.name == "tutorials" else 150_000), "too large with its outputs"
-    assert len(nb.cells) <= 68
+    assert len(nb.cells) <= 62
     for text in visible_outputs(path):
         assert not re.search(r"(/(home|root|tmp|work|Users|private|var)/\w|[A-Z]:\\\\)", text), (
             f"a path of one machine in an output: {text[:200]}"

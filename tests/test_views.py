@@ -227,7 +227,7 @@ class Stubborn(NoAdaptation):
     def adapt_many(self, videos):
         say = lambda a: figures.replace(a, logits=torch.eye(2)[0])
         results = super().adapt_many(videos)
-        return [say(a) for a in results] if isinstance(results, list) else say(results)
+        return [say(a) for a in results]
 
 
 def test_a_race_is_an_evaluation(facs, stream):
