@@ -31,7 +31,9 @@ def test_the_course_is_numbered_without_a_gap_and_each_part_leads_to_the_next():
 
 def test_the_front_page_lists_every_tutorial_in_order():
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| \[.*?\]\(nbs/tutorials/(\d\d_\w+\.ipynb)\)", page, re.M) == [p.name for p in COURSE]
+    assert re.findall(r"^(\d+)\. \[.*?\]\(nbs/tutorials/(\d\d_\w+\.ipynb)\)", page, re.M) == [
+        (str(number), p.name) for number, p in enumerate(COURSE, 1)
+    ]
     assert all(f"nbs/tutorials/{p.name}" in page for p in EVERY)
 
 
