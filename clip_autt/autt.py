@@ -174,6 +174,7 @@ def search_entropy(self: ClipAUTT, windows: Tensor, z_text: Tensor) -> Tensor:
     "Entropy [B, M] in nats of each window, by which the most confident one is found."
     return window_entropy(self.model, windows, z_text)
 
+# %% ../nbs/core/11_autt.ipynb #da074283
 @patch
 def score_chosen(
     self: ClipAUTT,
@@ -205,6 +206,7 @@ def total_loss(self: ClipAUTT, loss: Tensor) -> Tensor:
     "The losses [B] of a batch as one number to differentiate."
     return loss.sum()
 
+# %% ../nbs/core/11_autt.ipynb #8fffb9f7
 @patch
 def _steps(self: ClipAUTT, batch: Batch, ctx: nn.Parameter, optimizer: torch.optim.Optimizer,
            start: TextGraph) -> Iterator[Step]:

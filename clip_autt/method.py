@@ -76,6 +76,7 @@ class VideoViews:
         "[1 + M, D]: the whole video, then its windows."
         return torch.cat([self.video[None], self.windows])
 
+# %% ../nbs/core/10_method.ipynb #89781714
 @torch.no_grad()
 def encode_views(
     model: ClipAU,
@@ -244,6 +245,7 @@ def encoded(
     for v in found: self.model.check_features(v)
     return found
 
+# %% ../nbs/core/10_method.ipynb #091f446c
 @patch
 def begin_video(
     self: OnlineMethod,
@@ -275,6 +277,7 @@ def _result(self: OnlineMethod, v: VideoFeatures, a: StepOutput, seconds: float)
                    window=window, seconds=seconds, passes=a.passes, gates=dict(a.gates), classes=self.model.classes,
                    bank=self.model.bank, **_facts(self, v))
 
+# %% ../nbs/core/10_method.ipynb #af6ba098
 @patch
 def answer_video(self: OnlineMethod, views: VideoViews) -> tuple[Tensor, Tensor]:
     "Logits [C] and AU scores [N] of one video, without learning: before it, or of a method that learns nothing."

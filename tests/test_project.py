@@ -94,7 +94,7 @@ def test_source_notebooks_teach(path):
         if re.search(r"^#\| exporti?$", c.source, re.M) and "import" not in c.source.splitlines()[1]
     ]
     lines = [len([x for x in s.splitlines() if x.strip() and not x.strip().startswith("#")]) for s in exported]
-    assert statistics.median(lines) <= 26, lines
+    assert statistics.median(lines) <= 20, lines
     words = sum(len(c.source.split()) for c in cells(path, "markdown"))
     code = sum(len([x for x in c.source.splitlines() if x.strip()]) for c in cells(path, "code"))
     assert words / code >= 1.4, f"{words} words for {code} lines of code"

@@ -155,6 +155,7 @@ HEAD_TURNS = {'AU51': ('yaw', 25.), 'AU52': ('yaw', -25.), 'AU53': ('pitch', 20.
 BANK = AUBank.default()
 AU_ROW = {au.id: i for i, au in enumerate(BANK)}  # position of each action unit
 
+# %% ../../nbs/faces/00_anatomy.ipynb #e2f738eb
 def displacement(
     moves: dict[str, tuple[float, float]],  # point -> (away from the midline, down)
     side: str,  # 'l' or 'r'
@@ -166,6 +167,7 @@ def displacement(
         else: out[POINT_INDEX[f'{side}_{name}']] += (sign * dx, dy)
     return out
 
+# %% ../../nbs/faces/00_anatomy.ipynb #82ccd7c6
 _MOVES = _UPPER_FACE | _LIPS | _JAW | _GAZE_LIDS
 # [N, 2, P, 2] at full intensity
 DISPLACEMENTS = np.stack([[displacement(_MOVES.get(au.id, {}), s) for s in 'lr'] for au in BANK])
@@ -235,6 +237,7 @@ SHAPE_MODES = dict(
 )
 _MODES = np.stack([*SHAPE_MODES.values()])
 
+# %% ../../nbs/faces/00_anatomy.ipynb #860d3f8e
 def shaped(
     shape: np.ndarray,  # [M] one number per mode, in standard deviations
 ) -> np.ndarray:  # [P, 2]

@@ -163,6 +163,7 @@ def au_vectors(method: T3AL, weights: dict[str, Tensor]) -> Tensor:
     "Unit vectors [N, D] of the action units under a text projection."
     return F.normalize(F.linear(method.hidden, weights['text'], method.bias), dim=-1)
 
+# %% ../../nbs/methods/12_t3al.ipynb #bf5ab770
 @patch
 def answer(
     method: T3AL,
@@ -186,6 +187,7 @@ def label_text(
     text, _ = class_text(method.model, video, method.au_vectors(weights))
     return F.normalize(text[label] - text.mean(0), dim=-1)
 
+# %% ../../nbs/methods/12_t3al.ipynb #be055db3
 @patch
 @torch.no_grad()
 def frame_scores(

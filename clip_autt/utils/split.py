@@ -34,6 +34,7 @@ def split_subjects(
     rest = iter(names)
     return tuple(natural_sorted(islice(rest, n)) for n in (parts if counted else _counts(len(names), parts)))
 
+# %% ../../nbs/utils/06_split.ipynb #f39f20ee
 def _counts(n: int, fractions: Sequence[float]) -> list[int]:
     "Whole numbers near n times the fractions that sum to n, none of them 0."
     ends = [round(n * sum(fractions[:i + 1])) for i in range(len(fractions))]
