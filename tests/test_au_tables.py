@@ -121,7 +121,7 @@ def test_libreface_keeps_its_two_sets_apart(read):
     np.testing.assert_allclose(t.times, [0, 0.04, 0.08])
 
 
-def test_pyfeat_takes_the_surest_face_of_a_frame_and_needs_a_rate_for_times(read):
+def test_pyfeat_takes_the_most_confident_face_of_a_frame_and_needs_a_rate_for_times(read):
     t = read(PYFEAT)
     assert t.codes == (1, 43) and t.times is None and t.face is None and "no times" in repr(t)
     np.testing.assert_allclose(column(t, 1), [0.25, NAN, 0.75])

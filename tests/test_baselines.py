@@ -1,4 +1,4 @@
-"Zero-shot, prompt ensemble, surest views, softmax pooling: the formulas, their ends, and what is refused."
+"Zero-shot, prompt ensemble, most confident views, softmax pooling: the formulas, their ends, and what is refused."
 
 import warnings
 
@@ -107,7 +107,7 @@ def test_the_ensemble_refuses_one_template_that_is_no_tuple(make):
             make(PromptEnsemble, templates=templates)
 
 
-def test_the_surest_views_are_averaged(make, model):
+def test_the_most_confident_views_are_averaged(make, model):
     v = make_features(2, 30)
     views = encode_views(model, v).all
     method = make(FrameMean, keep_fraction=0.25)
@@ -128,7 +128,7 @@ def test_a_tenth_of_few_views_is_one_view(make, model):
 
 
 @pytest.mark.parametrize("keep_fraction", [0.0, 1.1, -1.0, float("nan")])
-def test_surest_views_refuses(make, keep_fraction):
+def test_most_confident_views_refuses(make, keep_fraction):
     with pytest.raises(InputError, match="keep_fraction"):
         make(FrameMean, keep_fraction=keep_fraction)
 

@@ -83,7 +83,7 @@ def test_before_anything_is_learned_it_is_clip_au(make, model):
     assert torch.allclose(method.adapt(v).logits_before, model(v.frames[None]).logits[0], atol=1e-5)
 
 
-def test_the_entropy_is_that_of_the_surest_views(make, model):
+def test_the_entropy_is_that_of_the_most_confident_views(make, model):
     method, v = make(keep_fraction=0.3, align_weight=0.0), make_features(100, 40)  # the entropy is the whole loss
     logits = method.score(encode_views(model, v).all)[0]
     kept = most_confident(logits, 0.3)

@@ -55,7 +55,7 @@ def test_variance_is_the_covariance_form():
 
 
 def test_equal_prototypes_have_no_width(model, seen):
-    "Then the boundary term is plain cross-entropy under the mean prototypes, on the surest views."
+    "Then the boundary term is plain cross-entropy under the mean prototypes, on the most confident views."
     m = method(model, align=0.0, boundary=0.5, keep_fraction=0.5)
     text = m.z_text.expand(3, -1, -1)
     words, offset = m.class_words(seen.video, text)

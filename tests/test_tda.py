@@ -22,7 +22,7 @@ def filed(entropies, size=3):
     return cache
 
 
-def test_the_three_surest_of_ten_remain_sorted():
+def test_the_three_most_confident_of_ten_remain_sorted():
     cache = filed(range(10, 0, -1))
     assert [h for _, h, _ in cache.items[0]] == [1, 2, 3]
     assert cache.of(0)[:, 0].tolist() == [9, 8, 7]

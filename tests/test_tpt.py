@@ -1,4 +1,4 @@
-"TPT: one shared context, the surest views, marginal entropy, forgotten after each video."
+"TPT: one shared context, the most confident views, marginal entropy, forgotten after each video."
 
 import math
 
