@@ -97,7 +97,11 @@ def lab(tmp_path_factory):
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
-        server.wait(30)
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:  # its kernels are busy still
+            server.kill()
+            server.wait()
         log.close()
 
 
