@@ -206,13 +206,12 @@ def _write_person(s: _Settings, root: Path, subject: str) -> None:
 def _write(s: _Settings, folder: Path, recording: _Recording, film: np.ndarray) -> None:
     "A video file, or a folder of frames."
     if s.is_video:
-        write_video((film[i] for i in recording.shown), folder/_video_name(recording), recording.fps)
+        name = recording.name.removesuffix('.mp4') + '.mp4'
+        write_video((film[i] for i in recording.shown), folder/name, recording.fps)
         return
     (folder/recording.name).mkdir(parents=True)
     for number, i in zip(recording.numbers, recording.shown, strict=True):
         Image.fromarray(film[i]).save(folder/recording.name/_KINDS[s.name].frame.format(number), quality=90)
-
-def _video_name(recording: _Recording) -> str: return recording.name.removesuffix('.mp4') + '.mp4'
 
 # %% ../../nbs/faces/07_practice.ipynb #9733e128
 def _frame_list(s: _Settings, people: Sequence[str]) -> str:

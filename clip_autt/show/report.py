@@ -79,12 +79,9 @@ def _draw_film(fig, example: Adapted, clip: Clip, width: float, n: int, below: f
     film.tick_params(length=0)
     plot_entropy(example, curve, clip.times)
 
-def _film_height(clip: Clip, n: int) -> float:
-    "Inches of a film strip over a curve in the page."
-    return 2.5 + _WIDTH / min(n, len(clip)) * clip.frames.shape[1] / clip.frames.shape[2]
-
 def _film(example: Adapted, clip: Clip) -> str:
-    fig, w, h = _figure(_film_height(clip, 7)), example.window, example.entropy
+    height = 2.5 + _WIDTH / min(7, len(clip)) * clip.frames.shape[1] / clip.frames.shape[2]
+    fig, w, h = _figure(height), example.window, example.entropy
     _draw_film(fig, example, clip, _WIDTH - .7, 7, 1.4)
     alt = (f'Film strip of {clip.duration_s:.2f} s with the window from {w.start_s:.2f} to {w.stop_s:.2f} s framed, '
            f'and the entropy of {len(h)} windows, from {float(h.min()):.2f} to {float(h.max()):.2f} nats')
