@@ -183,7 +183,7 @@ def run_paper_protocol(
     epochs: int = 10,
     train_window: int | None = None,  # frames of a random run; None trains on whole clips
     seed: int = 0,
-    n_jobs: int = 1,  # processes that evaluate; -1 for one per core
+    n_jobs: int | None = None,  # processes; -1 for one per core; None: as `joblib.parallel_config` says, or 1
     progress: bool = True,
     settings: Mapping[str, dict] | None = None,  # of methods, by name: {'tent': {'lr': 1e-3}}
 ) -> ProtocolRun:

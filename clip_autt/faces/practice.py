@@ -319,7 +319,7 @@ def make_practice_dataset(
     frames: int | None = None,  # of a clip (BioVid, 75), of a minute (StressID, 20), of a long segment (BAH, 120)
     size: int = 64,  # side of a face in pixels; a video is 1.75 times as wide
     seed: int = 0,  # 0 to 9; another seed has other people and clips
-    n_jobs: int = 1,  # processes that draw; -1 for one per core
+    n_jobs: int | None = None,  # processes; -1 for one per core; None: as `joblib.parallel_config` says, or 1
     progress: bool = True,  # show a bar
 ) -> Path:  # the root
     "Write a practice data set of rendered faces, or what is missing of one. The same arguments give the same files."

@@ -120,7 +120,7 @@ def draw_face(
 def draw_faces(
     first: int,  # the first subject
     n: int,
-    n_jobs: int = 1,  # processes; -1 for all cores
+    n_jobs: int | None = None,  # processes; -1 for one per core; None: as `joblib.parallel_config` says, or 1
 ) -> Faces:
     "n random faces of n people."
     drawn = Parallel(n_jobs=n_jobs, batch_size=64)(delayed(draw_face)(seed) for seed in check_seeds(first, n))

@@ -45,7 +45,7 @@ def rendered_videos(
     n: int = 20,  # clips of each person
     domain: DomainShift = SOURCE_DOMAIN,
     seed: int = 0,  # another seed gives other clips of the same people
-    n_jobs: int = 1,  # processes that draw; -1 for one per core
+    n_jobs: int | None = None,  # processes; -1 for one per core; None: as `joblib.parallel_config` says, or 1
     progress: bool = True,  # show a bar
 ) -> list[LabeledVideo]:
     "Embeddings and labels of clips of drawn faces."
