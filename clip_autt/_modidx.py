@@ -2067,6 +2067,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'clip_autt/utils/assets.py'),
                                         'clip_autt.utils.assets.assets': ('utils/assets.html#assets', 'clip_autt/utils/assets.py'),
                                         'clip_autt.utils.assets.file_hash': ('utils/assets.html#file_hash', 'clip_autt/utils/assets.py'),
+                                        'clip_autt.utils.assets.pip_requirement': ( 'utils/assets.html#pip_requirement',
+                                                                                    'clip_autt/utils/assets.py'),
                                         'clip_autt.utils.assets.write_hashes': ( 'utils/assets.html#write_hashes',
                                                                                  'clip_autt/utils/assets.py')},
             'clip_autt.utils.checkpoint': { 'clip_autt.utils.checkpoint.check_run_path': ( 'utils/checkpoint.html#check_run_path',

@@ -12,9 +12,18 @@ from pathlib import Path
 from .errors import BackboneError, check
 
 # %% auto #0
-__all__ = ['assets', 'file_hash', 'write_hashes', 'asset', 'asset_folder']
+__all__ = ['REPOSITORY', 'pip_requirement', 'assets', 'file_hash', 'write_hashes', 'asset', 'asset_folder']
 
 # %% ../../nbs/utils/03_assets.ipynb #6f49457d
+REPOSITORY = 'https://github.com/clip-autt/clip_autt'  # as in settings.ini
+
+def pip_requirement(
+    extra: str = '',  # such as 'lab'
+) -> str:
+    "What pip is asked for to install the package from its repository."
+    name = f'clip_autt[{extra}]' if extra else 'clip_autt'
+    return f'{name} @ git+{REPOSITORY}@main'
+
 def assets() -> Path:
     "The folder with the files of the package."
     return Path(str(files('clip_autt')))/'assets'
@@ -36,7 +45,8 @@ def asset(
 ) -> Path:
     "A file of the package, compared with its hash. A missing or damaged one is a `BackboneError`."
     folder = assets() if folder is None else folder
-    path, remedy = folder/name, 'Install the package again: pip install --force-reinstall clip_autt.'
+    path = folder/name
+    remedy = f'Install the package again: pip install --force-reinstall --no-deps "{pip_requirement()}".'
     check(path.is_file() and (folder/'hashes.json').is_file(), f'{name} is missing from the package. {remedy}',
           BackboneError)
     known = _listed(folder)
