@@ -12,18 +12,9 @@ from pathlib import Path
 from .errors import BackboneError, check
 
 # %% auto #0
-__all__ = ['REPOSITORY', 'pip_requirement', 'assets', 'file_hash', 'write_hashes', 'asset', 'asset_folder']
+__all__ = ['REPOSITORY', 'assets', 'file_hash', 'write_hashes', 'pip_requirement', 'asset', 'asset_folder']
 
 # %% ../../nbs/utils/03_assets.ipynb #6f49457d
-REPOSITORY = 'https://github.com/clip-autt/clip_autt'  # as in settings.ini
-
-def pip_requirement(
-    extra: str = '',  # such as 'lab'
-) -> str:
-    "What pip is asked for to install the package from its repository."
-    name = f'clip_autt[{extra}]' if extra else 'clip_autt'
-    return f'{name} @ git+{REPOSITORY}@main'
-
 def assets() -> Path:
     "The folder with the files of the package."
     return Path(str(files('clip_autt')))/'assets'
@@ -37,6 +28,16 @@ def write_hashes(folder: Path) -> None:
     listed = {p.relative_to(folder).as_posix(): file_hash(p) for p in sorted(folder.rglob('*')) if p.is_file()
               and p.name != 'hashes.json'}
     (folder/'hashes.json').write_text(json.dumps(listed, indent=1) + '\n', encoding='utf-8')
+
+# %% ../../nbs/utils/03_assets.ipynb #91f3a2c4
+REPOSITORY = 'https://github.com/clip-autt/clip_autt'  # as in settings.ini
+
+def pip_requirement(
+    extra: str = '',  # such as 'lab'
+) -> str:
+    "What pip is asked for to install the package from its repository."
+    name = f'clip_autt[{extra}]' if extra else 'clip_autt'
+    return f'{name} @ git+{REPOSITORY}@main'
 
 # %% ../../nbs/utils/03_assets.ipynb #3c2887b1
 def asset(
