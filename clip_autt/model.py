@@ -280,8 +280,11 @@ def _load(cls: type[ClipAU], folder: str | Path, backbone: Backbone | None, pret
     folder = (_bundled(str(folder)) if str(folder).split('/')[0] in BUNDLED and not Path(folder).exists()
               else Path(folder))
     config = read_config(folder, ('backbone', *_SETTINGS, 'trained', 'bank'))
-    backbone = backbone or _saved_backbone(folder, config['backbone'], pretrained, device)
     saved = config['backbone']
+    if backbone is None:
+        weights = pretrained or saved['pretrained']
+        beside = bool(weights) and (folder/weights).is_file()
+        backbone = load_backbone(saved['name'], folder/weights if beside else weights, device, config=saved['config'])
     check(backbone.hash == saved['hash'], f'{folder}: made for {saved["name"]} weights {saved["hash"]}, but this '
           f'backbone is {backbone.name} {backbone.hash}. Give the weights it was trained on: pretrained=TAG_OR_FILE.',
           CheckpointError)
@@ -292,13 +295,6 @@ def _load(cls: type[ClipAU], folder: str | Path, backbone: Backbone | None, pret
         if (folder/place.file).is_file():
             model.attachments[name] = getattr(import_module(place.module), place.name).load(folder, model)
     return model.eval()
-
-# %% ../nbs/core/06_model.ipynb #4e4b935e
-def _saved_backbone(folder: Path, saved: dict, pretrained: str | Path | None, device: str | torch.device) -> Backbone:
-    "The backbone that a configuration names; a file of its name beside the head is taken first."
-    weights = pretrained or saved['pretrained']
-    if weights and (folder/weights).is_file(): weights = folder/weights
-    return load_backbone(saved['name'], weights, device, config=saved['config'])
 
 # %% ../nbs/core/06_model.ipynb #a6b1d26c
 def _bundled(name: str) -> Path:

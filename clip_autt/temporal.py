@@ -74,9 +74,6 @@ def score_windows(
           f'frame embeddings must be float [T, d] with T > 0, got {dtype_shape(x)}')
     if x.dim() == 2: return score_windows(temporal, x[None], window)[0]
     stretch, total = max(1024, 4 * window), x.shape[1]
-    starts = range(0, max(1, total - window + 1), stretch)
-    return torch.cat([_windows_of_stretch(temporal, x[:, m:m + stretch + window - 1], window) for m in starts], 1)
-
-def _windows_of_stretch(temporal: TemporalConv, x: Tensor, window: int) -> Tensor:
-    "Embeddings of the windows of one stretch; a single window needs no sharing."
-    return temporal(x)[:, None] if x.shape[1] <= window else _in_one_pass(temporal, x, window)
+    parts = (x[:, m:m + stretch + window - 1] for m in range(0, max(1, total - window + 1), stretch))
+    return torch.cat([temporal(part)[:, None] if part.shape[1] <= window else _in_one_pass(temporal, part, window)
+                      for part in parts], 1)

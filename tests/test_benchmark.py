@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import parallel_config
 from typer.testing import CliRunner
 
 from clip_autt.evaluation.embedded import benchmark, benchmark_json, benchmark_text, evaluate_people, over_tasks
@@ -118,12 +119,27 @@ def test_what_is_done_is_handed_on(monkeypatch):
         ["pain", "stress"],
         [22_000],
         ["clip-au"],
-        n_jobs=1,
         progress=False,
         on_result=lambda done: seen.append([*done]),
         **SMALL,
     )
     assert seen == [["pain"], ["pain", "stress"]]
+
+
+def test_there_is_one_process_unless_joblib_or_the_call_says_more(monkeypatch):
+    asked = []
+
+    def configured(*args, n_jobs, **kwargs):
+        asked.append(n_jobs)
+        return parallel_config(*args, n_jobs=1, **kwargs)
+
+    monkeypatch.setattr("clip_autt.evaluation.embedded.parallel_config", configured)
+    run = lambda **kwargs: benchmark(["pain", "stress"], [22_000], ["clip-au"], progress=False, **SMALL, **kwargs)
+    run()
+    run(n_jobs=2)
+    with parallel_config(n_jobs=3):
+        run()
+    assert asked == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

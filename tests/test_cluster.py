@@ -15,8 +15,8 @@ from clip_autt.model import ClipAU
 from clip_autt.methods.registry import make_methods
 from clip_autt.method import NoAdaptation
 
-dask = pytest.importorskip("dask", reason='needs the cluster extra: pip install "clip_autt[cluster]"')
-distributed = pytest.importorskip("distributed", reason='needs the cluster extra: pip install "clip_autt[cluster]"')
+dask = pytest.importorskip("dask", reason="needs the cluster extra: pip install -e '.[cluster]'")
+distributed = pytest.importorskip("distributed", reason="needs the cluster extra: pip install -e '.[cluster]'")
 NAMES = ["clip-au", "tda", "clip-autt", "clip-autt-released"]
 
 

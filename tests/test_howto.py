@@ -85,7 +85,7 @@ def folder(tmp_path, monkeypatch, tiny, portrait_mp4):
 @pytest.fixture
 def cluster(monkeypatch):
     "A scheduler for whoever asks for one by its address."
-    distributed = pytest.importorskip("distributed", reason='needs the cluster extra: pip install "clip_autt[cluster]"')
+    distributed = pytest.importorskip("distributed", reason="needs the cluster extra: pip install -e '.[cluster]'")
     with (
         distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as local,
         distributed.Client(local) as client,

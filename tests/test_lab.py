@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from clip_autt.cli.main import app
+from clip_autt.utils.assets import pip_requirement
 from clip_autt.utils.errors import InputError
 from clip_autt.cli.course import copy_tutorials, tutorial_files
 from typer.testing import CliRunner
@@ -55,7 +56,7 @@ def test_without_jupyterlab_the_copies_are_made_and_the_way_out_is_said(tmp_path
     find = lab.find_spec
     monkeypatch.setattr(lab, "find_spec", lambda name: None if name == "jupyterlab" else find(name))
     result = CliRunner().invoke(app, ["lab", str(tmp_path / "course")])
-    assert result.exit_code == 1 and "pip install 'clip_autt[lab]'" in result.output
+    assert result.exit_code == 1 and f'pip install "{pip_requirement("lab")}"' in result.output
     assert (tmp_path / "course" / "02_what_a_face_says.ipynb").exists()
 
 

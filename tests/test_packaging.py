@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from clip_autt.cli.course import ONLINE, tutorial_files
+from clip_autt.utils.assets import pip_requirement
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
-from colab import settings  # noqa: E402
+from colab import requirement, settings  # noqa: E402
 
 SOURCES = """settings.ini setup.py pyproject.toml MANIFEST.in README.md CHANGELOG.md LICENSE
 docs/glossary.md clip_autt nbs/tutorials""".split()
@@ -92,6 +93,10 @@ def test_the_repository_is_named_alike_everywhere():
     cfg = settings()
     assert ONLINE == f"{cfg['git_url']}/blob/{cfg['branch']}/"
     assert f'repository-code: "{cfg["git_url"]}"' in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert pip_requirement() == requirement() and pip_requirement("lab").startswith("clip_autt[lab] @ ")
+    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("nbs/tutorials/*.ipynb")]
+    asked = [line for p in pages for line in p.read_text(encoding="utf-8").splitlines() if "pip install" in line]
+    assert asked and not [line for line in asked if "clip_autt" in line and f"git+{cfg['git_url']}" not in line]
 
 
 def test_the_developers_extra_names_the_others(metadata):

@@ -230,7 +230,7 @@ def test_failed_videos_and_silent_methods(report):
 
 def test_one_subject_has_no_interval(report):
     page = report(make_results(subjects=("S1",)))
-    assert "± –" in page.words and "interval includes" not in page.words
+    assert "± –" in page.words and "[–" not in page.words and "interval includes" not in page.words
 
 
 def test_without_the_baseline_nothing_is_compared(report):

@@ -183,17 +183,15 @@ def test_both_versions_run_on_any_video_and_remember_in_their_scope(tiny, preset
     assert torch.allclose(first.logits_before, model(short.frames[None]).logits[0], atol=1e-6)
 
 
-def test_before_a_later_video_nothing_is_written(make):
-    method = make(TTACaPConfig.first_release, **OPEN)
+def test_before_a_later_video_nothing_is_written(make, monkeypatch):
+    method, walks = make(TTACaPConfig.first_release, **OPEN), []
     method.adapt(make_features(0, 30, subject="ann"))
-    saved = method.state_dict()
-    seen = encode_views(method.model, make_features(1, 30))
-    with torch.no_grad():
-        method._before(seen)
-    assert (
-        torch.equal(method.state["caches"][0].all()[0], saved["state"]["caches"][0].all()[0])
-        and method.state["n"] == saved["state"]["n"]
-    )
+    held = method.state["caches"]
+    monkeypatch.setattr("clip_autt.methods.ttacap.walk", lambda *args: walks.append(walk(*args)) or walks[-1])
+    method.adapt(make_features(1, 30, subject="ann"))
+    (*_, before), (*_, after) = walks
+    assert torch.equal(before[0].all()[0], held[0].all()[0])
+    assert not torch.equal(after[0].all()[0], held[0].all()[0]), "the walk after it writes"
 
 
 def test_no_statistics_no_method(model):

@@ -36,7 +36,7 @@ WEIGHTS = content_hash((assets() / "hashes.json").read_bytes())
 
 def measured(name: str, methods, tasks=tuple(TASKS), seeds=SEEDS, **kwargs) -> dict:
     "A benchmark, computed once for each set of weights."
-    run = lambda: benchmark_json(benchmark(list(tasks), seeds, list(methods), memory=True, **kwargs))
+    run = lambda: benchmark_json(benchmark(list(tasks), seeds, list(methods), n_jobs=-1, memory=True, **kwargs))
     found = kept(KEPT / f"{WEIGHTS}-{name}.json", run)
     return found if "tasks" in found else {"tasks": {found["task"]: found}, "mean": {}}
 

@@ -13,6 +13,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from ..utils.assets import REPOSITORY, pip_requirement
 from ..utils.errors import ClipAUTTError, InputError, check
 from ..utils.files import atomic_path
 
@@ -20,7 +21,7 @@ from ..utils.files import atomic_path
 __all__ = ['ONLINE', 'tutorial_files', 'outside_code', 'relink', 'copy_tutorials', 'lab']
 
 # %% ../../nbs/cli/01_course.ipynb #94cd44c6
-ONLINE = 'https://github.com/clip-autt/clip_autt/blob/main/'  # where links lead that leave the folder
+ONLINE = f'{REPOSITORY}/blob/main/'  # where links lead that leave the folder
 
 def tutorial_files() -> list[Path]:
     "The notebooks of the course, and its glossary."
@@ -105,7 +106,7 @@ def lab(
     typer.echo(f'{folder}: {len(written)} files written, {len(kept)} kept as they were')
     if copy_only: return
     if not find_spec('jupyterlab'):
-        typer.echo("error: JupyterLab is not installed: pip install 'clip_autt[lab]'. "
+        typer.echo(f'error: JupyterLab is not installed: pip install "{pip_requirement("lab")}". '
                    f'The tutorials are in {folder}.', err=True)
         raise typer.Exit(1)
     if hasattr(os, 'geteuid') and os.geteuid() == 0 and '--allow-root' not in (options or []):

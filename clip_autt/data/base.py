@@ -50,13 +50,10 @@ class CheckReport:
     def complete(self) -> bool:
         "Whether nothing is missing and nothing was wrong."
         return self.ok and not (self.n_problems or any(self.missing.values())
-                                or any(_short(self, split) for split in self.expected))
+                                or any(self.found.get(split, {}).get(what, 0) != n
+                                       for split, counts in self.expected.items() for what, n in counts.items()))
 
     def to_dict(self) -> dict: return {**asdict(self), 'ok': self.ok, 'complete': self.complete}
-
-def _short(report: CheckReport, split: str) -> bool:
-    "Whether a split differs from what is expected of it."
-    return any(report.found.get(split, {}).get(what, 0) != n for what, n in report.expected[split].items())
 
 # %% ../../nbs/data/02_base.ipynb #5472a3be
 def _rows(report: CheckReport) -> list[list[str]]:

@@ -95,11 +95,6 @@ def _samples(table: Path, findings: Findings) -> Iterator[tuple[str, str, str]]:
         else: findings.note(f'{table.name}, line {line}: class_id {row.get("class_id")!r} is not 0 to 4')
 
 # %% ../../nbs/data/03_biovid.ipynb #3a57bd26
-def _named_clips(folder: Path, findings: Findings) -> Iterator[Item]:
-    "Items of the clips in the folders, classes from their names."
-    for subject in names_in(folder):
-        for _, name, label in _entries(folder, subject, False, findings): yield _clip(folder, subject, name, label)
-
 def _listed_clips(folder: Path, table: Path, findings: Findings) -> Iterator[Item]:
     "Items of the clips in samples.csv that exist."
     listed = with_folder([Listed(*row, ()) for row in _samples(table, findings)], folder, findings)
@@ -115,7 +110,11 @@ def _clips(place: Place, root: Path, labels, findings: Findings) -> Iterator[Ite
     part = place.folder.parent
     tables = [Path(labels)] if labels else [t for t in (part/'starting_point/samples.csv', part/'samples.csv')
                                             if t.is_file()]
-    yield from _listed_clips(place.folder, tables[0], findings) if tables else _named_clips(place.folder, findings)
+    if tables: yield from _listed_clips(place.folder, tables[0], findings)
+    else:
+        for subject in names_in(place.folder):
+            for _, name, label in _entries(place.folder, subject, False, findings):
+                yield _clip(place.folder, subject, name, label)
 
 # %% ../../nbs/data/03_biovid.ipynb #95f0cd93
 _LAYOUTS = {

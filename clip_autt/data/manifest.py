@@ -255,15 +255,12 @@ def span_seconds(
     if item.start is None and item.end is None: return item.start_s, item.stop_s
     start = item.start or 0
     last = start if item.end is None else item.end
-    times = _frame_times(item.path, _changed(item.path))
+    written = os.path.getmtime(item.path) if isinstance(item.path, Path) and item.path.exists() else 0.
+    times = _frame_times(item.path, written)
     check(last < len(times), f'{item.path}: frame {last} was asked for, but the last one is {len(times) - 1}. Frames '
           'are counted from 0.', VideoError)
     return times[start], times[last + 1] if item.end is not None and last + 1 < len(times) else None
 
-def _changed(path: Path | FrameFiles) -> float:
-    "When a file was written; 0 where that cannot be said."
-    return os.path.getmtime(path) if isinstance(path, Path) and path.exists() else 0.
-
 @lru_cache(maxsize=4)  # segments of one video follow each other
-def _frame_times(path: Path | FrameFiles, changed: float) -> list[float]:
+def _frame_times(path: Path | FrameFiles, written: float) -> list[float]:
     return [time for time, _ in iter_frames(path, max_side=16)]

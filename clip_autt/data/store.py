@@ -127,10 +127,6 @@ def _entries(self: FeatureStore) -> list[Path]:
     "The files of all entries. Files that are being written have a name that begins with a dot."
     return sorted(p for p in self.folder.glob('[0-9a-f][0-9a-f]/*.safetensors') if not p.name.startswith('.'))
 
-@patch
-def _leftovers(self: FeatureStore) -> list[Path]:
-    return [*self.folder.glob('[0-9a-f][0-9a-f]/.*.safetensors'), *self.folder.glob('locks/*.lock')]
-
 # %% ../../nbs/data/09_store.ipynb #8ac0533e
 class StoreGroup(NamedTuple):
     "Entries made in one way."
@@ -233,7 +229,8 @@ def prune(
     chosen = [e for e in old if backbone is None or _is_of(e[2], backbone)] if (backbone,
         older_than_days) != (None, None) else []
     chosen += _too_many(sorted({*entries} - {*chosen}), max_bytes)
-    leftovers = [p for p in self._leftovers() if _is_stale(p, now)]
+    unfinished = [*self.folder.glob('[0-9a-f][0-9a-f]/.*.safetensors'), *self.folder.glob('locks/*.lock')]
+    leftovers = [p for p in unfinished if _is_stale(p, now)]
     for path in [] if dry_run else [*leftovers, *(path for *_, path in chosen)]:
         with suppress(FileNotFoundError): path.unlink()
     return Pruned([path.stem for *_, path in chosen], sum(size for _, size, _ in chosen), len(leftovers))

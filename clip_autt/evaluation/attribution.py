@@ -166,7 +166,10 @@ def explain_change(
 def _explanation(maker, r: Prediction, baseline: Tensor, start: Tensor | None, since: str, target: str | None,
                  versus: str | None) -> Explanation:
     head = explaining_head(maker)
-    _check_result(head, r)
+    check(r.seen, f'there is no prediction to explain: a face in {r.n_faces} of {r.n_frames} frames', NoFaceError)
+    same = tuple(r.classes) == tuple(head.classes) and len(r.bank) == len(head.bank)
+    check(same, f'the result comes from another model: {len(r.bank)} AUs and classes {", ".join(r.classes)}, '
+                f'here {len(head.bank)} and {", ".join(head.classes)}. Give the model that made it.')
     a, b = _two_classes(r, target, versus)
     shares = attribute(head, r.au, baseline)
     margin = lambda logits: float(logits.double()[a] - logits.double()[b])
@@ -185,13 +188,6 @@ def _classify(head: ClipAU, au: Tensor) -> Tensor:
     "Logits of scores, in double precision."
     w3, b3, w4 = _weights(head)
     return (au.detach().cpu().double() @ w3.T + b3).relu() @ w4.T + head.classifier[2].bias.detach().cpu().double()
-
-# %% ../../nbs/evaluation/08_attribution.ipynb #8a1bef5c
-def _check_result(head: ClipAU, r: Prediction) -> None:
-    check(r.seen, f'there is no prediction to explain: a face in {r.n_faces} of {r.n_frames} frames', NoFaceError)
-    same = tuple(r.classes) == tuple(head.classes) and len(r.bank) == len(head.bank)
-    check(same, f'the result comes from another model: {len(r.bank)} AUs and classes {", ".join(r.classes)}, '
-                f'here {len(head.bank)} and {", ".join(head.classes)}. Give the model that made it.')
 
 # %% ../../nbs/evaluation/08_attribution.ipynb #47084ce8
 def _two_classes(r: Prediction, target: str | None, versus: str | None) -> tuple[int, int]:

@@ -150,7 +150,7 @@ def evaluate(
     with_oracle: bool = False,  # add the row 'oracle', which sees labels
     stream: Stream | None = None,  # order, reset scope, and which prediction counts; `Stream()` if None
     memory: bool = False,  # measure the peak memory of each method on one video
-    n_jobs: int | None = None,  # processes for the units; -1: one per core; None: `joblib.parallel_config`'s, or 1
+    n_jobs: int | None = None,  # processes; -1 for one per core; None: as `joblib.parallel_config` says, or 1
     cache_dir: str | Path | None = None,  # folder where the rows of finished units are kept, and taken from
 ) -> Results:
     """Run methods over the videos, without labels, and score them. Videos that a method refuses are recorded.

@@ -162,20 +162,14 @@ class ProtocolRun:
     complete: bool = True  # False where the evaluation was stopped before its end
 
     def table(self) -> pd.DataFrame:
-        "Scores in percent, with the paper's beside them."
-        return _beside(self.results, self.blind, PAPER.get(self.data.name.lower(), {}))
+        "Scores of each method and guess in percent, with the paper's beside them."
+        ours = self.results.summary()[['war', 'war_sd', 'uar', 'f1', 'difference', 'low', 'high']]
+        ours = 100 * pd.concat([ours, pd.DataFrame.from_dict(self.blind, orient='index')])
+        paper = PAPER.get(self.data.name.lower(), {})
+        theirs = {name: dict(zip(('paper_war', 'paper_f1'), paper.get(name, (math.nan, None)))) for name in ours.index}
+        return ours.join(pd.DataFrame(theirs).T.astype(float)).rename_axis('method')
 
     def __repr__(self) -> str: return protocol_text(self)
-
-# %% ../../nbs/evaluation/07_paper.ipynb #4a4a46d8
-def _beside(
-    results: Results, blind: dict[str, dict[str, float]], paper: dict[str, tuple[float, float | None]],
-) -> pd.DataFrame:
-    "A row for each method and guess; columns ours, then theirs."
-    ours = results.summary()[['war', 'war_sd', 'uar', 'f1', 'difference', 'low', 'high']]
-    ours = 100 * pd.concat([ours, pd.DataFrame.from_dict(blind, orient='index')])
-    theirs = {name: dict(zip(('paper_war', 'paper_f1'), paper.get(name, (math.nan, None)))) for name in ours.index}
-    return ours.join(pd.DataFrame(theirs).T.astype(float)).rename_axis('method')
 
 # %% ../../nbs/evaluation/07_paper.ipynb #81bb141f
 def run_paper_protocol(
@@ -189,7 +183,7 @@ def run_paper_protocol(
     epochs: int = 10,
     train_window: int | None = None,  # frames of a random run; None trains on whole clips
     seed: int = 0,
-    n_jobs: int = 1,  # processes that evaluate; -1 for one per core
+    n_jobs: int | None = None,  # processes; -1 for one per core; None: as `joblib.parallel_config` says, or 1
     progress: bool = True,
     settings: Mapping[str, dict] | None = None,  # of methods, by name: {'tent': {'lr': 1e-3}}
 ) -> ProtocolRun:

@@ -206,13 +206,12 @@ def _write_person(s: _Settings, root: Path, subject: str) -> None:
 def _write(s: _Settings, folder: Path, recording: _Recording, film: np.ndarray) -> None:
     "A video file, or a folder of frames."
     if s.is_video:
-        write_video((film[i] for i in recording.shown), folder/_video_name(recording), recording.fps)
+        name = recording.name.removesuffix('.mp4') + '.mp4'
+        write_video((film[i] for i in recording.shown), folder/name, recording.fps)
         return
     (folder/recording.name).mkdir(parents=True)
     for number, i in zip(recording.numbers, recording.shown, strict=True):
         Image.fromarray(film[i]).save(folder/recording.name/_KINDS[s.name].frame.format(number), quality=90)
-
-def _video_name(recording: _Recording) -> str: return recording.name.removesuffix('.mp4') + '.mp4'
 
 # %% ../../nbs/faces/07_practice.ipynb #9733e128
 def _frame_list(s: _Settings, people: Sequence[str]) -> str:
@@ -320,7 +319,7 @@ def make_practice_dataset(
     frames: int | None = None,  # of a clip (BioVid, 75), of a minute (StressID, 20), of a long segment (BAH, 120)
     size: int = 64,  # side of a face in pixels; a video is 1.75 times as wide
     seed: int = 0,  # 0 to 9; another seed has other people and clips
-    n_jobs: int = 1,  # processes that draw; -1 for one per core
+    n_jobs: int | None = None,  # processes; -1 for one per core; None: as `joblib.parallel_config` says, or 1
     progress: bool = True,  # show a bar
 ) -> Path:  # the root
     "Write a practice data set of rendered faces, or what is missing of one. The same arguments give the same files."

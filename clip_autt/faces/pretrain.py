@@ -120,7 +120,7 @@ def draw_face(
 def draw_faces(
     first: int,  # the first subject
     n: int,
-    n_jobs: int = 1,  # processes; -1 for all cores
+    n_jobs: int | None = None,  # processes; -1 for one per core; None: as `joblib.parallel_config` says, or 1
 ) -> Faces:
     "n random faces of n people."
     drawn = Parallel(n_jobs=n_jobs, batch_size=64)(delayed(draw_face)(seed) for seed in check_seeds(first, n))
@@ -141,15 +141,13 @@ def captions(
     two = [g.choice(several[j], 2, replace=False) for j in g.integers(len(several), size=pairs)] if several else []
     phrases = [(FACS_NAMES if g.random() < .25 else BANK.prompts)[i] for i in range(len(BANK))]
     phrases += [f'{BANK.prompts[a]} and {BANK.prompts[b]}' for a, b in two] + [CALM_FACE]
-    fits = np.concatenate([seen, *(_both(seen[:, a], seen[:, b])[:, None] for a, b in two), _calm(seen)[:, None]], 1)
+    calm = np.select([(seen == SHOWN).any(1), (seen == OPEN).any(1)], [ABSENT, OPEN], SHOWN).astype(np.int8)
+    fits = np.concatenate([seen, *(_both(seen[:, a], seen[:, b])[:, None] for a, b in two), calm[:, None]], 1)
     return [TEMPLATES[g.choice(len(TEMPLATES), p=_TEMPLATE_WEIGHTS)].format(phrase) for phrase in phrases], fits
 
 def _both(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.select([(a == ABSENT) | (b == ABSENT), (a == SHOWN) & (b == SHOWN)], [ABSENT, SHOWN],
                      OPEN).astype(np.int8)
-
-def _calm(seen: np.ndarray) -> np.ndarray:
-    return np.select([(seen == SHOWN).any(1), (seen == OPEN).any(1)], [ABSENT, OPEN], SHOWN).astype(np.int8)
 
 # %% ../../nbs/faces/08_pretrain.ipynb #0e8efc90
 def pair_loss(

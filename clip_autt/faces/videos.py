@@ -45,7 +45,7 @@ def rendered_videos(
     n: int = 20,  # clips of each person
     domain: DomainShift = SOURCE_DOMAIN,
     seed: int = 0,  # another seed gives other clips of the same people
-    n_jobs: int = 1,  # processes that draw; -1 for one per core
+    n_jobs: int | None = None,  # processes; -1 for one per core; None: as `joblib.parallel_config` says, or 1
     progress: bool = True,  # show a bar
 ) -> list[LabeledVideo]:
     "Embeddings and labels of clips of drawn faces."
@@ -137,11 +137,9 @@ def zero_shot_emotions(
     recipes = torch.tensor([multi_hot(BANK, codes) for codes in EMOTIONS.values()]).float()  # [E, N]
     prompts = F.normalize(backbone.encode_text(fill_template(template, BANK.prompts)), dim=-1)
     names = F.normalize(recipes @ prompts, dim=-1)
-    faces = np.concatenate([_emotional(number, strength * recipes.numpy(), backbone.image_size) for number in subjects])
-    scores = F.normalize(backbone.encode_frames(faces, 128), dim=-1) @ (names - names.mean(0)).T
+    faces = []
+    for number in subjects:
+        g, person = default_rng([number, 11]), Subject.sample(number)
+        faces += [render(row, person, Nuisance.sample(g), g, backbone.image_size) for row in strength * recipes.numpy()]
+    scores = F.normalize(backbone.encode_frames(np.concatenate(faces), 128), dim=-1) @ (names - names.mean(0)).T
     return float((scores.argmax(1) == torch.arange(len(faces)) % len(names)).float().mean()), 1 / len(names)
-
-def _emotional(number: int, aus: np.ndarray, size: int) -> np.ndarray:
-    "One picture of a person for each row of intensities."
-    g, person = default_rng([number, 11]), Subject.sample(number)
-    return np.concatenate([render(row, person, Nuisance.sample(g), g, size) for row in aus])

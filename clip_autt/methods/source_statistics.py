@@ -162,21 +162,17 @@ _AGAIN = 'Compute them again with source_statistics.'
 
 def _check_fit(s: SourceStatistics) -> None:
     "Refuse statistics whose shapes or numbers do not fit together."
-    wrong = [f'{name} is {list(getattr(s, name).shape)}'
-             for name, shape in _shapes(s).items() if getattr(s, name).shape != shape]
-    widths = f'D={len(s.frame_mean)}, H={len(s.hidden_mean)}'
-    check(not wrong, f'source statistics that do not fit together: {"; ".join(wrong)}, for {widths}. {_AGAIN}',
-          CheckpointError)
-    known = torch.isin(s.prototype_subject, torch.arange(len(s.subject_mean), device=s.prototype_subject.device))
-    check(bool(known.all()) and bool((s.prototype_class >= 0).all()),
-          f'prototypes of people or classes that there are not. {_AGAIN}', CheckpointError)
-
-def _shapes(s: SourceStatistics) -> dict[str, tuple[int, ...]]:
-    "The shape that each tensor must have."
     d, h, p, n = len(s.frame_mean), len(s.hidden_mean), len(s.prototypes), len(s.subject_mean)
     over_d = ('frame_mean', 'frame_var', 'frame_median', 'video_mean', 'video_var')
-    return {**dict.fromkeys(over_d, (d,)), 'hidden_mean': (h,), 'hidden_var': (h,), 'prototypes': (p, d),
-            'prototype_class': (p,), 'prototype_subject': (p,), 'subject_mean': (n, d), 'subject_var': (n, d)}
+    shapes = {**dict.fromkeys(over_d, (d,)), 'hidden_mean': (h,), 'hidden_var': (h,), 'prototypes': (p, d),
+              'prototype_class': (p,), 'prototype_subject': (p,), 'subject_mean': (n, d), 'subject_var': (n, d)}
+    wrong = [f'{name} is {list(getattr(s, name).shape)}' for name, shape in shapes.items()
+             if getattr(s, name).shape != shape]
+    check(not wrong, f'source statistics that do not fit together: {"; ".join(wrong)}, for D={d}, H={h}. {_AGAIN}',
+          CheckpointError)
+    known = torch.isin(s.prototype_subject, torch.arange(n, device=s.prototype_subject.device))
+    check(bool(known.all()) and bool((s.prototype_class >= 0).all()),
+          f'prototypes of people or classes that there are not. {_AGAIN}', CheckpointError)
 
 # %% ../../nbs/methods/03_source_statistics.ipynb #b589d9b7
 @torch.no_grad()

@@ -214,24 +214,16 @@ class TTACaP(OnlineMethod):
     @torch.no_grad()
     def adapt_video(self, views: VideoViews) -> StepOutput:
         s, f = self.state, views.windows
-        logits, before = self.score(f)[0], self._before(views)
+        logits = self.score(f)[0]
+        before = self._fused(views, s['n'], s['sums'], write=False)[0] if s['n'] else self.score(views.video)
         n, sums = s['n'] + len(f), s['sums'] + torch.stack([f.double().sum(0), f.double().square().sum(0)])
         after, passed, caches = self._fused(views, n, sums, write=True)
         history = (*s['history'], *logits.argmax(-1).tolist())[-self.config.n_history:]
         self.state = dict(caches=caches, history=history, n=n, sums=sums)
-        return StepOutput(*_pairs(after, before), entropy=entropy(logits), passes=Passes(forward=2),
+        return StepOutput(after[0], before[0], after[1], before[1], entropy=entropy(logits), passes=Passes(forward=2),
                           gates=passed.rates())
 
-def _pairs(after: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-    return after[0], before[0], after[1], before[1]
-
 # %% ../../nbs/methods/13_ttacap.ipynb #6687713c
-@patch
-def _before(self: TTACaP, views: VideoViews) -> tuple[Tensor, Tensor]:
-    "Logits [C] and AU scores [N] before this video has left a trace."
-    s = self.state
-    return self._fused(views, s['n'], s['sums'], write=False)[0] if s['n'] else self.score(views.video)
-
 def nearest_people(
     method: TTACaP,
     n: int,  # windows seen

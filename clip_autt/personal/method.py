@@ -61,7 +61,8 @@ class PersonalBaseline:
         check(reset in SCOPES, f'reset must be one of {", ".join(SCOPES)}, got {reset!r}')
         check(0 <= video_weight <= 1, f'video_weight must be from 0 to 1, got {video_weight}')
         self.model, self.reset_scope = model, reset
-        self.inner = make(model.personal.head) if make else _most_confident_window(model.personal.head, window)
+        head = model.personal.head
+        self.inner = make(head) if make else MostConfidentWindow(head, MostConfidentWindow.Config(window))
         inner = f'{type(self.inner).__name__} {getattr(self.inner, "config", "")}'.strip()
         self.config = self.Config(window, estimate_threshold, video_weight, inner)
         self.begin: tuple[Baseline | None, Tensor] = None, torch.zeros(0, len(model.classes))  # or a loaded profile
@@ -190,9 +191,6 @@ class MostConfidentWindow(OnlineMethod):
         logits, au = self.score(views.all)
         h = entropy(logits[1:])
         return StepOutput(logits[0], logits[0], au[0], au[0], int(h.argmin()), h, passes=Passes(forward=1))
-
-def _most_confident_window(head: ClipAU, window: int) -> MostConfidentWindow:
-    return MostConfidentWindow(head, MostConfidentWindow.Config(window))
 
 # %% ../../nbs/personal/03_method.ipynb #9cd0c831
 @patch

@@ -19,7 +19,7 @@ from PIL import Image
 from ..au import AUBank
 from ..video.clip import Clip
 from ..utils.errors import InputError, check
-from ..evaluation.evaluate import Results
+from ..evaluation.results import Results, gain_of
 from ..utils.files import atomic_path
 from ..outputs import Adapted
 from .plots import plot_au_change, plot_aus, plot_entropy, plot_film
@@ -29,7 +29,7 @@ from .result_plots import plot_confusion, plot_methods, plot_subjects
 __all__ = ['write_report', 'report_picture']
 
 # %% ../../nbs/show/01_report.ipynb #83236793
-def _number(x: float, form: str = '.3f') -> str: return format(x, form) if math.isfinite(x) else '–'
+def _number(x: float) -> str: return f'{x:.3f}' if math.isfinite(x) else '–'
 
 def _paragraphs(texts: Iterable, tag: str = 'p') -> str:
     return ''.join(f'<{tag}>{escape(str(text))}</{tag}>' for text in texts)
@@ -79,12 +79,9 @@ def _draw_film(fig, example: Adapted, clip: Clip, width: float, n: int, below: f
     film.tick_params(length=0)
     plot_entropy(example, curve, clip.times)
 
-def _film_height(clip: Clip, n: int) -> float:
-    "Inches of a film strip over a curve in the page."
-    return 2.5 + _WIDTH / min(n, len(clip)) * clip.frames.shape[1] / clip.frames.shape[2]
-
 def _film(example: Adapted, clip: Clip) -> str:
-    fig, w, h = _figure(_film_height(clip, 7)), example.window, example.entropy
+    height = 2.5 + _WIDTH / min(7, len(clip)) * clip.frames.shape[1] / clip.frames.shape[2]
+    fig, w, h = _figure(height), example.window, example.entropy
     _draw_film(fig, example, clip, _WIDTH - .7, 7, 1.4)
     alt = (f'Film strip of {clip.duration_s:.2f} s with the window from {w.start_s:.2f} to {w.stop_s:.2f} s framed, '
            f'and the entropy of {len(h)} windows, from {float(h.min()):.2f} to {float(h.max()):.2f} nats')
@@ -130,9 +127,8 @@ def _example(example: Adapted, clip: Clip, bank: AUBank) -> str:
 # %% ../../nbs/show/01_report.ipynb #9773d5bb
 def _scores(summary: pd.DataFrame) -> str:
     def row(r: tuple) -> tuple[str, ...]:
-        gain = f'{r.difference:+.3f} [{_number(r.low, "+.3f")}, {_number(r.high, "+.3f")}]'
         numbers = _number(r.uar), _number(r.f1), _number(r.war_before)
-        return f'{_number(r.war)} ± {_number(r.war_sd)}', *numbers, gain if math.isfinite(r.difference) else '–'
+        return f'{_number(r.war)} ± {_number(r.war_sd)}', *numbers, f'{gain_of(r):+.3f}' or '–'
     rows = [(name, *row(r)) for name, r in zip(summary.index, summary.itertuples())]
     head = ['method', 'WAR ± sd', 'UAR', 'macro-F1', 'WAR before the update', 'WAR − clip-au [95 %]']
     note = ('Means over subjects, with the standard deviation over subjects. The last column is the gain over clip-au '

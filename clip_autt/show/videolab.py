@@ -69,16 +69,10 @@ def preview(
     if not cropped and box is None: notes = ('no face was found; the middle of the picture is shown',)
     frame, shape = sampled.frames[len(sampled) // 2], sampled.frames.shape[1:3]
     square = box.square(*shape) if box else center_box(*shape)
-    crop = crop_frames(frame[None], square, size)[0]
+    crop, small = crop_frames(frame[None], square, size)[0], Image.fromarray(frame)
+    small.thumbnail((320, 320))
     truth = source.label if isinstance(source, Clip) else None
-    return VideoView(name, _small(frame), shape, crop, box, notes, n, truth)
-
-# %% ../../nbs/show/05_videolab.ipynb #d1726470
-def _small(frame: np.ndarray, side: int = 320) -> np.ndarray:
-    "A frame for the page."
-    image = Image.fromarray(frame)
-    image.thumbnail((side, side))
-    return np.asarray(image)
+    return VideoView(name, np.asarray(small), shape, crop, box, notes, n, truth)
 
 # %% ../../nbs/show/05_videolab.ipynb #5450c340
 def _video_figure(v: VideoView) -> Drawing:

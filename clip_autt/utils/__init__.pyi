@@ -1,8 +1,8 @@
 "The basement: errors, files, weights, the files of the package."
 
 from .assets import (
-    asset as asset, asset_folder as asset_folder, assets as assets, file_hash as file_hash,
-    write_hashes as write_hashes,
+    REPOSITORY as REPOSITORY, asset as asset, asset_folder as asset_folder, assets as assets, file_hash as file_hash,
+    pip_requirement as pip_requirement, write_hashes as write_hashes,
 )
 from .checkpoint import (
     check_run_path as check_run_path, read_config as read_config, read_profile as read_profile, read_run as read_run,

@@ -12,7 +12,7 @@ from pathlib import Path
 from .errors import BackboneError, check
 
 # %% auto #0
-__all__ = ['assets', 'file_hash', 'write_hashes', 'asset', 'asset_folder']
+__all__ = ['REPOSITORY', 'assets', 'file_hash', 'write_hashes', 'pip_requirement', 'asset', 'asset_folder']
 
 # %% ../../nbs/utils/03_assets.ipynb #6f49457d
 def assets() -> Path:
@@ -29,6 +29,16 @@ def write_hashes(folder: Path) -> None:
               and p.name != 'hashes.json'}
     (folder/'hashes.json').write_text(json.dumps(listed, indent=1) + '\n', encoding='utf-8')
 
+# %% ../../nbs/utils/03_assets.ipynb #91f3a2c4
+REPOSITORY = 'https://github.com/clip-autt/clip_autt'  # as in settings.ini
+
+def pip_requirement(
+    extra: str = '',  # such as 'lab'
+) -> str:
+    "What pip is asked for to install the package from its repository."
+    name = f'clip_autt[{extra}]' if extra else 'clip_autt'
+    return f'{name} @ git+{REPOSITORY}@main'
+
 # %% ../../nbs/utils/03_assets.ipynb #3c2887b1
 def asset(
     name: str,  # relative to the folder, with forward slashes
@@ -36,7 +46,8 @@ def asset(
 ) -> Path:
     "A file of the package, compared with its hash. A missing or damaged one is a `BackboneError`."
     folder = assets() if folder is None else folder
-    path, remedy = folder/name, 'Install the package again: pip install --force-reinstall clip_autt.'
+    path = folder/name
+    remedy = f'Install the package again: pip install --force-reinstall --no-deps "{pip_requirement()}".'
     check(path.is_file() and (folder/'hashes.json').is_file(), f'{name} is missing from the package. {remedy}',
           BackboneError)
     known = _listed(folder)

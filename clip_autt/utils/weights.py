@@ -28,7 +28,8 @@ def read_weights(
     "Tensors of a checkpoint on the CPU, without wrappers (`state_dict`, `module.`). NaN or infinity is an error."
     path = Path(path)
     check(path.is_file(), f'{path}: no such file. Give the path of a .safetensors, .pt, .pth or .bin file.', error)
-    check(not _is_torchscript(path), f'{path}: a TorchScript archive, which holds code beside the weights. Save the '
+    compiled = zipfile.is_zipfile(path) and any(n.endswith('constants.pkl') for n in zipfile.ZipFile(path).namelist())
+    check(not compiled, f'{path}: a TorchScript archive, which holds code beside the weights. Save the '
           'weights alone once, if you trust it: '
           'torch.save(torch.jit.load(PATH, map_location="cpu").state_dict(), "weights.pt").', error)
     try:
@@ -51,10 +52,6 @@ def _unwrap(state: dict) -> dict:
     if isinstance(state, Mapping) and state and all(str(k).startswith('module.') for k in state):
         state = {k.removeprefix('module.'): v for k, v in state.items()}
     return state
-
-def _is_torchscript(path: Path) -> bool:
-    "Whether a file is a compiled PyTorch program."
-    return zipfile.is_zipfile(path) and any(name.endswith('constants.pkl') for name in zipfile.ZipFile(path).namelist())
 
 def _why_unreadable(path: Path, e: Exception) -> str:
     "Why a file cannot be read as weights, and what to do."

@@ -53,24 +53,7 @@ def film_strip(
     return Image.fromarray(np.concatenate([np.asarray(Image.fromarray(f).resize((width, height))) for f in picked],
                                           axis=1))
 
-def _inline_jpeg(
-    image: Image.Image,  # an RGB picture
-) -> str:  # an <img> element that carries its own data
-    "A picture for a notebook page."
-    data = io.BytesIO()
-    image.save(data, 'JPEG', quality=75)
-    return f'<img src="data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}">'
-
 # %% ../../nbs/video/00_clip.ipynb #7ced5c6c
-def _check_times(
-    times: np.ndarray,  # float64, one moment a frame
-    length: int,  # number of frames
-) -> None:
-    "Raise `InputError` unless there is one finite moment a frame and time does not run backwards."
-    check(times.shape == (length,), f'times must be [T] = [{length}], one moment a frame, got {list(times.shape)}.')
-    forward = bool(np.isfinite(times).all() and (np.diff(times) >= 0).all())
-    check(forward, 'times must be finite seconds that never decrease. Sort the frames by time.')
-
 def _facts(
     clip: Clip,  # any clip
 ) -> str:  # one line
@@ -100,7 +83,10 @@ class Clip:
         check_frames(self.frames)
         object.__setattr__(self, 'times', np.asarray(self.times, np.float64))
         object.__setattr__(self, 'warnings', tuple(self.warnings))
-        _check_times(self.times, len(self.frames))
+        check(self.times.shape == (len(self),),
+              f'times must be [T] = [{len(self)}], one moment a frame, got {list(self.times.shape)}.')
+        forward = bool(np.isfinite(self.times).all() and (np.diff(self.times) >= 0).all())
+        check(forward, 'times must be finite seconds that never decrease. Sort the frames by time.')
         if self.found is not None:
             object.__setattr__(self, 'found', np.asarray(self.found))
             ok = self.found.shape == self.times.shape and self.found.dtype == bool
@@ -136,7 +122,10 @@ class Clip:
     def __repr__(self) -> str: return f'Clip({self.id!r}: {_facts(self)})'
 
     def _repr_html_(self) -> str:
-        return (f'<div>{_inline_jpeg(film_strip(self.frames))}<br><b>{html.escape(self.id)}</b> '
+        jpeg = io.BytesIO()
+        film_strip(self.frames).save(jpeg, 'JPEG', quality=75)
+        data = base64.b64encode(jpeg.getvalue()).decode()
+        return (f'<div><img src="data:image/jpeg;base64,{data}"><br><b>{html.escape(self.id)}</b> '
                 f'{html.escape(_facts(self))}</div>')
 
 # %% ../../nbs/video/00_clip.ipynb #dcba8ca5
