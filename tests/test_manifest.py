@@ -98,6 +98,8 @@ def test_a_missing_clip_is_skipped_and_reported_or_an_error(read):
         ("# only a comment\n", "the file is empty"),
         ("", r"m\.csv: the file is empty.*path,subject,label"),
         (" \n\n", "the file is empty"),
+        ("|\n", "no column path"),  # a header in which one of the delimiters finds no word
+        (",\n", "no column path"),
         (HEADER, "header and no rows"),
         ("path,subjct,label\na1.mp4,a,1", r"line 1: no column subject.*Did you mean 'subjct'"),
         ("file,who,what\na1.mp4,a,1", "no column path, subject, label; the columns are file, who, what"),

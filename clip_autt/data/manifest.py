@@ -126,7 +126,7 @@ def read_table(
         reader = csv.reader(io.StringIO(text, newline=''), delimiter=mark, skipinitialspace=True, strict=True)
         return ((reader.line_num, [value.strip() for value in row]) for row in reader
                 if any(value.strip() for value in row))
-    def header(mark: str) -> list[str]: return [name.lower() for name in next(rows(mark))[1]]
+    def header(mark: str) -> list[str]: return [name.lower() for name in next(rows(mark), (0, []))[1]]
     try:
         mark = max(',;\t|', key=lambda mark: len({*columns} & {*header(mark)}))
         return header(mark), list(rows(mark))[1:]
