@@ -48,6 +48,7 @@ READ = [int(i) for i in """
 
 class Square(NamedTuple):
     "Where the tracker looks: a square that may be tilted."
+
     centre: np.ndarray  # [2] pixels
     side: float  # pixels
     angle: float  # radians

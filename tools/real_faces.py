@@ -51,6 +51,7 @@ MOVED = 0.05
 
 class Film(NamedTuple):
     "What is known of a film of T frames."
+
     name: str
     person: str
     emotion: str | None  # posed, as a RAVDESS name says
@@ -164,9 +165,13 @@ def measure(backbone: Backbone, paths: Sequence[Path], tracker: Path, folder: Pa
 def notes(facts: dict) -> list[str]:
     "What belongs below the table."
     frames = ", ".join(f"{person} {n}" for person, n in facts["people"].items())
+    moved = facts["spread"] >= MOVED
+    where_moved = facts["blendshapes"][moved & np.isfinite(facts["blendshapes"])]
     by_film = ", ".join(f"{name} {np.nanmean(x):+.2f}" for name, x in facts["films"].items())
     lines = [
         f"{len(facts['people'])} people, {sum(facts['people'].values())} frames that show a face: {frames}.",
+        f"Mean over the {len(where_moved)} of {moved.size} pairs of person and unit that move: "
+        f"{where_moved.mean():+.2f}.",
         f"Within each film, mean over units: {by_film}.",
     ]
     if facts["no face"]:
