@@ -134,8 +134,9 @@ def _defining_text(x: type | FunctionType) -> str:
     file = getattr(sys.modules.get(x.__module__), '__file__', None)
     if file and file.endswith('.py'): return Path(file).read_text(encoding='utf-8')
     code = [x] if isinstance(x, FunctionType) else [f for f in vars(x).values() if isinstance(f, FunctionType)]
-    cells = [linecache.getlines(name) for name in sorted({f.__code__.co_filename for f in code})]
-    if cells and all(cells): return ''.join(chain(*cells))
+    names = sorted({f.__code__.co_filename for f in code})
+    cells = [linecache.getlines(name) for name in names if name != '<string>']  # a name that all of `exec` shares
+    if len(cells) == len(names) > 0 and all(cells): return ''.join(chain(*cells))
     raise InputError(f'the source of {x.__qualname__} cannot be read, so it is not known when a kept result is out of '
                      'date. Define it in a file, or evaluate it without cache_dir.')
 
