@@ -9,6 +9,12 @@ from .drawing import (
     Appearance as Appearance, BEARDS as BEARDS, GLASSES as GLASSES, HAIRSTYLES as HAIRSTYLES,
     face_curves as face_curves, paint as paint, spline as spline,
 )
+from .head import (
+    HAIR_HELPER as HAIR_HELPER, HeadMesh as HeadMesh, JOINTS as JOINTS, LEFT_EYE as LEFT_EYE,
+    LOWER_LASHES as LOWER_LASHES, LOWER_TEETH as LOWER_TEETH, MASKS as MASKS, PARTS as PARTS, RIGHT_EYE as RIGHT_EYE,
+    SKIN as SKIN, TONGUE as TONGUE, UPPER_LASHES as UPPER_LASHES, UPPER_TEETH as UPPER_TEETH, blended as blended,
+    head_mesh as head_mesh, joint as joint, part_vertices as part_vertices,
+)
 from .people import (
     DomainShift as DomainShift, Nuisance as Nuisance, Subject as Subject, camera as camera,
     intensities as intensities, render as render, sample_appearance as sample_appearance,
