@@ -15,6 +15,11 @@ from .head import (
     SKIN as SKIN, TONGUE as TONGUE, UPPER_LASHES as UPPER_LASHES, UPPER_TEETH as UPPER_TEETH, blended as blended,
     head_mesh as head_mesh, joint as joint, part_vertices as part_vertices,
 )
+from .identity import (
+    CALM as CALM, ETHNICITIES as ETHNICITIES, Identity as Identity, asymmetry_axes as asymmetry_axes,
+    axis_weights as axis_weights, macro_weights as macro_weights, resting_mesh as resting_mesh,
+    shape_axes as shape_axes,
+)
 from .people import (
     DomainShift as DomainShift, Nuisance as Nuisance, Subject as Subject, camera as camera,
     intensities as intensities, render as render, sample_appearance as sample_appearance,
