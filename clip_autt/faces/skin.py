@@ -38,7 +38,7 @@ def smooth(x: Tensor, a: float, b: float) -> Tensor:
     t = ((x - a) / (b - a)).clamp(0, 1)
     return t * t * (3 - 2 * t)
 
-# %% ../../nbs/faces/13_skin.ipynb #f23dad55
+# %% ../../nbs/faces/13_skin.ipynb #a2012582
 @cache
 def painted(
     mask: str,  # one of `head.MASKS`, or 'depth' for z
@@ -47,11 +47,11 @@ def painted(
     "A property of vertices on the map, 0 where the base mesh does not reach."
     mesh, n = head_mesh(), round((TOP - BOTTOM) * density)
     xyz = torch.stack([(mesh.vertices[:, 0] - LEFT) * density, (TOP - mesh.vertices[:, 1]) * density,
-                       mesh.vertices[:, 2]], 1)[None]
+                       mesh.vertices[:, 2]])[:, None]
     skin = mesh.triangles[mesh.part == SKIN]
     seen = fragments(xyz, skin, n)
     value = mesh.vertices[:, 2] if mask == 'depth' else mesh.masks[mask]
-    out = torch.zeros(n * n).index_put_((seen.pixel,), mixed(value[None, :, None], skin, seen)[0])
+    out = torch.zeros(n * n).index_put_((seen.pixel,), mixed(value[None, None], skin, seen)[0])
     return out.view(n, n)[:, :round((RIGHT - LEFT) * density)]
 
 # %% ../../nbs/faces/13_skin.ipynb #f5cde088
@@ -129,7 +129,7 @@ def _hair_colour(g: Generator, tone: float, age: float) -> np.ndarray:
     grey = np.clip((age - 38 - 10 * g.standard_normal()) / 25, 0, 1)
     return colour * (1 - grey) + grey * np.array(_HAIR[str(g.choice(['grey', 'white']))])
 
-# %% ../../nbs/faces/13_skin.ipynb #9990a89d
+# %% ../../nbs/faces/13_skin.ipynb #8f402950
 _F = tuple[tuple[tuple[float, float], ...], float, float]
 FURROWS: dict[str, list[_F]] = {
     'AU1': [(((0, y), (.12, y + .012), (.25, y - .004)), .016, .9) for y in (7.64, 7.73, 7.82)],
@@ -158,7 +158,7 @@ _CURVES = [(au, *curve) for au, curves in FURROWS.items() for curve in curves]
 _FOLDED = torch.tensor([AU_ROW[c[0]] for c in _CURVES])
 FOLDS_TOP, FOLDS_BOTTOM = 8.1, 6.1
 
-def _along(points, n: int = 24) -> tuple[Tensor, Tensor]:
+def _along(points, n: int = 60) -> tuple[Tensor, Tensor]:
     "Places on a smooth curve through points, and how deep the fold is there, from end to end."
     t = np.linspace(0, 1, n)
     xy = np.stack([np.interp(t, np.linspace(0, 1, len(points)), c) for c in zip(*points)], 1)
