@@ -18,7 +18,7 @@ from .head import (LEFT_EYE, LOWER_LASHES, RIGHT_EYE, SKIN, UPPER_LASHES, blende
 from .identity import Identity, resting_mesh
 
 # %% auto #0
-__all__ = ['LID_MOVES', 'lid_motion', 'lid_margins', 'EyeLids', 'eye_lids', 'moved_lids']
+__all__ = ['LID_MOVES', 'lid_motion', 'lid_margins', 'EyeLids', 'eye_lids', 'moved_lids', 'outside']
 
 # %% ../../nbs/faces/10a_lids.ipynb #25a1da1d
 LID_MOVES = {  # closes the upper lid, raises the lower lid, pulls the upper lid up
@@ -141,5 +141,13 @@ def moved_lids(
     way = closed * (1 - raised.clamp(min=0) * lids.shared)
     q = (lids.rest + way[..., None] * lids.close + raised[..., None] * lids.lift
          + ((1 - closed) * pulled)[..., None] * lids.widen)
-    q = torch.cat([q[..., :2], torch.maximum(q[..., 2:], lids.nearest[:, None])], -1)
     return _from_ball(q) - _from_ball(lids.rest)
+
+def outside(
+    lids: EyeLids,
+    points: Tensor,  # [T, n, 3] places of `lids.vertices`
+) -> Tensor:  # [T, n, 3]
+    "The same, pushed out of the ball of the eye where something else has pushed them in."
+    d = points - lids.centre
+    out = (lids.nearest / d.norm(dim=-1).clamp(min=1e-6)).clamp(min=1)
+    return lids.centre + d * torch.where(d[..., 2] > .02, out, 1.)[..., None]

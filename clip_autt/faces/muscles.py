@@ -15,7 +15,7 @@ from torch import Tensor
 from .anatomy import AU_ROW, BANK
 from .head import LOWER_TEETH, SKIN, TONGUE, UPPER_TEETH, blended, head_mesh, joint, part_vertices
 from .identity import ETHNICITIES, Identity, resting_mesh
-from .lids import eye_lids, lid_motion, moved_lids
+from .lids import eye_lids, lid_motion, moved_lids, outside
 from ..utils.errors import check
 
 # %% auto #0
@@ -27,50 +27,56 @@ def _parts(text: str) -> dict[str, float]:
 
 AU_TARGETS = {au: _parts(text) for au, text in {
     'AU1': 'unit/browInnerUp=1.5 expression/eyebrows-*-inner-up=1.2 expression/eyebrows-*-extern-up=-.25',
-    'AU2': 'unit/browOuterUp*=1.35 expression/eyebrows-*-extern-up=.5 expression/eyebrows-*-up=.5',
+    'AU2': 'unit/browOuterUp*=1.4 expression/eyebrows-*-extern-up=.35 expression/eyebrows-*-up=.4',
     'AU4': 'unit/browDown*=1.15 expression/eyebrows-*-down=.9',
-    'AU6': 'unit/cheekSquint*=1.7 own/cheek-apple=.8 own/eye-bag=.7',
-    'AU7': 'own/eye-bag=.5',
-    'AU9': 'unit/noseSneer*=1.6 expression/nose-*-elevation=.9 unit/browDown*=.45 unit/mouthUpperUp*=.25 '
-           'unit/cheekSquint*=.5',
-    'AU10': 'unit/mouthUpperUp*=1.05 expression/nose-*-elevation=.35 own/fold=.3',
-    'AU11': 'own/fold=1.2 unit/noseSneer*=.25 unit/mouthUpperUp*=.12',
-    'AU12': 'unit/mouthSmile*=.65 expression/mouth-corner-puller=.8 unit/cheekSquint*=.5 own/cheek-apple=.5',
-    'AU13': 'mouth/mouth-angles-up=1.3 expression/mouth-corner-puller=.35 unit/cheekPuff=.4 unit/cheekSquint*=.4',
-    'AU14': 'unit/mouthDimple*=.9 own/dimple=1 unit/mouthPress*=.25',
-    'AU15': 'unit/mouthFrown*=1 expression/mouth-depression=.35',
-    'AU16': 'unit/mouthLowerDown*=.9',
-    'AU17': 'unit/mouthShrugLower=1.1 expression/mouth-depression=.25 own/chin-boss=1',
-    'AU18': 'unit/mouthPucker=.8 expression/mouth-pursing=.5',
+    'AU6': 'unit/cheekSquint*=1.1 own/cheek-apple=1 own/eye-bag=.5 unit/browDown*=.15',
+    'AU7': 'own/eye-bag=.7',
+    'AU9': 'unit/noseSneer*=1.6 expression/nose-*-elevation=.9 unit/browDown*=.45 unit/mouthUpperUp*=.45 '
+           'unit/cheekSquint*=.3 own/fold=.4',
+    'AU10': 'expression/mouth-elevation=.65 unit/mouthUpperUp*=.5 expression/nose-*-elevation=.25 own/fold=.4',
+    'AU11': 'own/fold=1.3 unit/noseSneer*=.25 unit/mouthUpperUp*=.1',
+    'AU12': 'unit/mouthSmile*=.45 expression/mouth-corner-puller=.5 unit/cheekSquint*=.3 own/cheek-apple=.6 '
+            'own/fold=.3',
+    'AU13': 'mouth/mouth-angles-up=1.1 expression/mouth-corner-puller=.25 unit/cheekPuff=.35 own/cheek-apple=.7',
+    'AU14': 'unit/mouthDimple*=.9 own/dimple=1.2 unit/mouthPress*=.25 mouth/mouth-angles-down=.5',
+    'AU15': 'unit/mouthFrown*=1.15 expression/mouth-depression=.55 mouth/mouth-angles-down=.4',
+    'AU16': 'unit/mouthLowerDown*=1',
+    'AU17': 'unit/mouthShrugLower=1.4 unit/mouthShrugUpper=.5 expression/mouth-depression=.45 own/chin-boss=1',
+    'AU18': 'unit/mouthPucker=.85 expression/mouth-pursing=.5',
     'AU20': 'unit/mouthStretch*=1.05 expression/mouth-retraction=.7 expression/neck-platysma=.4',
-    'AU22': 'unit/mouthFunnel=.6 expression/mouth-protusion=.4',
-    'AU23': 'unit/mouthRollLower=.35 unit/mouthRollUpper=.35 mouth/mouth-scale-horiz-decr=.6 own/teeth-back=.4',
-    'AU24': 'unit/mouthPress*=.5 unit/mouthRollLower=.5 unit/mouthRollUpper=.55 own/teeth-back=.6',
+    'AU22': 'unit/mouthFunnel=.65 expression/mouth-protusion=.4',
+    'AU23': 'unit/mouthRollLower=.35 unit/mouthRollUpper=.35 mouth/mouth-upperlip-height-decr=.9 '
+            'mouth/mouth-lowerlip-height-decr=.9 mouth/mouth-scale-horiz-decr=.6 mouth/mouth-angles-down=.3 '
+            'own/teeth-back=.6',
+    'AU24': 'unit/mouthPress*=.3 unit/mouthRollLower=.6 unit/mouthRollUpper=.65 mouth/mouth-angles-down=.6 '
+            'own/lip-press=1 own/teeth-back=1',
     'AU25': 'expression/mouth-parling=.85 unit/mouthLowerDown*=.3 unit/mouthUpperUp*=.12',
-    'AU26': 'unit/jawOpen=.45',
-    'AU27': 'unit/jawOpen=1.05',
-    'AU28': 'unit/mouthRollLower=1.1 unit/mouthRollUpper=1.1 own/teeth-back=1',
-    'AU44': 'unit/cheekSquint*=1 unit/browDown*=.6 own/eye-bag=.6',
+    'AU26': 'unit/jawOpen=.45 own/tongue-down=.7',
+    'AU27': 'unit/jawOpen=1.05 unit/mouthUpperUp*=.15 own/tongue-down=1.4',
+    'AU28': 'unit/mouthRollLower=1.15 unit/mouthRollUpper=1.05 mouth/mouth-angles-down=.5 '
+            'mouth/mouth-lowerlip-height-decr=.5 mouth/mouth-upperlip-height-decr=.4 own/teeth-back=2',
+    'AU44': 'unit/cheekSquint*=.8 unit/browDown*=.6 own/eye-bag=.7',
     'AU46': 'unit/cheekSquint*=.6 unit/browDown*=.25 own/eye-bag=.3',
-    'AU29': 'unit/jawForward=2 chin/chin-prognathism-incr=.8',
+    'AU29': 'unit/jawForward=2.2 chin/chin-prognathism-incr=.8 unit/mouthShrugLower=.25',
     'AU31': 'own/masseter=1',
-    'AU32': 'unit/mouthRollLower=1.2 unit/mouthUpperUp*=.75 unit/jawOpen=.04',
-    'AU37-wipe': 'unit/tongueOut=.8 unit/jawOpen=.14 own/tongue-aside=1',
-    'AU37-lick': 'unit/tongueOut=1.1 unit/jawOpen=.2 unit/mouthUpperUp*=.2 own/tongue-up=1',
+    'AU32': 'unit/mouthRollLower=1 unit/mouthUpperUp*=.65 expression/mouth-depression=-.3 own/teeth-back=-.6',
+    'AU37-wipe': 'unit/tongueOut=1.3 unit/jawOpen=.16 own/tongue-aside=1',
+    'AU37-lick': 'unit/tongueOut=1.5 unit/jawOpen=.25 own/tongue-up=1',
     'AU33': 'unit/cheekPuff=1.4 unit/mouthPucker=.2',
     'AU38': 'expression/nose-*-dilatation=1.2 nose/nose-flaring-incr=.9 nose/nose-nostrils-width-incr=.4',
     'AU39': 'expression/nose-compression=1.8 nose/nose-flaring-decr=1.5 nose/nose-nostrils-width-decr=.8',
-    'AU19': 'unit/tongueOut=1.25 unit/jawOpen=.22',
+    'AU19': 'unit/tongueOut=1.5 unit/jawOpen=.25 unit/mouthLowerDown*=.2',
 }.items()}
 
 # %% ../../nbs/faces/11_muscles.ipynb #b3d6ad63
 _HILLS = {  # x, y, radius in x, radius in y, height
-    'own/masseter': (.56, 6.72, .10, .17, .10),
+    'own/masseter': (.56, 6.70, .10, .18, .08),
     'own/cheek-apple': (.40, 6.98, .13, .09, .035),
-    'own/eye-bag': (.31, 7.185, .13, .03, .018),
+    'own/eye-bag': (.31, 7.185, .13, .03, .012),
     'own/chin-boss': (.06, 6.34, .11, .08, .03),
     'own/fold': (.27, 6.82, .035, .12, -.03),
     'own/dimple': (.335, 6.62, .035, .06, -.04),
+    'own/lip-press': (.0, 6.50, .22, .035, .02),
 }
 
 def _normals(vertices: Tensor, triangles: Tensor) -> Tensor:
@@ -94,13 +100,14 @@ def own_targets() -> dict[str, Tensor]:  # name -> [V, 3]
     tongue, teeth = torch.zeros(len(z)), torch.zeros(len(z))
     tongue[part_vertices(TONGUE)], teeth[part_vertices(UPPER_TEETH, LOWER_TEETH)] = 1, 1
     tip = (tongue * ((z - .9) / .45).clamp(0, 1) ** 2)[:, None]
-    out['own/tongue-aside'] = tip * torch.tensor([.22, 0, -.02])
-    out['own/tongue-up'] = tip * torch.tensor([0, .10, .06])
+    out['own/tongue-aside'] = tip * torch.tensor([.26, 0, 0])
+    out['own/tongue-up'] = tip * torch.tensor([0, .16, .12])
+    out['own/tongue-down'] = tongue[:, None] * torch.tensor([0, -.10, -.06])
     out['own/teeth-back'] = teeth[:, None] * torch.tensor([0, 0, -.07])
     return out
 
 # %% ../../nbs/faces/11_muscles.ipynb #452fc290
-_WHOLE = ('unit/jaw', 'unit/tongueOut', 'chin/', 'own/tongue-up', 'own/teeth-back', 'expression/neck')
+_WHOLE = ('unit/jaw', 'unit/tongueOut', 'chin/', 'own/tongue-up', 'own/tongue-down', 'own/teeth-back', 'expression/neck')
 _SIDES = dict(left='Left', right='Right')
 
 def _half_target(name: str, side: str, ethnicity: tuple[float, ...]) -> Tensor:
@@ -151,7 +158,7 @@ class Muscles:
 @cache
 def _lid_margin_weight() -> Tensor:
     "[V] 1 where only lids decide, 0 away from them."
-    return ((head_mesh().masks['eyelids'] - .3) / .5).clamp(0, 1)
+    return ((head_mesh().masks['eyelids'] - .55) / .4).clamp(0, 1)
 
 @cache
 def _fields(ethnicity: tuple[float, ...]) -> Tensor:
@@ -202,7 +209,7 @@ def moved_mesh(
     moved[:, own.vertices] += (single @ own.single + paired @ own.paired).view(len(left), -1, 3)
     for side, half in (('left', left), ('right', right)):
         lids = eye_lids(person, side)
-        moved[:, lids.vertices] += moved_lids(lids, lid_motion(half))
+        moved[:, lids.vertices] = outside(lids, moved[:, lids.vertices] + moved_lids(lids, lid_motion(half)))
     return moved
 
 # %% ../../nbs/faces/11_muscles.ipynb #d0ff82e7
