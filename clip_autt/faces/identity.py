@@ -156,7 +156,7 @@ class Identity:
 # %% ../../nbs/faces/10_identity.ipynb #05974ade
 CALM = {'mouth/mouth-angles-up': .45, 'mouth/mouth-scale-horiz-incr': .45, 'mouth/mouth-upperlip-volume-decr': .3,
         'mouth/mouth-lowerlip-volume-decr': .3, 'unit/mouthSmileLeft': .06, 'unit/mouthSmileRight': .06,
-        'eyebrows/eyebrows-trans-up': .15}
+        'eyebrows/eyebrows-trans-up': .15, 'unit/eyeWideLeft': .25, 'unit/eyeWideRight': .25}
 
 @lru_cache(maxsize=256)
 def resting_mesh(
