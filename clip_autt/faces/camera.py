@@ -20,7 +20,7 @@ from .light import Light
 # %% auto #0
 __all__ = ['Lens', 'Shot', 'rotation', 'projected', 'backdrop', 'developed']
 
-# %% ../../nbs/faces/17_camera.ipynb #ae414c4d
+# %% ../../nbs/faces/17_camera.ipynb #47efec15
 @dataclass(frozen=True)
 class Lens:
     "Where the head is in the picture, and what happens between lens and file. The default is a perfect camera."
@@ -40,7 +40,7 @@ class Lens:
         zoom, x, y, roll, exposure = g.standard_normal(5)
         moving = g.normal(0, 1.2, 2) if g.random() < .12 else np.zeros(2)
         return cls(float(np.clip(.82 + .08 * zoom, .6, 1.05)), (.07 * float(x), .07 * float(y)), 4 * float(roll),
-                   float(g.uniform(6, 12)), float(np.exp(.14 * exposure)), float(max(0, g.uniform(-.5, .8))),
+                   float(g.uniform(6, 12)), float(np.exp(.14 * exposure)), float(max(0, g.uniform(-.6, .5))),
                    tuple(moving.tolist()), float(abs(g.normal(0, 2.5))), int(g.integers(40, 90)) if g.random() < .3 else None)
 
 @dataclass(frozen=True)

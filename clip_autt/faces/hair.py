@@ -20,10 +20,10 @@ from .identity import Identity
 from .skin import Complexion, beard_area, linear, map_places, noise, over, painted, smooth
 
 # %% auto #0
-__all__ = ['HAIR_STYLES', 'FACIAL_HAIR', 'SPECTACLES', 'Style', 'style', 'hair_depth', 'Layer', 'layers', 'hand', 'dressed',
-           'strands']
+__all__ = ['HAIR_STYLES', 'FACIAL_HAIR', 'SPECTACLES', 'Style', 'style', 'hair_depth', 'Layer', 'renumbered', 'layers', 'hand',
+           'dressed', 'strands']
 
-# %% ../../nbs/faces/14_hair.ipynb #1c866991
+# %% ../../nbs/faces/14_hair.ipynb #0bddcb7a
 HAIR_STYLES = ('bald', 'buzz', 'short', 'quiff', 'afro', 'receding', 'bun', 'bob', 'long', 'scarf', 'hat')
 FACIAL_HAIR = ('none', 'moustache', 'goatee', 'full')
 SPECTACLES = ('none', 'round', 'square')
@@ -63,7 +63,7 @@ def style(
         glasses=str(glasses.choice(SPECTACLES, p=(.80, .10, .10))), volume=float(volume.random()), length=float(length.random()),
         fringe=float(fringe.uniform(.1, .3)) if fringe.random() < .2 else 0., wave=float(wave.beta(1.2, 2)),
         hairline=float(np.clip(.03 * line.standard_normal(), -.05, .07)), cloth=linear(255 * colour * cloth.uniform(.4, 1)),
-        frame=linear((24, 20, 20) if frame.random() < .6 else frame.uniform(30, 150, 3)))
+        frame=linear((24, 20, 20) if frame.random() < .6 else frame.uniform(40, 130) * (1 + .15 * frame.standard_normal(3))))
     return Style(person.seed, **(values | fixed))
 
 # %% ../../nbs/faces/14_hair.ipynb #c7959604
@@ -76,7 +76,7 @@ def hair_depth(wears: Style, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     if wears.hair == 'bald': line = line + 9 * smooth(y, 7.55, 7.65) + .1
     return y - line + wears.fringe * smooth(z, .9, 1.15) * (1 + .25 * torch.sin(9 * x))
 
-# %% ../../nbs/faces/14_hair.ipynb #c903428a
+# %% ../../nbs/faces/14_hair.ipynb #b1cdfd95
 @dataclass(frozen=True, eq=False)
 class Layer:
     "A surface that is added to the head: over vertices of the skin, or standing free."
@@ -97,6 +97,14 @@ def _scalp() -> tuple[Tensor, Tensor]:
     skin = skin[(v[..., 1].amin(1) > 5.5) & (mesh.masks['inside_mouth'][skin].amax(1) < .5)]
     return skin, skin.unique()
 
+def renumbered(triangles: Tensor) -> tuple[Tensor, Tensor]:
+    "The vertices that triangles use, ascending, and the triangles of these."
+    row = torch.zeros(len(head_mesh().vertices), dtype=torch.int64)
+    row[triangles] = 1
+    used = row.nonzero().squeeze(1)
+    row[used] = torch.arange(len(used))
+    return used, row[triangles]
+
 def _flow(points: Tensor) -> Tensor:  # [n, 2] in 0 to 1
     "Hair grows from a whorl on the crown: the angle around it, and the distance."
     x, y, z = (points - torch.tensor([.04, 8.0, .05])).unbind(-1)
@@ -104,12 +112,11 @@ def _flow(points: Tensor) -> Tensor:  # [n, 2] in 0 to 1
 
 def _layer(height: Tensor, vertices: Tensor, triangles: Tensor, page: str) -> Layer:
     "A shell where it rises above the skin."
-    row = torch.full((len(head_mesh().vertices),), -1); row[vertices] = torch.arange(len(vertices))
-    t = row[triangles]
-    t = t[(height[t] > 0).any(1)]
-    used = t.unique()
-    new = torch.full((len(vertices),), -1); new[used] = torch.arange(len(used))
-    return Layer(vertices[used], height[used], None, None, new[t], _flow(head_mesh().vertices[vertices[used]]), page)
+    above = torch.full((len(head_mesh().vertices),), -1.)
+    above[vertices] = height
+    triangles = triangles[(above[triangles] > 0).any(1)]
+    used, corners = renumbered(triangles)
+    return Layer(used, above[used], None, None, corners, _flow(head_mesh().vertices[used]), page)
 
 # %% ../../nbs/faces/14_hair.ipynb #7d02e5b6
 def _hair_shell(wears: Style) -> Layer | None:
@@ -241,7 +248,7 @@ def _capsule(a: np.ndarray, b: np.ndarray, r: float, flat: float) -> tuple[np.nd
     d = np.cos(h)[..., None] * (np.cos(u)[..., None] * x + flat * np.sin(u)[..., None] * y) + np.sin(h)[..., None] * axis
     return (np.where((h < 0)[..., None], a, b) + r * d).reshape(-1, 3), d.reshape(-1, 3)
 
-# %% ../../nbs/faces/14_hair.ipynb #4416dca4
+# %% ../../nbs/faces/14_hair.ipynb #4cbd613e
 def dressed(
     colour: Tensor,  # [3, H, W] the painted skin
     wears: Style,
@@ -252,17 +259,18 @@ def dressed(
     x, y = map_places(density)
     y, x = torch.meshgrid(y, x, indexing='ij')
     g, edge, beard = default_rng([wears.seed, 254]), default_rng([wears.seed, 255]), default_rng([wears.seed, 256])
-    z = torch.where(x.abs() < .9, painted('depth', density), torch.zeros(1))
-    d = hair_depth(wears, x, y, z) + .025 * noise(edge, x, y, .03, 2.)
+    front = x.abs() < .9  # the rest is for what lies behind the ears
+    z = torch.where(front, painted('depth', density), torch.full((1,), -.3))
+    d = hair_depth(wears, x, y - .4 * ~front, z) + .025 * front * noise(edge, density, .03, 2.)
     strength = dict(bald=.2 if wears.volume > .4 else 0., buzz=.72, hat=.8, scarf=0., receding=.6).get(wears.hair, .85)
-    grain = (.85 + .2 * noise(edge, x, y, .015, 3.)).clamp(0, 1)
+    grain = (.85 + .2 * front * noise(edge, density, .015, 3.)).clamp(0, 1)
     colour = over(colour, smooth(d, -.04, .08) * (1 - painted('ears', density)) * strength * grain, hair)
     if wears.beard != 'none':
-        grain = (.7 + .3 * noise(beard, x, y, .014, 2.5)).clamp(0, 1)
-        area = beard_area(x + .02 * noise(beard, x, y, .06), y + .02 * noise(beard, x, y, .06))[wears.beard]
+        grain = (.7 + .3 * noise(beard, density, .014, 2.5)).clamp(0, 1)
+        area = smooth(beard_area(x, y)[wears.beard] + .18 * noise(beard, density, .04), .3, .8)
         colour = over(colour, area * grain * (1 - painted('lips', density)), hair)
     neck = 5.74 + .05 * g.standard_normal() - g.uniform(0, .3) * torch.exp(-(x / g.uniform(.2, .5)) ** 2)
-    weave = 1 + .05 * noise(g, x, y, .02)
+    weave = 1 + .05 * noise(g, density, .02)
     return over(colour, smooth(y - neck, .02, -.01), torch.tensor(wears.cloth).view(3, 1, 1) * weave)
 
 def strands(

@@ -70,7 +70,7 @@ def radiance(
         out = out + .5 * power * hardness * torch.exp(-hardness * away) * colour
     return out
 
-# %% ../../nbs/faces/16_light.ipynb #58b0cfe8
+# %% ../../nbs/faces/16_light.ipynb #910381ce
 def _seen_from(points: Tensor, triangles: Tensor, size: int = 160) -> Tensor:  # [n, V]
     z = directions().T
     x = F.normalize(torch.linalg.cross(torch.tensor([[.1, 1., .05]]).expand_as(z), z), dim=1)
@@ -93,7 +93,7 @@ def visibility() -> Tensor:  # [n, V]
     out = torch.maximum(at_rest, _seen_from(mesh.vertices + moved, solid))
     eyes, teeth, tongue = part_vertices(LEFT_EYE, RIGHT_EYE), part_vertices(UPPER_TEETH, LOWER_TEETH), part_vertices(TONGUE)
     out[:, eyes] = at_rest[:, eyes]
-    out[:, teeth] = .8 * front * smooth(mesh.vertices[teeth, 2], 1.0, 1.42)
+    out[:, teeth] = front * smooth(mesh.vertices[teeth, 2], 1.0, 1.42)
     out[:, tongue] = front * (.15 + .6 * smooth(mesh.vertices[tongue, 2], 1.1, 1.38))
     return out
 

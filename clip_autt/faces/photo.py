@@ -30,7 +30,7 @@ from ..utils.errors import check
 # %% auto #0
 __all__ = ['Figure', 'figure', 'photograph']
 
-# %% ../../nbs/faces/15_photo.ipynb #11966305
+# %% ../../nbs/faces/15_photo.ipynb #000f9903
 _EYE_SPAN, _IRIS, _PUPIL = 1.05, .45, .18
 
 def _eye_page(who: Complexion, n: int) -> Tensor:  # [3, n, n]
@@ -50,7 +50,7 @@ def _tooth_page(height: int, width: int) -> Tensor:
     cell = torch.where(upper, x.abs() / .072, x.abs() / .056)
     gap = smooth((cell - cell.round()).abs(), .10, .02) * (x.abs() < .27)
     gum = torch.where(upper, smooth(y, 6.74, 6.77), smooth(y, 6.52, 6.49)).expand(height, width)
-    tooth = torch.tensor([.70, .655, .56]).view(3, 1, 1) * (1 - .4 * gap)
+    tooth = torch.tensor([.80, .76, .67]).view(3, 1, 1) * (1 - .3 * gap)
     return tooth * (1 - gum) + torch.tensor([.36, .13, .13]).view(3, 1, 1) * gum
 
 # %% ../../nbs/faces/15_photo.ipynb #e2131d3b
@@ -107,7 +107,7 @@ class Figure:
     relief: Tensor  # [h, columns] of the rows of the map where folds are
     folds: tuple[int, int]  # first row, and the row after the last
 
-# %% ../../nbs/faces/15_photo.ipynb #0cfb1546
+# %% ../../nbs/faces/15_photo.ipynb #6d903ecd
 def _head_places(density: int, teeth_page: tuple, tongue_page: tuple) -> Tensor:  # [2, V]
     "Where vertices of the head lie in the atlas. Behind the ears the map would repeat the face: plain skin is taken there."
     x, y, z = head_mesh().vertices.T
@@ -127,10 +127,14 @@ def _head_gloss() -> Tensor:  # [V]
 
 def _outside(covered: Tensor) -> Tensor:  # [F] bool
     "Triangles of the head that a camera in front can see: none at the back, none under thick hair."
+    return _in_front() & (covered[head_mesh().triangles] < .02).any(1)
+
+@cache
+def _in_front() -> Tensor:  # [F] bool
     mesh = head_mesh()
     solid = mesh.part <= TONGUE
     z = normals(mesh.vertices.T[:, None], mesh.triangles[solid])[2, 0]
-    return solid & (z[mesh.triangles] > -.75).any(1) & (covered[mesh.triangles] < .02).any(1)
+    return solid & (z[mesh.triangles] > -.75).any(1)
 
 def _fitted(points: Tensor, rest: Tensor) -> Tensor:
     "From the base mesh's head to this one: stretched as the skull is."
@@ -139,7 +143,7 @@ def _fitted(points: Tensor, rest: Tensor) -> Tensor:
     (low, high), (low2, high2) = (p[skull].aminmax(dim=0) for p in (v, rest))
     return (points - low) / (high - low) * (high2 - low2) + low2
 
-# %% ../../nbs/faces/15_photo.ipynb #e5e7554b
+# %% ../../nbs/faces/15_photo.ipynb #ddfc18ed
 _GLOSS = dict(hair=.03, beard=.012, cloth=0., frame=.10, hand=.03)
 
 @lru_cache(maxsize=64)
@@ -163,8 +167,9 @@ def figure(
     for layer in extra:
         if layer.points is None: covered[layer.base] = torch.maximum(covered[layer.base], layer.height)
     every, shown = (mesh.triangles[_outside(c)] for c in (covered * 0, covered))
-    used = torch.cat([every.reshape(-1), *(layer.base for layer in extra)]).unique()
     row = torch.full((len(rest),), -1)
+    for vertices in (every, *(layer.base for layer in extra)): row[vertices] = 0
+    used = (row == 0).nonzero().squeeze(1)
     row[used] = torch.arange(len(used))
     shells, free = ([layer for layer in extra if (layer.points is None) == shell] for shell in (True, False))
     triangles, n = [row[shown]], len(used)

@@ -56,21 +56,18 @@ def painted(
     out = torch.zeros(n * n).index_put_((seen.pixel,), mixed(value[None, None], skin, seen)[0])
     return out.view(n, n)[:, :round((RIGHT - LEFT) * density)]
 
-# %% ../../nbs/faces/13_skin.ipynb #f5cde088
+# %% ../../nbs/faces/13_skin.ipynb #54d9c8d6
 def noise(
     g: Generator,
-    x: Tensor,  # [W] or [H, W] places, in decimetres
-    y: Tensor,
-    step: float,  # size of a blotch
+    density: int,
+    step: float,  # size of a blotch, decimetres
     stretch: float = 1.,  # how much longer a blotch is than wide, along y
-) -> Tensor:  # [H, W] about unit deviation
-    "Smooth noise."
-    rows, columns = int(4 / (step * stretch)) + 3, int(2.2 / step) + 3
-    grid = torch.from_numpy(g.standard_normal((min(rows, 250), min(columns, 250)), dtype=np.float32))
-    place = torch.stack([(x - LEFT) / step, (TOP - y) / (step * stretch)], -1)
-    place = torch.remainder(place + 1, torch.tensor([grid.shape[1] - 2., grid.shape[0] - 2.]))
-    place = 2 * (place + 1) / torch.tensor([grid.shape[1], grid.shape[0]]) - 1
-    return F.grid_sample(grid[None, None], place[None], 'bilinear', align_corners=False)[0, 0] * 1.4
+) -> Tensor:  # [H, W] of about unit deviation
+    "Smooth noise on the map."
+    cells = [round((TOP - BOTTOM) / (step * stretch)), round((RIGHT - LEFT) / step)]
+    grid = torch.from_numpy(g.standard_normal((1, 1, *cells), dtype=np.float32))
+    size, way = [round((TOP - BOTTOM) * density), round((RIGHT - LEFT) * density)], 'bicubic' if step > .05 else 'bilinear'
+    return F.interpolate(grid, size, mode=way, align_corners=False)[0, 0] * (1.2 if way == 'bicubic' else 1.4)
 
 # %% ../../nbs/faces/13_skin.ipynb #e4fae861
 _TONES = ((238, 208, 188), (228, 190, 166), (210, 168, 138), (184, 138, 107), (152, 107, 80), (120, 81, 59), (94, 62, 46),
@@ -104,7 +101,7 @@ class Complexion:
     @property
     def darkness(self) -> float: return 1 - min(1., sum(self.skin))
 
-# %% ../../nbs/faces/13_skin.ipynb #ae5db74f
+# %% ../../nbs/faces/13_skin.ipynb #cfd091aa
 def _hair_colour(g: Generator, tone: float, age: float) -> Colour:
     names = ('black', 'dark') if g.random() < .1 + 1.6 * tone else ('dark', 'brown', 'brown', 'light', 'blond', 'fair', 'red')
     colour = np.array(_HAIR[str(g.choice(names))], float) * g.uniform(.85, 1.15)
@@ -112,9 +109,9 @@ def _hair_colour(g: Generator, tone: float, age: float) -> Colour:
     return linear(colour * (1 - grey) + grey * np.array(_HAIR[str(g.choice(['grey', 'white']))]))
 
 def _lip_colour(g: Generator, skin: Colour, painted: bool) -> Colour:
-    share = g.uniform(.35, .7) if painted else g.uniform(.2, .45)
+    share = g.uniform(.35, .7) if painted else g.uniform(.15, .38)
     red = np.array(linear((172, 40, 62) if painted else (178, 84, 84))) * np.clip(np.mean(skin) * 2.8, .25, 1)
-    return tuple((np.array(skin) * (.82, .62, .62) * (1 - share) + red * share).tolist())
+    return tuple((np.array(skin) * (.84, .68, .67) * (1 - share) + red * share).tolist())
 
 def complexion(
     person: Identity,
@@ -206,15 +203,22 @@ def fold_depth(
     depth = [(w[:, active] @ maps[active].flatten(1)).view(-1, *maps.shape[1:]) for w in halves]
     return torch.cat([depth[1].flip(-1), depth[0]], -1)
 
-# %% ../../nbs/faces/13_skin.ipynb #79b624b6
+# %% ../../nbs/faces/13_skin.ipynb #acb3efa7
 @cache
 def _grid(density: int) -> tuple[Tensor, Tensor]:  # x, y [H, W]
     x, y = map_places(density)
     return torch.meshgrid(y, x, indexing='ij')[::-1]
 
-def _blob(x: Tensor, y: Tensor, cx: float, cy: float, rx: float, ry: float) -> Tensor:
-    "A soft spot on either side."
-    return torch.exp(-((x.abs() - cx) / rx) ** 2 - ((y - cy) / ry) ** 2)
+_SPOTS = dict(  # |x|, y, half width, half height
+    cheeks=(.40, 6.98, .20, .16), nose=(0, 6.95, .13, .12), chin=(0, 6.35, .2, .12), rings=(.31, 7.24, .2, .12),
+    ears=(.8, 7.1, .12, .4), bags=(.30, 7.18, .14, .05), lids=(.32, 7.37, .17, .06), shadow=(.32, 7.35, .16, .035),
+    freckles=(.3, 7.05, .3, .25))
+
+@cache
+def _spots(density: int) -> dict[str, Tensor]:  # name -> [H, W]
+    "Soft spots on either side of the face."
+    x, y = _grid(density)
+    return {name: torch.exp(-((x.abs() - cx) / rx) ** 2 - ((y - cy) / ry) ** 2) for name, (cx, cy, rx, ry) in _SPOTS.items()}
 
 def beard_area(
     x: Tensor,  # places on the base mesh
@@ -232,6 +236,9 @@ def beard_area(
     sides = smooth(y, 6.35, 6.45) * smooth(y, 6.72, 6.62) * smooth((a - .29).abs(), .05, .02)
     return dict(full=full, moustache=moustache, goatee=torch.stack([tuft, sides, moustache]).amax(0))
 
+@cache
+def _beards(density: int) -> dict[str, Tensor]: return beard_area(*_grid(density))
+
 _LASH_LINES = ((((.185, 7.272), (.21, 7.303), (.25, 7.323), (.31, 7.335), (.37, 7.335), (.43, 7.313), (.478, 7.283)), 1., .011),
                (((.20, 7.258), (.26, 7.243), (.33, 7.238), (.41, 7.252), (.46, 7.275)), .4, .008))
 
@@ -247,7 +254,7 @@ def _lash_map(density: int) -> Tensor:  # [H, W]
         out[j.nonzero(), i.nonzero().T] = torch.maximum(out[j][:, i], strength * torch.exp(-away.amin(0) / width ** 2))
     return out
 
-# %% ../../nbs/faces/13_skin.ipynb #84a356d9
+# %% ../../nbs/faces/13_skin.ipynb #fdb5db7d
 def _brow_map(who: Complexion, density: int, g: Generator) -> Tensor:  # [H, W]
     height, arch, start, lift, thick = who.brow
     x, y = _grid(density)
@@ -259,31 +266,32 @@ def _brow_map(who: Complexion, density: int, g: Generator) -> Tensor:  # [H, W]
     across = (y - middle) / half
     inside = torch.exp(-(across.abs() / 1.02) ** 3) * smooth(t, -.10, .20) * smooth(t, 1.08, .85)
     lean = a - (y - middle) * (.45 + 2.2 * t.clamp(0, 1))  # strands keep this constant
-    strands = noise(g, lean * x.sign() * 1.0, y * .35 + 4.6, .014)
+    grid = torch.from_numpy(g.standard_normal((1, 1, 8, 150), dtype=np.float32))
+    strands = 1.4 * F.grid_sample(grid, torch.stack([lean * x.sign(), (y - 7.5) * 4], -1)[None], align_corners=False)[0, 0]
     out = torch.zeros(len(rows), x.shape[1])
     out[rows] = (inside * (.80 + .30 * strands * (1 - .4 * thick))).clamp(0, 1) * (.55 + .4 * thick)
     return out
 
-# %% ../../nbs/faces/13_skin.ipynb #cac41c61
-_FLUSH = (((.40, 6.98, .20, .16), .35), ((0, 6.95, .13, .12), .3), ((0, 6.35, .2, .12), .15), ((.31, 7.24, .2, .12), .15),
-          ((.8, 7.1, .12, .4), .3))
+# %% ../../nbs/faces/13_skin.ipynb #9cc36bb8
+_FLUSH = dict(cheeks=.35, nose=.3, chin=.15, rings=.15, ears=.3)
 
 def _pigment(who: Complexion, density: int, streams: list[Generator]) -> tuple[Tensor, Tensor]:
     "Blood and melanin [H, W]."
-    (x, y), (a, b, c, d) = _grid(density), streams
-    blood = a.uniform(.4, 1.1) * (.045 * noise(b, x, y, .16) + .03 * noise(b, x, y, .06))
-    for place, most in _FLUSH: blood = blood + a.uniform(.05, most) * _blob(x, y, *place)
-    melanin = .04 * noise(c, x, y, .18) + .02 * noise(c, x, y, .04)
-    melanin = melanin + a.uniform(0, .35) * _blob(x, y, .30, 7.18, .14, .05) + a.uniform(0, .15) * _blob(x, y, .32, 7.37, .17, .06)
+    spots, (a, b, c, d) = _spots(density), streams
+    blood = a.uniform(.4, 1.1) * (.045 * noise(b, density, .16) + .03 * noise(b, density, .06))
+    for name, most in _FLUSH.items(): blood += a.uniform(.05, most) * spots[name]
+    melanin = .04 * noise(c, density, .18) + .02 * noise(c, density, .04)
+    melanin += a.uniform(0, .35) * spots['bags'] + a.uniform(0, .15) * spots['lids']
     freckles, strength = d.random() < .25, d.uniform(.15, .45)
-    if freckles: melanin = melanin + strength * smooth(noise(d, x, y, .03), 1.1, 2.2) * (.15 + _blob(x, y, .3, 7.05, .3, .25))
-    if who.age > 50: melanin = melanin + .3 * (who.age - 50) / 40 * smooth(noise(d, x, y, .06), 1.5, 2.4)
+    if freckles: melanin += strength * smooth(noise(d, density, .03), 1.1, 2.2) * (.15 + spots['freckles'])
+    if who.age > 50: melanin += .3 * (who.age - 50) / 40 * smooth(noise(d, density, .06), 1.5, 2.4)
+    x, y = map_places(density)
     for _ in range(d.poisson(1.)):
         cx, cy, r = d.uniform(-.6, .6), d.uniform(6.3, 7.9), d.uniform(.007, .013)
-        melanin = melanin + 1.1 * torch.exp(-((x - cx) ** 2 + (y - cy) ** 2) / r ** 2)
+        melanin += 1.1 * torch.outer(torch.exp(-((y - cy) / r) ** 2), torch.exp(-((x - cx) / r) ** 2))
     return blood, melanin
 
-# %% ../../nbs/faces/13_skin.ipynb #0ac235a5
+# %% ../../nbs/faces/13_skin.ipynb #f4595b3f
 def over(
     below: Tensor,  # [3, H, W]
     share: Tensor,  # [H, W]
@@ -298,20 +306,19 @@ def skin_map(
     density: int,  # texels per decimetre
 ) -> tuple[Tensor, Tensor]:  # colour [3, H, W] in amounts of light; relief [H, W] of pores and lips
     "The painted skin of somebody at rest."
-    x, y = _grid(density)
     *pigment, beard, brow, shadow, fine = (default_rng([who.seed, 220 + k]) for k in range(8))
     blood, melanin = _pigment(who, density, pigment)
     skin, hair = torch.tensor(who.skin), torch.tensor(who.hair)
     dim = melanin * torch.tensor([.55, .85, 1.05]).view(3, 1, 1) + blood * torch.tensor([.08, .75, .6]).view(3, 1, 1) * (1 - .6 * who.darkness)
     colour = skin.view(3, 1, 1) * torch.exp(-dim)
     if who.stubble:
-        grain = (.6 + .3 * noise(beard, x, y, .015)).clamp(0, 1)
-        colour = over(colour, beard_area(x, y)['full'] * who.stubble * grain, hair * .6 + skin * .15)
-    if who.eye_shadow: colour = over(colour, who.eye_shadow * _blob(x, y, .32, 7.35, .16, .035), linear(shadow.uniform(10, 90, 3)))
-    lips = smooth(painted('lips', density), .25, .7) * (y > 6.40)
-    lines = noise(fine, x, y, .016, 5)
+        grain = (.6 + .3 * noise(beard, density, .015)).clamp(0, 1)
+        colour = over(colour, _beards(density)['full'] * who.stubble * grain, hair * .6 + skin * .15)
+    if who.eye_shadow: colour = over(colour, who.eye_shadow * _spots(density)['shadow'], linear(shadow.uniform(10, 90, 3)))
+    lips = smooth(painted('lips', density), .25, .7)
+    lines = noise(fine, density, .016, 5)
     colour = over(colour, lips, who.lips) * (1 + lips * .05 * lines)
     colour = over(colour, _brow_map(who, density, brow), torch.minimum(hair * .7, skin * .35))
     colour = over(colour, _lash_map(density) * who.lashes, (.012, .010, .010))
-    pores = .5 * noise(fine, x, y, .016) + .5 * noise(fine, x, y, .03)
+    pores = .5 * noise(fine, density, .016) + .5 * noise(fine, density, .03)
     return colour.clamp(.003, .95), pores * (1 - lips) + lips * lines
