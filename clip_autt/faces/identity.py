@@ -158,6 +158,9 @@ CALM = {'mouth/mouth-angles-up': .45, 'mouth/mouth-scale-horiz-incr': .45, 'mout
         'mouth/mouth-lowerlip-volume-decr': .3, 'unit/mouthSmileLeft': .06, 'unit/mouthSmileRight': .06,
         'eyebrows/eyebrows-trans-up': .15, 'unit/eyeWideLeft': .25, 'unit/eyeWideRight': .25}
 
+@cache
+def _calm_mesh() -> Tensor: return head_mesh().vertices + blended(CALM)
+
 @lru_cache(maxsize=256)
 def resting_mesh(
     person: Identity,
@@ -165,5 +168,5 @@ def resting_mesh(
     "The mesh of somebody's face at rest. It is kept, so do not write into it."
     weights = macro_weights(person.age, person.male, person.ethnicity, person.weight, person.muscle)
     weights |= axis_weights(shape_axes(), person.shape) | axis_weights(asymmetry_axes(), person.asymmetry)
-    vertices = head_mesh().vertices + blended(weights) + blended(CALM)
+    vertices = _calm_mesh() + blended(weights)
     return vertices - (joint(vertices, 'l-eye') + joint(vertices, 'r-eye')) / 2

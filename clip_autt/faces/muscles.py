@@ -5,8 +5,7 @@
 # %% ../../nbs/faces/11_muscles.ipynb #2583a641
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from .lids import eye_lids, lid_motion, moved_lids, outside
 from ..utils.errors import check
 
 # %% auto #0
-__all__ = ['AU_TARGETS', 'CORRECTIVES', 'own_targets', 'au_displacement', 'Muscles', 'muscles', 'moved_mesh', 'gaze', 'head_turn']
+__all__ = ['AU_TARGETS', 'CORRECTIVES', 'own_targets', 'au_displacement', 'moved_mesh', 'gaze', 'head_turn']
 
 # %% ../../nbs/faces/11_muscles.ipynb #a53ba745
 def _parts(text: str) -> dict[str, float]:
@@ -107,7 +106,7 @@ def own_targets() -> dict[str, Tensor]:  # name -> [V, 3]
     return out
 
 # %% ../../nbs/faces/11_muscles.ipynb #452fc290
-_WHOLE = ('unit/jaw', 'unit/tongueOut', 'chin/', 'own/tongue-up', 'own/tongue-down', 'own/teeth-back', 'expression/neck')
+_WHOLE = ('unit/jaw', 'unit/mouthClose', 'unit/tongueOut', 'chin/', 'own/tongue-up', 'own/tongue-down', 'own/teeth-back', 'expression/neck')
 _SIDES = dict(left='Left', right='Right')
 
 def _half_target(name: str, side: str, ethnicity: tuple[float, ...]) -> Tensor:
@@ -115,11 +114,13 @@ def _half_target(name: str, side: str, ethnicity: tuple[float, ...]) -> Tensor:
     sign = 1 if side == 'left' else -1
     if name == 'own/tongue-aside': return own_targets()[name] * sign
     full = name.replace('*', _SIDES[side] if name.startswith('unit/') else side)
-    if full.startswith('own/'): moved = own_targets()[full]
+    if full.startswith('own/'):
+        moved = own_targets()[full]
     elif full.startswith('expression/'):
         ending = full.removeprefix('expression')
         moved = blended({kind + ending: share for kind, share in zip(ETHNICITIES, ethnicity) if share})
-    else: moved = blended({full: 1})
+    else:
+        moved = blended({full: 1})
     if '*' in name: return moved
     if name.startswith(_WHOLE): return moved / 2
     return moved * _ramp(.16 if 'mouth' in name else .05)[:, None] if sign > 0 else \
@@ -143,38 +144,33 @@ def au_displacement(
 
 # %% ../../nbs/faces/11_muscles.ipynb #c3d55c71
 CORRECTIVES = {tuple(pair.split('+')): _parts(text) for pair, text in {
-    'AU12+AU25': 'expression/mouth-upward-retraction=.75 unit/mouthSmile*=-.15 expression/mouth-corner-puller=-.4 '
+    'AU12+AU25': 'expression/mouth-upward-retraction=.6 unit/mouthSmile*=-.05 expression/mouth-corner-puller=-.25 '
                  'unit/mouthUpperUp*=.2',
+    'AU12+AU26': 'expression/mouth-upward-retraction=.25 unit/mouthUpperUp*=.3 expression/mouth-corner-puller=-.1',
+    'AU4+AU9': 'unit/browDown*=-.5 expression/eyebrows-*-down=-.45',
+    'AU4+AU44': 'unit/browDown*=-.5',
+    'AU18+AU25': 'unit/mouthFunnel=.3 expression/mouth-parling=-.3',
+    'AU18+AU26': 'unit/mouthFunnel=.45 unit/mouthClose=-.12 expression/mouth-pursing=-.2',
+    'AU22+AU26': 'unit/mouthFunnel=-.1',
+    'AU26+AU27': 'unit/jawOpen=-.4 own/tongue-down=-.6',
+    'AU9+AU10': 'unit/mouthUpperUp*=-.3 expression/nose-*-elevation=-.25 own/fold=-.3',
+    'AU19+AU26': 'unit/jawOpen=-.15 own/tongue-down=-.7',
+    'AU17+AU24': 'unit/mouthShrugLower=-.6 expression/mouth-depression=-.1 own/teeth-back=.6',
 }.items()}
 
 # %% ../../nbs/faces/11_muscles.ipynb #d8833903
-@dataclass(frozen=True, eq=False)
-class Muscles:
-    "The movements of one person."
-    vertices: Tensor  # [M] those that move
-    single: Tensor  # [2 K, 3 M] left and right displacements of the K action units in the table
-    paired: Tensor  # [2 C, 3 M] left and right displacements of the correctives
-
 @cache
 def _lid_margin_weight() -> Tensor:
     "[V] 1 where only lids decide, 0 away from them."
     return ((head_mesh().masks['eyelids'] - .55) / .4).clamp(0, 1)
 
 @cache
-def _fields(ethnicity: tuple[float, ...]) -> Tensor:
-    "[2 (K + C), V, 3] displacements of all rows of both tables."
+def _fields() -> Tensor:  # [3, 2 (K + C), 3 V] displacements
+    "All rows of both tables, left and right, in a pure form of each ethnicity."
     rows = [*AU_TARGETS.values(), *CORRECTIVES.values()]
-    fields = torch.stack([au_displacement(row, side, ethnicity) for side in _SIDES for row in rows])
-    return fields * (1 - .9 * _lid_margin_weight())[:, None]
-
-@lru_cache(maxsize=64)
-def muscles(person: Identity) -> Muscles:
-    "The muscles of somebody, made once and kept."
-    fields = _fields(person.ethnicity) * _size(person)
-    moving = torch.nonzero((fields.abs().amax((0, 2)) > 1e-4))[:, 0]
-    fields = fields[:, moving].flatten(1).unflatten(0, (2, -1))
-    k = len(AU_TARGETS)
-    return Muscles(moving, fields[:, :k].flatten(0, 1).contiguous(), fields[:, k:].flatten(0, 1).contiguous())
+    fields = torch.stack([torch.stack([au_displacement(row, side, pure) for side in _SIDES for row in rows])
+                          for pure in ((1, 0, 0), (0, 1, 0), (0, 0, 1))])
+    return (fields * (1 - .9 * _lid_margin_weight())[:, None]).flatten(2)
 
 def _size(person: Identity) -> float:
     "Size of a face, from the lips to the eyes, against the base mesh."
@@ -186,6 +182,10 @@ def _size(person: Identity) -> float:
 # %% ../../nbs/faces/11_muscles.ipynb #009c8fa2
 _ROWS = [AU_ROW[au] for au in AU_TARGETS]
 _PAIRS = [[AU_ROW[pair[end]] for pair in CORRECTIVES] for end in (0, 1)]
+
+def _weights(half: Tensor) -> Tensor:  # [T, K + C]
+    "Weights of the rows of both tables for one half of the face."
+    return torch.cat([half[:, _ROWS], half[:, _PAIRS[0]] * half[:, _PAIRS[1]]], 1)
 
 def _check_intensities(name: str, a: Tensor) -> None:
     check(a.ndim == 2 and a.shape[1] == len(BANK),
@@ -202,11 +202,10 @@ def moved_mesh(
     "The face of somebody, moment by moment."
     left, right = (torch.as_tensor(a, dtype=torch.float32) for a in (left, right))
     _check_intensities('left', left), _check_intensities('right', right)
-    own, face = muscles(person), resting_mesh(person)
-    single = torch.cat([left[:, _ROWS], right[:, _ROWS]], 1)
-    paired = torch.cat([a[:, _PAIRS[0]] * a[:, _PAIRS[1]] for a in (left, right)], 1)
-    moved = face.repeat(len(left), 1, 1)
-    moved[:, own.vertices] += (single @ own.single + paired @ own.paired).view(len(left), -1, 3)
+    weights, shares = torch.cat([_weights(left), _weights(right)], 1), torch.tensor(person.ethnicity)
+    used = torch.nonzero(weights.any(0))[:, 0]
+    own = torch.tensordot(shares * _size(person), _fields()[:, used], 1)
+    moved = torch.addmm(resting_mesh(person).flatten(), weights[:, used], own).view(len(left), -1, 3)
     for side, half in (('left', left), ('right', right)):
         lids = eye_lids(person, side)
         moved[:, lids.vertices] = outside(lids, moved[:, lids.vertices] + moved_lids(lids, lid_motion(half)))
