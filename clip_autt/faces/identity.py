@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 import numpy as np
+import torch
 from numpy.random import Generator, default_rng
 from torch import Tensor
 
-from .head import blended, head_mesh, joint
+from .head import LOWER_TEETH, TONGUE, UPPER_TEETH, blended, head_mesh, joint, part_vertices
 from ..utils.errors import InputError, InputTypeError, check
 
 # %% auto #0
@@ -159,7 +160,12 @@ CALM = {'mouth/mouth-angles-up': .45, 'mouth/mouth-scale-horiz-incr': .45, 'mout
         'eyebrows/eyebrows-trans-up': .15, 'unit/eyeWideLeft': .25, 'unit/eyeWideRight': .25}
 
 @cache
-def _calm_mesh() -> Tensor: return head_mesh().vertices + blended(CALM)
+def _calm_mesh() -> Tensor:
+    vertices = head_mesh().vertices + blended(CALM)
+    teeth = part_vertices(UPPER_TEETH, LOWER_TEETH)
+    vertices[teeth] += vertices[teeth] * torch.tensor([-.1, 0, 0]) - torch.tensor([0, 0, .02])
+    vertices[part_vertices(TONGUE), 2] -= .05
+    return vertices
 
 @lru_cache(maxsize=256)
 def resting_mesh(

@@ -40,7 +40,7 @@ AU_TARGETS = {au: _parts(text) for au, text in {
     'AU14': 'unit/mouthDimple*=.9 own/dimple=1.2 unit/mouthPress*=.25 mouth/mouth-angles-down=.5',
     'AU15': 'unit/mouthFrown*=1.15 expression/mouth-depression=.55 mouth/mouth-angles-down=.4',
     'AU16': 'unit/mouthLowerDown*=1',
-    'AU17': 'unit/mouthShrugLower=1.4 unit/mouthShrugUpper=.5 expression/mouth-depression=.45 own/chin-boss=1',
+    'AU17': 'unit/mouthShrugLower=1.6 unit/mouthShrugUpper=.5 expression/mouth-depression=.45 own/chin-boss=1',
     'AU18': 'unit/mouthPucker=.85 expression/mouth-pursing=.5',
     'AU20': 'unit/mouthStretch*=1.05 expression/mouth-retraction=.7 expression/neck-platysma=.4',
     'AU22': 'unit/mouthFunnel=.65 expression/mouth-protusion=.4',
@@ -52,19 +52,19 @@ AU_TARGETS = {au: _parts(text) for au, text in {
     'AU25': 'expression/mouth-parling=.85 unit/mouthLowerDown*=.3 unit/mouthUpperUp*=.12',
     'AU26': 'unit/jawOpen=.45 own/tongue-down=.7',
     'AU27': 'unit/jawOpen=1.05 unit/mouthUpperUp*=.15 own/tongue-down=1.4',
-    'AU28': 'unit/mouthRollLower=1.15 unit/mouthRollUpper=1.05 mouth/mouth-angles-down=.5 '
-            'mouth/mouth-lowerlip-height-decr=.5 mouth/mouth-upperlip-height-decr=.4 own/teeth-back=2',
+    'AU28': 'unit/mouthRollLower=1 unit/mouthRollUpper=1.05 mouth/mouth-angles-down=.5 '
+            'mouth/mouth-lowerlip-height-decr=.6 mouth/mouth-upperlip-height-decr=.4 own/teeth-back=2.6',
     'AU44': 'unit/cheekSquint*=.8 unit/browDown*=.6 own/eye-bag=.7',
     'AU46': 'unit/cheekSquint*=.6 unit/browDown*=.25 own/eye-bag=.3',
     'AU29': 'unit/jawForward=2.2 chin/chin-prognathism-incr=.8 unit/mouthShrugLower=.25',
     'AU31': 'own/masseter=1',
-    'AU32': 'unit/mouthRollLower=1 unit/mouthUpperUp*=.65 expression/mouth-depression=-.3 own/teeth-back=-.6',
-    'AU37-wipe': 'unit/tongueOut=1.3 unit/jawOpen=.16 own/tongue-aside=1',
-    'AU37-lick': 'unit/tongueOut=1.5 unit/jawOpen=.25 own/tongue-up=1',
+    'AU32': 'unit/mouthRollLower=.8 unit/mouthUpperUp*=.65 expression/mouth-depression=-.25 own/teeth-back=-.5',
+    'AU37-wipe': 'unit/tongueOut=1.45 unit/jawOpen=.16 own/tongue-aside=1',
+    'AU37-lick': 'unit/tongueOut=1.65 unit/jawOpen=.25 own/tongue-up=1',
     'AU33': 'unit/cheekPuff=1.4 unit/mouthPucker=.2',
     'AU38': 'expression/nose-*-dilatation=1.2 nose/nose-flaring-incr=.9 nose/nose-nostrils-width-incr=.4',
     'AU39': 'expression/nose-compression=1.8 nose/nose-flaring-decr=1.5 nose/nose-nostrils-width-decr=.8',
-    'AU19': 'unit/tongueOut=1.5 unit/jawOpen=.25 unit/mouthLowerDown*=.2',
+    'AU19': 'unit/tongueOut=1.7 unit/jawOpen=.25 unit/mouthLowerDown*=.2',
 }.items()}
 
 # %% ../../nbs/faces/11_muscles.ipynb #b3d6ad63
@@ -102,37 +102,36 @@ def own_targets() -> dict[str, Tensor]:  # name -> [V, 3]
     out['own/tongue-aside'] = tip * torch.tensor([.26, 0, 0])
     out['own/tongue-up'] = tip * torch.tensor([0, .16, .12])
     out['own/tongue-down'] = tongue[:, None] * torch.tensor([0, -.10, -.06])
-    out['own/teeth-back'] = teeth[:, None] * torch.tensor([0, 0, -.07])
+    narrower = torch.stack([-.2 * x, 0 * x, torch.full_like(x, -.07)], 1)
+    out['own/teeth-back'] = teeth[:, None] * narrower + tongue[:, None] * torch.tensor([0, 0, -.07])
     return out
 
 # %% ../../nbs/faces/11_muscles.ipynb #452fc290
-_WHOLE = ('unit/jaw', 'unit/mouthClose', 'unit/tongueOut', 'chin/', 'own/tongue-up', 'own/tongue-down', 'own/teeth-back', 'expression/neck')
 _SIDES = dict(left='Left', right='Right')
+_WHOLE = ('unit/jaw', 'unit/mouthClose', 'unit/tongueOut', 'chin/', 'own/tongue-up', 'own/tongue-down',
+          'own/teeth-back', 'expression/neck')
+
+@cache
+def _share(width: float, side: str) -> Tensor:
+    "[V] share of one half of the face in a movement of both: 1 on its side, 0 on the other, soft in between."
+    t = (head_mesh().vertices[:, 0] / (2 * width) + .5).clamp(0, 1)
+    left = t * t * (3 - 2 * t)
+    return left if side == 'left' else 1 - left
+
+def _full_target(name: str, ethnicity: tuple[float, ...]) -> Tensor:
+    "[V, 3] a target of the table, without stars."
+    if name.startswith('own/'): return own_targets()[name]
+    if not name.startswith('expression/'): return blended({name: 1})
+    return blended({name.replace('expression', kind): share for kind, share in zip(ETHNICITIES, ethnicity)})
 
 def _half_target(name: str, side: str, ethnicity: tuple[float, ...]) -> Tensor:
     "[V, 3] what one half of the face contributes to a target of the table."
-    sign = 1 if side == 'left' else -1
-    if name == 'own/tongue-aside': return own_targets()[name] * sign
-    full = name.replace('*', _SIDES[side] if name.startswith('unit/') else side)
-    if full.startswith('own/'):
-        moved = own_targets()[full]
-    elif full.startswith('expression/'):
-        ending = full.removeprefix('expression')
-        moved = blended({kind + ending: share for kind, share in zip(ETHNICITIES, ethnicity) if share})
-    else:
-        moved = blended({full: 1})
-    if '*' in name: return moved
-    if name.startswith(_WHOLE): return moved / 2
-    return moved * _ramp(.16 if 'mouth' in name else .05)[:, None] if sign > 0 else \
-        moved * (1 - _ramp(.16 if 'mouth' in name else .05))[:, None]
+    if name == 'own/tongue-aside': return own_targets()[name] * (1 if side == 'left' else -1)
+    full = _full_target(name.replace('*', _SIDES[side] if name.startswith('unit/') else side), ethnicity)
+    if '*' in name: return full
+    if name.startswith(_WHOLE): return full / 2
+    return full * _share(.16 if 'mouth' in name else .05, side)[:, None]
 
-@cache
-def _ramp(width: float) -> Tensor:
-    "[V] 0 on the right half of the face, 1 on the left, and soft in between."
-    t = (head_mesh().vertices[:, 0] / (2 * width) + .5).clamp(0, 1)
-    return t * t * (3 - 2 * t)
-
-# %% ../../nbs/faces/11_muscles.ipynb #e9bd0fbf
 def au_displacement(
     parts: dict[str, float],  # a row of AU_TARGETS
     side: str,  # 'left' or 'right'
@@ -142,7 +141,7 @@ def au_displacement(
     return sum((weight * _half_target(name, side, ethnicity) for name, weight in parts.items()),
                torch.zeros_like(head_mesh().vertices))
 
-# %% ../../nbs/faces/11_muscles.ipynb #c3d55c71
+# %% ../../nbs/faces/11_muscles.ipynb #d8833903
 CORRECTIVES = {tuple(pair.split('+')): _parts(text) for pair, text in {
     'AU12+AU25': 'expression/mouth-upward-retraction=.6 unit/mouthSmile*=-.05 expression/mouth-corner-puller=-.25 '
                  'unit/mouthUpperUp*=.2',
@@ -158,7 +157,7 @@ CORRECTIVES = {tuple(pair.split('+')): _parts(text) for pair, text in {
     'AU17+AU24': 'unit/mouthShrugLower=-.6 expression/mouth-depression=-.1 own/teeth-back=.6',
 }.items()}
 
-# %% ../../nbs/faces/11_muscles.ipynb #d8833903
+# %% ../../nbs/faces/11_muscles.ipynb #a834a6e2
 @cache
 def _lid_margin_weight() -> Tensor:
     "[V] 1 where only lids decide, 0 away from them."
@@ -179,7 +178,7 @@ def _size(person: Identity) -> float:
     heights = [joint(v, 'l-eye')[1] - v[lips, 1].mean() for v in (base, face)]
     return float(heights[1] / heights[0])
 
-# %% ../../nbs/faces/11_muscles.ipynb #009c8fa2
+# %% ../../nbs/faces/11_muscles.ipynb #d0ff82e7
 _ROWS = [AU_ROW[au] for au in AU_TARGETS]
 _PAIRS = [[AU_ROW[pair[end]] for pair in CORRECTIVES] for end in (0, 1)]
 
@@ -211,7 +210,7 @@ def moved_mesh(
         moved[:, lids.vertices] = outside(lids, moved[:, lids.vertices] + moved_lids(lids, lid_motion(half)))
     return moved
 
-# %% ../../nbs/faces/11_muscles.ipynb #d0ff82e7
+# %% ../../nbs/faces/11_muscles.ipynb #2e742cf2
 _GAZE = {'AU61': (34., 0.), 'AU62': (-34., 0.), 'AU63': (0., 21.), 'AU64': (0., -26.)}  # degrees of yaw and pitch
 _TURN = {'AU51': (38., 0., 0.), 'AU52': (-38., 0., 0.), 'AU53': (0., 24., 0.), 'AU54': (0., -24., 0.)}
 
