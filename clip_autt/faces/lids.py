@@ -18,7 +18,7 @@ from .head import (LEFT_EYE, LOWER_LASHES, RIGHT_EYE, SKIN, UPPER_LASHES, blende
 from .identity import Identity, resting_mesh
 
 # %% auto #0
-__all__ = ['LID_MOVES', 'lid_motion', 'lid_margins', 'EyeLids', 'eye_lids', 'moved_lids', 'outside']
+__all__ = ['LID_MOVES', 'lid_motion', 'lid_margins', 'EyeLids', 'eye_lids', 'moved_lids', 'clear_of_eye']
 
 # %% ../../nbs/faces/10a_lids.ipynb #25a1da1d
 LID_MOVES = {  # closes the upper lid, raises the lower lid, pulls the upper lid up
@@ -137,7 +137,7 @@ def eye_lids(person: Identity, side: str) -> EyeLids:
     nearest = torch.where(folded, torch.minimum(r[i], radius), radius + _CLEAR)
     return EyeLids(i, centre, q[i], way, lift[i], widen[i], saved.clamp(0, .7), nearest)
 
-# %% ../../nbs/faces/10a_lids.ipynb #d5b30e81
+# %% ../../nbs/faces/10a_lids.ipynb #ec6d1e68
 def moved_lids(
     lids: EyeLids,
     motion: Tensor,  # [T, 3] as `lid_motion` gives it
@@ -149,7 +149,7 @@ def moved_lids(
          + ((1 - closed) * pulled)[..., None] * lids.widen)
     return _from_ball(q) - _from_ball(lids.rest)
 
-def outside(
+def clear_of_eye(
     lids: EyeLids,
     points: Tensor,  # [T, n, 3] places of `lids.vertices`
 ) -> Tensor:  # [T, n, 3]
