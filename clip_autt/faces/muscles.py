@@ -14,13 +14,13 @@ from torch import Tensor
 from .anatomy import AU_ROW, BANK
 from .head import LOWER_TEETH, SKIN, TONGUE, UPPER_TEETH, blended, head_mesh, joint, part_vertices
 from .identity import ETHNICITIES, Identity, resting_mesh
-from .lids import eye_lids, lid_motion, moved_lids, outside
+from .lids import clear_of_eye, eye_lids, lid_motion, moved_lids
 from ..utils.errors import check
 
 # %% auto #0
 __all__ = ['AU_TARGETS', 'CORRECTIVES', 'own_targets', 'au_displacement', 'moved_mesh', 'gaze', 'head_turn']
 
-# %% ../../nbs/faces/11_muscles.ipynb #a53ba745
+# %% ../../nbs/faces/11_muscles.ipynb #3dc3e9fc
 def _parts(text: str) -> dict[str, float]:
     return {name: float(weight) for name, weight in (part.split('=') for part in text.split())}
 
@@ -67,7 +67,7 @@ AU_TARGETS = {au: _parts(text) for au, text in {
     'AU19': 'unit/tongueOut=1.7 unit/jawOpen=.25 unit/mouthLowerDown*=.2',
 }.items()}
 
-# %% ../../nbs/faces/11_muscles.ipynb #b3d6ad63
+# %% ../../nbs/faces/11_muscles.ipynb #6352fea1
 _HILLS = {  # x, y, radius in x, radius in y, height
     'own/masseter': (.56, 6.70, .10, .18, .08),
     'own/cheek-apple': (.40, 6.98, .13, .09, .035),
@@ -106,7 +106,7 @@ def own_targets() -> dict[str, Tensor]:  # name -> [V, 3]
     out['own/teeth-back'] = teeth[:, None] * narrower + tongue[:, None] * torch.tensor([0, 0, -.07])
     return out
 
-# %% ../../nbs/faces/11_muscles.ipynb #452fc290
+# %% ../../nbs/faces/11_muscles.ipynb #e9bd0fbf
 _SIDES = dict(left='Left', right='Right')
 _WHOLE = ('unit/jaw', 'unit/mouthClose', 'unit/tongueOut', 'chin/', 'own/tongue-up', 'own/tongue-down',
           'own/teeth-back', 'expression/neck')
@@ -141,7 +141,7 @@ def au_displacement(
     return sum((weight * _half_target(name, side, ethnicity) for name, weight in parts.items()),
                torch.zeros_like(head_mesh().vertices))
 
-# %% ../../nbs/faces/11_muscles.ipynb #d8833903
+# %% ../../nbs/faces/11_muscles.ipynb #009c8fa2
 CORRECTIVES = {tuple(pair.split('+')): _parts(text) for pair, text in {
     'AU12+AU25': 'expression/mouth-upward-retraction=.6 unit/mouthSmile*=-.05 expression/mouth-corner-puller=-.25 '
                  'unit/mouthUpperUp*=.2',
@@ -157,7 +157,7 @@ CORRECTIVES = {tuple(pair.split('+')): _parts(text) for pair, text in {
     'AU17+AU24': 'unit/mouthShrugLower=-.6 expression/mouth-depression=-.1 own/teeth-back=.6',
 }.items()}
 
-# %% ../../nbs/faces/11_muscles.ipynb #a834a6e2
+# %% ../../nbs/faces/11_muscles.ipynb #d0ff82e7
 @cache
 def _lid_margin_weight() -> Tensor:
     "[V] 1 where only lids decide, 0 away from them."
@@ -178,7 +178,7 @@ def _size(person: Identity) -> float:
     heights = [joint(v, 'l-eye')[1] - v[lips, 1].mean() for v in (base, face)]
     return float(heights[1] / heights[0])
 
-# %% ../../nbs/faces/11_muscles.ipynb #d0ff82e7
+# %% ../../nbs/faces/11_muscles.ipynb #61912112
 _ROWS = [AU_ROW[au] for au in AU_TARGETS]
 _PAIRS = [[AU_ROW[pair[end]] for pair in CORRECTIVES] for end in (0, 1)]
 
@@ -207,10 +207,10 @@ def moved_mesh(
     moved = torch.addmm(resting_mesh(person).flatten(), weights[:, used], own).view(len(left), -1, 3)
     for side, half in (('left', left), ('right', right)):
         lids = eye_lids(person, side)
-        moved[:, lids.vertices] = outside(lids, moved[:, lids.vertices] + moved_lids(lids, lid_motion(half)))
+        moved[:, lids.vertices] = clear_of_eye(lids, moved[:, lids.vertices] + moved_lids(lids, lid_motion(half)))
     return moved
 
-# %% ../../nbs/faces/11_muscles.ipynb #2e742cf2
+# %% ../../nbs/faces/11_muscles.ipynb #497e7d7b
 _GAZE = {'AU61': (34., 0.), 'AU62': (-34., 0.), 'AU63': (0., 21.), 'AU64': (0., -26.)}  # degrees of yaw and pitch
 _TURN = {'AU51': (38., 0., 0.), 'AU52': (-38., 0., 0.), 'AU53': (0., 24., 0.), 'AU54': (0., -24., 0.)}
 
