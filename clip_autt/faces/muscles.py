@@ -25,24 +25,24 @@ def _parts(text: str) -> dict[str, float]:
     return {name: float(weight) for name, weight in (part.split('=') for part in text.split())}
 
 AU_TARGETS = {au: _parts(text) for au, text in {
-    'AU1': 'unit/browInnerUp=1.5 expression/eyebrows-*-inner-up=1.2 expression/eyebrows-*-extern-up=-.25',
-    'AU2': 'unit/browOuterUp*=1.4 expression/eyebrows-*-extern-up=.35 expression/eyebrows-*-up=.4',
-    'AU4': 'unit/browDown*=1.15 expression/eyebrows-*-down=.9',
-    'AU6': 'unit/cheekSquint*=1.1 own/cheek-apple=1 own/eye-bag=.5 unit/browDown*=.15',
+    'AU1': 'unit/browInnerUp=1.3 expression/eyebrows-*-inner-up=.9 expression/eyebrows-*-extern-up=-.25',
+    'AU2': 'unit/browOuterUp*=1.1 expression/eyebrows-*-extern-up=.25 expression/eyebrows-*-up=.35',
+    'AU4': 'unit/browDown*=1 expression/eyebrows-*-down=.75',
+    'AU6': 'unit/cheekSquint*=.85 own/cheek-apple=1 own/eye-bag=.5 unit/browDown*=.15',
     'AU7': 'own/eye-bag=.7',
     'AU9': 'unit/noseSneer*=1.6 expression/nose-*-elevation=.9 unit/browDown*=.45 unit/mouthUpperUp*=.45 '
            'unit/cheekSquint*=.3 own/fold=.4',
     'AU10': 'expression/mouth-elevation=.65 unit/mouthUpperUp*=.5 expression/nose-*-elevation=.25 own/fold=.4',
     'AU11': 'own/fold=1.3 unit/noseSneer*=.25 unit/mouthUpperUp*=.1',
-    'AU12': 'unit/mouthSmile*=.45 expression/mouth-corner-puller=.5 unit/cheekSquint*=.3 own/cheek-apple=.6 '
-            'own/fold=.3',
+    'AU12': 'unit/mouthSmile*=.4 expression/mouth-corner-puller=.4 unit/mouthStretch*=.2 '
+            'expression/mouth-retraction=.2 unit/cheekSquint*=.25 own/cheek-apple=.6 own/fold=.3',
     'AU13': 'mouth/mouth-angles-up=1.1 expression/mouth-corner-puller=.25 unit/cheekPuff=.35 own/cheek-apple=.7',
     'AU14': 'unit/mouthDimple*=.9 own/dimple=1.2 unit/mouthPress*=.25 mouth/mouth-angles-down=.5',
-    'AU15': 'unit/mouthFrown*=1.15 expression/mouth-depression=.55 mouth/mouth-angles-down=.4',
+    'AU15': 'unit/mouthFrown*=.95 expression/mouth-depression=.45 mouth/mouth-angles-down=.35',
     'AU16': 'unit/mouthLowerDown*=1',
-    'AU17': 'unit/mouthShrugLower=1.6 unit/mouthShrugUpper=.5 expression/mouth-depression=.45 own/chin-boss=1',
+    'AU17': 'unit/mouthShrugLower=1.4 unit/mouthShrugUpper=.5 expression/mouth-depression=.45 own/chin-boss=1',
     'AU18': 'unit/mouthPucker=.85 expression/mouth-pursing=.5',
-    'AU20': 'unit/mouthStretch*=1.05 expression/mouth-retraction=.7 expression/neck-platysma=.4',
+    'AU20': 'unit/mouthStretch*=.95 expression/mouth-retraction=.65 expression/neck-platysma=.4',
     'AU22': 'unit/mouthFunnel=.65 expression/mouth-protusion=.4',
     'AU23': 'unit/mouthRollLower=.35 unit/mouthRollUpper=.35 mouth/mouth-upperlip-height-decr=.9 '
             'mouth/mouth-lowerlip-height-decr=.9 mouth/mouth-scale-horiz-decr=.6 mouth/mouth-angles-down=.3 '
@@ -50,11 +50,11 @@ AU_TARGETS = {au: _parts(text) for au, text in {
     'AU24': 'unit/mouthPress*=.3 unit/mouthRollLower=.6 unit/mouthRollUpper=.65 mouth/mouth-angles-down=.6 '
             'own/lip-press=1 own/teeth-back=1',
     'AU25': 'expression/mouth-parling=.85 unit/mouthLowerDown*=.3 unit/mouthUpperUp*=.12',
-    'AU26': 'unit/jawOpen=.45 own/tongue-down=.7',
-    'AU27': 'unit/jawOpen=1.05 unit/mouthUpperUp*=.15 own/tongue-down=1.4',
+    'AU26': 'unit/jawOpen=.4 own/tongue-down=.7',
+    'AU27': 'unit/jawOpen=.95 unit/mouthUpperUp*=.15 own/tongue-down=1.4',
     'AU28': 'unit/mouthRollLower=1 unit/mouthRollUpper=1.05 mouth/mouth-angles-down=.5 '
             'mouth/mouth-lowerlip-height-decr=.6 mouth/mouth-upperlip-height-decr=.4 own/teeth-back=2.6',
-    'AU44': 'unit/cheekSquint*=.8 unit/browDown*=.6 own/eye-bag=.7',
+    'AU44': 'unit/cheekSquint*=.6 unit/browDown*=.6 own/eye-bag=.7',
     'AU46': 'unit/cheekSquint*=.6 unit/browDown*=.25 own/eye-bag=.3',
     'AU29': 'unit/jawForward=2.2 chin/chin-prognathism-incr=.8 unit/mouthShrugLower=.25',
     'AU31': 'own/masseter=1',
@@ -151,7 +151,7 @@ CORRECTIVES = {tuple(pair.split('+')): _parts(text) for pair, text in {
     'AU18+AU25': 'unit/mouthFunnel=.3 expression/mouth-parling=-.3',
     'AU18+AU26': 'unit/mouthFunnel=.45 unit/mouthClose=-.12 expression/mouth-pursing=-.2',
     'AU22+AU26': 'unit/mouthFunnel=-.1',
-    'AU26+AU27': 'unit/jawOpen=-.4 own/tongue-down=-.6',
+    'AU26+AU27': 'unit/jawOpen=-.35 own/tongue-down=-.6',
     'AU9+AU10': 'unit/mouthUpperUp*=-.3 expression/nose-*-elevation=-.25 own/fold=-.3',
     'AU19+AU26': 'unit/jawOpen=-.15 own/tongue-down=-.7',
     'AU17+AU24': 'unit/mouthShrugLower=-.6 expression/mouth-depression=-.1 own/teeth-back=.6',
