@@ -74,11 +74,10 @@ def blended(
 ) -> Tensor:  # [V, 3]
     "Weighted sum of targets. An unknown name is an `InputError`."
     mesh, known = head_mesh(), _positions()
-    row = np.zeros(len(known), np.float32)
-    for name, weight in weights.items():
+    for name in weights:
         if name not in known: raise InputError(f'the head has no target {name!r}.{did_you_mean(name, known)}')
-        row[known[name]] = weight
-    return torch.from_numpy(row @ mesh.targets).view(-1, 3)
+    rows = mesh.targets[[known[name] for name in weights]]
+    return torch.from_numpy(np.array([*weights.values()], np.float32) @ rows).view(-1, 3)
 
 # %% ../../nbs/faces/09_head.ipynb #6354f56c
 def joint(
@@ -88,6 +87,7 @@ def joint(
     "A place inside of a head of this shape."
     return vertices[..., head_mesh().joints[name], :].mean(-2)
 
+@cache
 def part_vertices(
     *parts: int,  # positions in PARTS
 ) -> Tensor:  # [n] int64

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 import numpy as np
+import torch
 from numpy.random import Generator, default_rng
 from torch import Tensor
 
-from .head import blended, head_mesh, joint
+from .head import LOWER_TEETH, TONGUE, UPPER_TEETH, blended, head_mesh, joint, part_vertices
 from ..utils.errors import InputError, InputTypeError, check
 
 # %% auto #0
@@ -158,6 +159,14 @@ CALM = {'mouth/mouth-angles-up': .45, 'mouth/mouth-scale-horiz-incr': .45, 'mout
         'mouth/mouth-lowerlip-volume-decr': .3, 'unit/mouthSmileLeft': .06, 'unit/mouthSmileRight': .06,
         'eyebrows/eyebrows-trans-up': .15, 'unit/eyeWideLeft': .25, 'unit/eyeWideRight': .25}
 
+@cache
+def _calm_mesh() -> Tensor:
+    vertices = head_mesh().vertices + blended(CALM)
+    teeth = part_vertices(UPPER_TEETH, LOWER_TEETH)
+    vertices[teeth] += vertices[teeth] * torch.tensor([-.1, 0, 0]) - torch.tensor([0, 0, .02])
+    vertices[part_vertices(TONGUE), 2] -= .05
+    return vertices
+
 @lru_cache(maxsize=256)
 def resting_mesh(
     person: Identity,
@@ -165,5 +174,5 @@ def resting_mesh(
     "The mesh of somebody's face at rest. It is kept, so do not write into it."
     weights = macro_weights(person.age, person.male, person.ethnicity, person.weight, person.muscle)
     weights |= axis_weights(shape_axes(), person.shape) | axis_weights(asymmetry_axes(), person.asymmetry)
-    vertices = head_mesh().vertices + blended(weights) + blended(CALM)
+    vertices = _calm_mesh() + blended(weights)
     return vertices - (joint(vertices, 'l-eye') + joint(vertices, 'r-eye')) / 2

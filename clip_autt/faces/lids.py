@@ -18,7 +18,7 @@ from .head import (LEFT_EYE, LOWER_LASHES, RIGHT_EYE, SKIN, UPPER_LASHES, blende
 from .identity import Identity, resting_mesh
 
 # %% auto #0
-__all__ = ['LID_MOVES', 'lid_motion', 'lid_margins', 'EyeLids', 'eye_lids', 'moved_lids', 'outside']
+__all__ = ['LID_MOVES', 'lid_motion', 'lid_margins', 'EyeLids', 'eye_lids', 'moved_lids', 'clear_of_eye']
 
 # %% ../../nbs/faces/10a_lids.ipynb #25a1da1d
 LID_MOVES = {  # closes the upper lid, raises the lower lid, pulls the upper lid up
@@ -59,6 +59,7 @@ def _from_ball(q: Tensor) -> Tensor:
 # %% ../../nbs/faces/10a_lids.ipynb #307ea816
 _SIDES = dict(left=('l-eye', 'Left', LEFT_EYE), right=('r-eye', 'Right', RIGHT_EYE))
 
+@cache
 def _travel(name: str, side: str) -> Tensor:
     "[V, 3] how far a target takes each vertex around the ball of the base mesh."
     eye, ending, _ = _SIDES[side]
@@ -109,29 +110,34 @@ def _opening(ball: Tensor, side: str) -> Tensor:
     upper, lower = lid_margins(side)
     return (ball[upper, 1] - _along(ball[upper, 0], ball[lower, 0], ball[lower, 1])).mean()
 
+@cache
+def _base_lids(side: str) -> tuple[Tensor, Tensor, Tensor]:  # [n], [n], []
+    "Vertices that move with the lids, which of them are folded into the eye, and the opening of the base mesh."
+    base, (eye, _, part) = head_mesh().vertices, _SIDES[side]
+    thin = torch.zeros(len(base), dtype=torch.bool)
+    thin[part_vertices(SKIN, UPPER_LASHES, LOWER_LASHES)] = True
+    ways = torch.stack([_travel(name, side)[:, 1] for name in ('eyeBlink', 'eyeSquint', 'eyeWide')])
+    i, ball = torch.nonzero(thin & (ways.abs() > .01).any(0))[:, 0], _to_ball(base - joint(base, eye))
+    return i, ball[i, 2] < ball[part_vertices(part), 2].mean(), _opening(ball, side)
+
 @lru_cache(maxsize=256)
 def eye_lids(person: Identity, side: str) -> EyeLids:
     "The lids of somebody's left or right eye."
-    (eye, _, part), base, face = _SIDES[side], head_mesh().vertices, resting_mesh(person)
+    (eye, _, part), face, (i, folded, base_opening) = _SIDES[side], resting_mesh(person), _base_lids(side)
     close, lift, widen = (_travel(name, side) for name in ('eyeBlink', 'eyeSquint', 'eyeWide'))
-    thin = torch.zeros(len(base), dtype=torch.bool)
-    thin[part_vertices(SKIN, UPPER_LASHES, LOWER_LASHES)] = True
-    i = torch.nonzero(thin & (torch.stack([close[:, 1], lift[:, 1], widen[:, 1]]).abs() > .01).any(0))[:, 0]
-    centre, ball = joint(face, eye), part_vertices(part)
-    was, q = _to_ball(base - joint(base, eye)), _to_ball(face - centre)
-    (upper, lower), (x, angle, _) = lid_margins(side), q.T
-
+    centre = joint(face, eye)
+    q, (upper, lower) = _to_ball(face - centre), lid_margins(side)
+    x, angle, r = q.T
     meets = _along(x[upper] + close[upper, 0], x[lower], angle[lower]) - _OVERLAP
-    stretch = _near(x[i], x[upper], ((meets - angle[upper]) / close[upper, 1]).clamp(.4, 2))
-    lift = lift * (_opening(q, side) / _opening(was, side)).clamp(.4, 1.5)
+    way = close[i]
+    way[:, 1] *= _near(x[i], x[upper], ((meets - angle[upper]) / close[upper, 1]).clamp(.4, 2))
+    lift = lift * (_opening(q, side) / base_opening).clamp(.4, 1.5)
     saved = _near(x[i], x[lower], lift[lower, 1]) / _near(x[i], x[upper], angle[upper] - meets).clamp(min=.2)
-    radius, base_radius = ((v[ball] - c).norm(dim=1).mean() for v, c in ((face, centre), (base, joint(base, eye))))
-    inside = was[i, 2] < base_radius  # the folded margin, which nobody sees
-    return EyeLids(i, centre, q[i], close[i] * torch.stack([torch.ones_like(stretch), stretch, torch.ones_like(stretch)], 1),
-                   lift[i], widen[i], saved.clamp(0, .7),
-                   torch.where(inside, torch.minimum(q[i, 2], radius), radius + _CLEAR))
+    radius = r[part_vertices(part)].mean()
+    nearest = torch.where(folded, torch.minimum(r[i], radius), radius + _CLEAR)
+    return EyeLids(i, centre, q[i], way, lift[i], widen[i], saved.clamp(0, .7), nearest)
 
-# %% ../../nbs/faces/10a_lids.ipynb #d5b30e81
+# %% ../../nbs/faces/10a_lids.ipynb #ec6d1e68
 def moved_lids(
     lids: EyeLids,
     motion: Tensor,  # [T, 3] as `lid_motion` gives it
@@ -143,7 +149,7 @@ def moved_lids(
          + ((1 - closed) * pulled)[..., None] * lids.widen)
     return _from_ball(q) - _from_ball(lids.rest)
 
-def outside(
+def clear_of_eye(
     lids: EyeLids,
     points: Tensor,  # [T, n, 3] places of `lids.vertices`
 ) -> Tensor:  # [T, n, 3]

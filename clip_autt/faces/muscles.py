@@ -5,8 +5,7 @@
 # %% ../../nbs/faces/11_muscles.ipynb #2583a641
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -15,35 +14,35 @@ from torch import Tensor
 from .anatomy import AU_ROW, BANK
 from .head import LOWER_TEETH, SKIN, TONGUE, UPPER_TEETH, blended, head_mesh, joint, part_vertices
 from .identity import ETHNICITIES, Identity, resting_mesh
-from .lids import eye_lids, lid_motion, moved_lids, outside
+from .lids import clear_of_eye, eye_lids, lid_motion, moved_lids
 from ..utils.errors import check
 
 # %% auto #0
-__all__ = ['AU_TARGETS', 'CORRECTIVES', 'own_targets', 'au_displacement', 'Muscles', 'muscles', 'moved_mesh', 'gaze', 'head_turn']
+__all__ = ['AU_TARGETS', 'CORRECTIVES', 'own_targets', 'au_displacement', 'moved_mesh', 'gaze', 'head_turn']
 
-# %% ../../nbs/faces/11_muscles.ipynb #a53ba745
+# %% ../../nbs/faces/11_muscles.ipynb #3dc3e9fc
 def _parts(text: str) -> dict[str, float]:
     return {name: float(weight) for name, weight in (part.split('=') for part in text.split())}
 
 AU_TARGETS = {au: _parts(text) for au, text in {
-    'AU1': 'unit/browInnerUp=1.5 expression/eyebrows-*-inner-up=1.2 expression/eyebrows-*-extern-up=-.25',
-    'AU2': 'unit/browOuterUp*=1.4 expression/eyebrows-*-extern-up=.35 expression/eyebrows-*-up=.4',
-    'AU4': 'unit/browDown*=1.15 expression/eyebrows-*-down=.9',
-    'AU6': 'unit/cheekSquint*=1.1 own/cheek-apple=1 own/eye-bag=.5 unit/browDown*=.15',
+    'AU1': 'unit/browInnerUp=1.3 expression/eyebrows-*-inner-up=.9 expression/eyebrows-*-extern-up=-.25',
+    'AU2': 'unit/browOuterUp*=1.1 expression/eyebrows-*-extern-up=.25 expression/eyebrows-*-up=.35',
+    'AU4': 'unit/browDown*=1 expression/eyebrows-*-down=.75',
+    'AU6': 'unit/cheekSquint*=.85 own/cheek-apple=1 own/eye-bag=.5 unit/browDown*=.15',
     'AU7': 'own/eye-bag=.7',
     'AU9': 'unit/noseSneer*=1.6 expression/nose-*-elevation=.9 unit/browDown*=.45 unit/mouthUpperUp*=.45 '
            'unit/cheekSquint*=.3 own/fold=.4',
     'AU10': 'expression/mouth-elevation=.65 unit/mouthUpperUp*=.5 expression/nose-*-elevation=.25 own/fold=.4',
     'AU11': 'own/fold=1.3 unit/noseSneer*=.25 unit/mouthUpperUp*=.1',
-    'AU12': 'unit/mouthSmile*=.45 expression/mouth-corner-puller=.5 unit/cheekSquint*=.3 own/cheek-apple=.6 '
-            'own/fold=.3',
+    'AU12': 'unit/mouthSmile*=.4 expression/mouth-corner-puller=.4 unit/mouthStretch*=.2 '
+            'expression/mouth-retraction=.2 unit/cheekSquint*=.25 own/cheek-apple=.6 own/fold=.3',
     'AU13': 'mouth/mouth-angles-up=1.1 expression/mouth-corner-puller=.25 unit/cheekPuff=.35 own/cheek-apple=.7',
     'AU14': 'unit/mouthDimple*=.9 own/dimple=1.2 unit/mouthPress*=.25 mouth/mouth-angles-down=.5',
-    'AU15': 'unit/mouthFrown*=1.15 expression/mouth-depression=.55 mouth/mouth-angles-down=.4',
+    'AU15': 'unit/mouthFrown*=.95 expression/mouth-depression=.45 mouth/mouth-angles-down=.35',
     'AU16': 'unit/mouthLowerDown*=1',
     'AU17': 'unit/mouthShrugLower=1.4 unit/mouthShrugUpper=.5 expression/mouth-depression=.45 own/chin-boss=1',
     'AU18': 'unit/mouthPucker=.85 expression/mouth-pursing=.5',
-    'AU20': 'unit/mouthStretch*=1.05 expression/mouth-retraction=.7 expression/neck-platysma=.4',
+    'AU20': 'unit/mouthStretch*=.95 expression/mouth-retraction=.65 expression/neck-platysma=.4',
     'AU22': 'unit/mouthFunnel=.65 expression/mouth-protusion=.4',
     'AU23': 'unit/mouthRollLower=.35 unit/mouthRollUpper=.35 mouth/mouth-upperlip-height-decr=.9 '
             'mouth/mouth-lowerlip-height-decr=.9 mouth/mouth-scale-horiz-decr=.6 mouth/mouth-angles-down=.3 '
@@ -51,24 +50,24 @@ AU_TARGETS = {au: _parts(text) for au, text in {
     'AU24': 'unit/mouthPress*=.3 unit/mouthRollLower=.6 unit/mouthRollUpper=.65 mouth/mouth-angles-down=.6 '
             'own/lip-press=1 own/teeth-back=1',
     'AU25': 'expression/mouth-parling=.85 unit/mouthLowerDown*=.3 unit/mouthUpperUp*=.12',
-    'AU26': 'unit/jawOpen=.45 own/tongue-down=.7',
-    'AU27': 'unit/jawOpen=1.05 unit/mouthUpperUp*=.15 own/tongue-down=1.4',
-    'AU28': 'unit/mouthRollLower=1.15 unit/mouthRollUpper=1.05 mouth/mouth-angles-down=.5 '
-            'mouth/mouth-lowerlip-height-decr=.5 mouth/mouth-upperlip-height-decr=.4 own/teeth-back=2',
-    'AU44': 'unit/cheekSquint*=.8 unit/browDown*=.6 own/eye-bag=.7',
+    'AU26': 'unit/jawOpen=.4 own/tongue-down=.7',
+    'AU27': 'unit/jawOpen=.95 unit/mouthUpperUp*=.15 own/tongue-down=1.4',
+    'AU28': 'unit/mouthRollLower=1 unit/mouthRollUpper=1.05 mouth/mouth-angles-down=.5 '
+            'mouth/mouth-lowerlip-height-decr=.6 mouth/mouth-upperlip-height-decr=.4 own/teeth-back=2.6',
+    'AU44': 'unit/cheekSquint*=.6 unit/browDown*=.6 own/eye-bag=.7',
     'AU46': 'unit/cheekSquint*=.6 unit/browDown*=.25 own/eye-bag=.3',
     'AU29': 'unit/jawForward=2.2 chin/chin-prognathism-incr=.8 unit/mouthShrugLower=.25',
     'AU31': 'own/masseter=1',
-    'AU32': 'unit/mouthRollLower=1 unit/mouthUpperUp*=.65 expression/mouth-depression=-.3 own/teeth-back=-.6',
-    'AU37-wipe': 'unit/tongueOut=1.3 unit/jawOpen=.16 own/tongue-aside=1',
-    'AU37-lick': 'unit/tongueOut=1.5 unit/jawOpen=.25 own/tongue-up=1',
+    'AU32': 'unit/mouthRollLower=.8 unit/mouthUpperUp*=.65 expression/mouth-depression=-.25 own/teeth-back=-.5',
+    'AU37-wipe': 'unit/tongueOut=1.45 unit/jawOpen=.16 own/tongue-aside=1',
+    'AU37-lick': 'unit/tongueOut=1.65 unit/jawOpen=.25 own/tongue-up=1',
     'AU33': 'unit/cheekPuff=1.4 unit/mouthPucker=.2',
     'AU38': 'expression/nose-*-dilatation=1.2 nose/nose-flaring-incr=.9 nose/nose-nostrils-width-incr=.4',
     'AU39': 'expression/nose-compression=1.8 nose/nose-flaring-decr=1.5 nose/nose-nostrils-width-decr=.8',
-    'AU19': 'unit/tongueOut=1.5 unit/jawOpen=.25 unit/mouthLowerDown*=.2',
+    'AU19': 'unit/tongueOut=1.7 unit/jawOpen=.25 unit/mouthLowerDown*=.2',
 }.items()}
 
-# %% ../../nbs/faces/11_muscles.ipynb #b3d6ad63
+# %% ../../nbs/faces/11_muscles.ipynb #6352fea1
 _HILLS = {  # x, y, radius in x, radius in y, height
     'own/masseter': (.56, 6.70, .10, .18, .08),
     'own/cheek-apple': (.40, 6.98, .13, .09, .035),
@@ -103,35 +102,36 @@ def own_targets() -> dict[str, Tensor]:  # name -> [V, 3]
     out['own/tongue-aside'] = tip * torch.tensor([.26, 0, 0])
     out['own/tongue-up'] = tip * torch.tensor([0, .16, .12])
     out['own/tongue-down'] = tongue[:, None] * torch.tensor([0, -.10, -.06])
-    out['own/teeth-back'] = teeth[:, None] * torch.tensor([0, 0, -.07])
+    narrower = torch.stack([-.2 * x, 0 * x, torch.full_like(x, -.07)], 1)
+    out['own/teeth-back'] = teeth[:, None] * narrower + tongue[:, None] * torch.tensor([0, 0, -.07])
     return out
 
-# %% ../../nbs/faces/11_muscles.ipynb #452fc290
-_WHOLE = ('unit/jaw', 'unit/tongueOut', 'chin/', 'own/tongue-up', 'own/tongue-down', 'own/teeth-back', 'expression/neck')
+# %% ../../nbs/faces/11_muscles.ipynb #e9bd0fbf
 _SIDES = dict(left='Left', right='Right')
+_WHOLE = ('unit/jaw', 'unit/mouthClose', 'unit/tongueOut', 'chin/', 'own/tongue-up', 'own/tongue-down',
+          'own/teeth-back', 'expression/neck')
+
+@cache
+def _share(width: float, side: str) -> Tensor:
+    "[V] share of one half of the face in a movement of both: 1 on its side, 0 on the other, soft in between."
+    t = (head_mesh().vertices[:, 0] / (2 * width) + .5).clamp(0, 1)
+    left = t * t * (3 - 2 * t)
+    return left if side == 'left' else 1 - left
+
+def _full_target(name: str, ethnicity: tuple[float, ...]) -> Tensor:
+    "[V, 3] a target of the table, without stars."
+    if name.startswith('own/'): return own_targets()[name]
+    if not name.startswith('expression/'): return blended({name: 1})
+    return blended({name.replace('expression', kind): share for kind, share in zip(ETHNICITIES, ethnicity)})
 
 def _half_target(name: str, side: str, ethnicity: tuple[float, ...]) -> Tensor:
     "[V, 3] what one half of the face contributes to a target of the table."
-    sign = 1 if side == 'left' else -1
-    if name == 'own/tongue-aside': return own_targets()[name] * sign
-    full = name.replace('*', _SIDES[side] if name.startswith('unit/') else side)
-    if full.startswith('own/'): moved = own_targets()[full]
-    elif full.startswith('expression/'):
-        ending = full.removeprefix('expression')
-        moved = blended({kind + ending: share for kind, share in zip(ETHNICITIES, ethnicity) if share})
-    else: moved = blended({full: 1})
-    if '*' in name: return moved
-    if name.startswith(_WHOLE): return moved / 2
-    return moved * _ramp(.16 if 'mouth' in name else .05)[:, None] if sign > 0 else \
-        moved * (1 - _ramp(.16 if 'mouth' in name else .05))[:, None]
+    if name == 'own/tongue-aside': return own_targets()[name] * (1 if side == 'left' else -1)
+    full = _full_target(name.replace('*', _SIDES[side] if name.startswith('unit/') else side), ethnicity)
+    if '*' in name: return full
+    if name.startswith(_WHOLE): return full / 2
+    return full * _share(.16 if 'mouth' in name else .05, side)[:, None]
 
-@cache
-def _ramp(width: float) -> Tensor:
-    "[V] 0 on the right half of the face, 1 on the left, and soft in between."
-    t = (head_mesh().vertices[:, 0] / (2 * width) + .5).clamp(0, 1)
-    return t * t * (3 - 2 * t)
-
-# %% ../../nbs/faces/11_muscles.ipynb #e9bd0fbf
 def au_displacement(
     parts: dict[str, float],  # a row of AU_TARGETS
     side: str,  # 'left' or 'right'
@@ -141,40 +141,35 @@ def au_displacement(
     return sum((weight * _half_target(name, side, ethnicity) for name, weight in parts.items()),
                torch.zeros_like(head_mesh().vertices))
 
-# %% ../../nbs/faces/11_muscles.ipynb #c3d55c71
+# %% ../../nbs/faces/11_muscles.ipynb #009c8fa2
 CORRECTIVES = {tuple(pair.split('+')): _parts(text) for pair, text in {
-    'AU12+AU25': 'expression/mouth-upward-retraction=.75 unit/mouthSmile*=-.15 expression/mouth-corner-puller=-.4 '
+    'AU12+AU25': 'expression/mouth-upward-retraction=.6 unit/mouthSmile*=-.05 expression/mouth-corner-puller=-.25 '
                  'unit/mouthUpperUp*=.2',
+    'AU12+AU26': 'expression/mouth-upward-retraction=.25 unit/mouthUpperUp*=.3 expression/mouth-corner-puller=-.1',
+    'AU4+AU9': 'unit/browDown*=-.5 expression/eyebrows-*-down=-.45',
+    'AU4+AU44': 'unit/browDown*=-.5',
+    'AU18+AU25': 'unit/mouthFunnel=.3 expression/mouth-parling=-.3',
+    'AU18+AU26': 'unit/mouthFunnel=.45 unit/mouthClose=-.12 expression/mouth-pursing=-.2',
+    'AU22+AU26': 'unit/mouthFunnel=-.1',
+    'AU26+AU27': 'unit/jawOpen=-.35 own/tongue-down=-.6',
+    'AU9+AU10': 'unit/mouthUpperUp*=-.3 expression/nose-*-elevation=-.25 own/fold=-.3',
+    'AU19+AU26': 'unit/jawOpen=-.15 own/tongue-down=-.7',
+    'AU17+AU24': 'unit/mouthShrugLower=-.6 expression/mouth-depression=-.1 own/teeth-back=.6',
 }.items()}
 
-# %% ../../nbs/faces/11_muscles.ipynb #d8833903
-@dataclass(frozen=True, eq=False)
-class Muscles:
-    "The movements of one person."
-    vertices: Tensor  # [M] those that move
-    single: Tensor  # [2 K, 3 M] left and right displacements of the K action units in the table
-    paired: Tensor  # [2 C, 3 M] left and right displacements of the correctives
-
+# %% ../../nbs/faces/11_muscles.ipynb #d0ff82e7
 @cache
 def _lid_margin_weight() -> Tensor:
     "[V] 1 where only lids decide, 0 away from them."
     return ((head_mesh().masks['eyelids'] - .55) / .4).clamp(0, 1)
 
 @cache
-def _fields(ethnicity: tuple[float, ...]) -> Tensor:
-    "[2 (K + C), V, 3] displacements of all rows of both tables."
+def _fields() -> Tensor:  # [3, 2 (K + C), 3 V] displacements
+    "All rows of both tables, left and right, in a pure form of each ethnicity."
     rows = [*AU_TARGETS.values(), *CORRECTIVES.values()]
-    fields = torch.stack([au_displacement(row, side, ethnicity) for side in _SIDES for row in rows])
-    return fields * (1 - .9 * _lid_margin_weight())[:, None]
-
-@lru_cache(maxsize=64)
-def muscles(person: Identity) -> Muscles:
-    "The muscles of somebody, made once and kept."
-    fields = _fields(person.ethnicity) * _size(person)
-    moving = torch.nonzero((fields.abs().amax((0, 2)) > 1e-4))[:, 0]
-    fields = fields[:, moving].flatten(1).unflatten(0, (2, -1))
-    k = len(AU_TARGETS)
-    return Muscles(moving, fields[:, :k].flatten(0, 1).contiguous(), fields[:, k:].flatten(0, 1).contiguous())
+    fields = torch.stack([torch.stack([au_displacement(row, side, pure) for side in _SIDES for row in rows])
+                          for pure in ((1, 0, 0), (0, 1, 0), (0, 0, 1))])
+    return (fields * (1 - .9 * _lid_margin_weight())[:, None]).flatten(2)
 
 def _size(person: Identity) -> float:
     "Size of a face, from the lips to the eyes, against the base mesh."
@@ -183,9 +178,13 @@ def _size(person: Identity) -> float:
     heights = [joint(v, 'l-eye')[1] - v[lips, 1].mean() for v in (base, face)]
     return float(heights[1] / heights[0])
 
-# %% ../../nbs/faces/11_muscles.ipynb #009c8fa2
+# %% ../../nbs/faces/11_muscles.ipynb #61912112
 _ROWS = [AU_ROW[au] for au in AU_TARGETS]
 _PAIRS = [[AU_ROW[pair[end]] for pair in CORRECTIVES] for end in (0, 1)]
+
+def _weights(half: Tensor) -> Tensor:  # [T, K + C]
+    "Weights of the rows of both tables for one half of the face."
+    return torch.cat([half[:, _ROWS], half[:, _PAIRS[0]] * half[:, _PAIRS[1]]], 1)
 
 def _check_intensities(name: str, a: Tensor) -> None:
     check(a.ndim == 2 and a.shape[1] == len(BANK),
@@ -202,17 +201,16 @@ def moved_mesh(
     "The face of somebody, moment by moment."
     left, right = (torch.as_tensor(a, dtype=torch.float32) for a in (left, right))
     _check_intensities('left', left), _check_intensities('right', right)
-    own, face = muscles(person), resting_mesh(person)
-    single = torch.cat([left[:, _ROWS], right[:, _ROWS]], 1)
-    paired = torch.cat([a[:, _PAIRS[0]] * a[:, _PAIRS[1]] for a in (left, right)], 1)
-    moved = face.repeat(len(left), 1, 1)
-    moved[:, own.vertices] += (single @ own.single + paired @ own.paired).view(len(left), -1, 3)
+    weights, shares = torch.cat([_weights(left), _weights(right)], 1), torch.tensor(person.ethnicity)
+    used = torch.nonzero(weights.any(0))[:, 0]
+    own = torch.tensordot(shares * _size(person), _fields()[:, used], 1)
+    moved = torch.addmm(resting_mesh(person).flatten(), weights[:, used], own).view(len(left), -1, 3)
     for side, half in (('left', left), ('right', right)):
         lids = eye_lids(person, side)
-        moved[:, lids.vertices] = outside(lids, moved[:, lids.vertices] + moved_lids(lids, lid_motion(half)))
+        moved[:, lids.vertices] = clear_of_eye(lids, moved[:, lids.vertices] + moved_lids(lids, lid_motion(half)))
     return moved
 
-# %% ../../nbs/faces/11_muscles.ipynb #d0ff82e7
+# %% ../../nbs/faces/11_muscles.ipynb #497e7d7b
 _GAZE = {'AU61': (34., 0.), 'AU62': (-34., 0.), 'AU63': (0., 21.), 'AU64': (0., -26.)}  # degrees of yaw and pitch
 _TURN = {'AU51': (38., 0., 0.), 'AU52': (-38., 0., 0.), 'AU53': (0., 24., 0.), 'AU54': (0., -24., 0.)}
 
