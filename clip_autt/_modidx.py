@@ -1156,6 +1156,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'clip_autt.faces.skin._hair_colour': ('faces/skin.html#_hair_colour', 'clip_autt/faces/skin.py'),
                                       'clip_autt.faces.skin._lash_map': ('faces/skin.html#_lash_map', 'clip_autt/faces/skin.py'),
                                       'clip_autt.faces.skin._lip_colour': ('faces/skin.html#_lip_colour', 'clip_autt/faces/skin.py'),
+                                      'clip_autt.faces.skin._lip_map': ('faces/skin.html#_lip_map', 'clip_autt/faces/skin.py'),
                                       'clip_autt.faces.skin._pigment': ('faces/skin.html#_pigment', 'clip_autt/faces/skin.py'),
                                       'clip_autt.faces.skin._spots': ('faces/skin.html#_spots', 'clip_autt/faces/skin.py'),
                                       'clip_autt.faces.skin.beard_area': ('faces/skin.html#beard_area', 'clip_autt/faces/skin.py'),

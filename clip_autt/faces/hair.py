@@ -248,7 +248,7 @@ def _capsule(a: np.ndarray, b: np.ndarray, r: float, flat: float) -> tuple[np.nd
     d = np.cos(h)[..., None] * (np.cos(u)[..., None] * x + flat * np.sin(u)[..., None] * y) + np.sin(h)[..., None] * axis
     return (np.where((h < 0)[..., None], a, b) + r * d).reshape(-1, 3), d.reshape(-1, 3)
 
-# %% ../../nbs/faces/14_hair.ipynb #4cbd613e
+# %% ../../nbs/faces/14_hair.ipynb #c312c811
 def dressed(
     colour: Tensor,  # [3, H, W] the painted skin
     wears: Style,
@@ -259,15 +259,16 @@ def dressed(
     x, y = map_places(density)
     y, x = torch.meshgrid(y, x, indexing='ij')
     g, edge, beard = default_rng([wears.seed, 254]), default_rng([wears.seed, 255]), default_rng([wears.seed, 256])
-    front = x.abs() < .9  # the rest is for what lies behind the ears
-    z = torch.where(front, painted('depth', density), torch.full((1,), -.3))
+    z = painted('depth', density)
+    front = (x.abs() < .9) & (z != 0)  # the rest is for what lies behind the ears
+    z = torch.where(front, z, torch.full((1,), -.3))
     d = hair_depth(wears, x, y - .4 * ~front, z) + .025 * front * noise(edge, density, .03, 2.)
     strength = dict(bald=.2 if wears.volume > .4 else 0., buzz=.72, hat=.8, scarf=0., receding=.6).get(wears.hair, .85)
     grain = (.85 + .2 * front * noise(edge, density, .015, 3.)).clamp(0, 1)
     colour = over(colour, smooth(d, -.04, .08) * (1 - painted('ears', density)) * strength * grain, hair)
     if wears.beard != 'none':
         grain = (.7 + .3 * noise(beard, density, .014, 2.5)).clamp(0, 1)
-        area = smooth(beard_area(x, y)[wears.beard] + .18 * noise(beard, density, .04), .3, .8)
+        area = smooth(beard_area(x, y)[wears.beard] * (1 + .35 * noise(beard, density, .04)), .2, .75)
         colour = over(colour, area * grain * (1 - painted('lips', density)), hair)
     neck = 5.74 + .05 * g.standard_normal() - g.uniform(0, .3) * torch.exp(-(x / g.uniform(.2, .5)) ** 2)
     weave = 1 + .05 * noise(g, density, .02)

@@ -291,7 +291,13 @@ def _pigment(who: Complexion, density: int, streams: list[Generator]) -> tuple[T
         melanin += 1.1 * torch.outer(torch.exp(-((y - cy) / r) ** 2), torch.exp(-((x - cx) / r) ** 2))
     return blood, melanin
 
-# %% ../../nbs/faces/13_skin.ipynb #f4595b3f
+# %% ../../nbs/faces/13_skin.ipynb #f8ed0004
+@cache
+def _lip_map(density: int) -> Tensor:  # [H, W]
+    "The red of the lips, with a soft edge."
+    n = 2 * round(.009 * density) + 1
+    return F.avg_pool2d(smooth(painted('lips', density), .2, .75)[None], n, 1, n // 2, count_include_pad=False)[0]
+
 def over(
     below: Tensor,  # [3, H, W]
     share: Tensor,  # [H, W]
@@ -315,10 +321,10 @@ def skin_map(
         grain = (.6 + .3 * noise(beard, density, .015)).clamp(0, 1)
         colour = over(colour, _beards(density)['full'] * who.stubble * grain, hair * .6 + skin * .15)
     if who.eye_shadow: colour = over(colour, who.eye_shadow * _spots(density)['shadow'], linear(shadow.uniform(10, 90, 3)))
-    lips = smooth(painted('lips', density), .25, .7)
+    lips = _lip_map(density)
     lines = noise(fine, density, .016, 5)
     colour = over(colour, lips, who.lips) * (1 + lips * .05 * lines)
     colour = over(colour, _brow_map(who, density, brow), torch.minimum(hair * .7, skin * .35))
     colour = over(colour, _lash_map(density) * who.lashes, (.012, .010, .010))
     pores = .5 * noise(fine, density, .016) + .5 * noise(fine, density, .03)
-    return colour.clamp(.003, .95), pores * (1 - lips) + lips * lines
+    return colour.clamp(.003, .95), pores * (1 - lips) + .4 * lips * lines
