@@ -248,7 +248,7 @@ def _capsule(a: np.ndarray, b: np.ndarray, r: float, flat: float) -> tuple[np.nd
     d = np.cos(h)[..., None] * (np.cos(u)[..., None] * x + flat * np.sin(u)[..., None] * y) + np.sin(h)[..., None] * axis
     return (np.where((h < 0)[..., None], a, b) + r * d).reshape(-1, 3), d.reshape(-1, 3)
 
-# %% ../../nbs/faces/14_hair.ipynb #c312c811
+# %% ../../nbs/faces/14_hair.ipynb #ab6fcf28
 def dressed(
     colour: Tensor,  # [3, H, W] the painted skin
     wears: Style,
@@ -262,7 +262,7 @@ def dressed(
     z = painted('depth', density)
     front = (x.abs() < .9) & (z != 0)  # the rest is for what lies behind the ears
     z = torch.where(front, z, torch.full((1,), -.3))
-    d = hair_depth(wears, x, y - .4 * ~front, z) + .025 * front * noise(edge, density, .03, 2.)
+    d = hair_depth(wears, x, y - .75 * ~front, z) + .025 * front * noise(edge, density, .03, 2.)
     strength = dict(bald=.2 if wears.volume > .4 else 0., buzz=.72, hat=.8, scarf=0., receding=.6).get(wears.hair, .85)
     grain = (.85 + .2 * front * noise(edge, density, .015, 3.)).clamp(0, 1)
     colour = over(colour, smooth(d, -.04, .08) * (1 - painted('ears', density)) * strength * grain, hair)

@@ -80,7 +80,7 @@ def _on_page(page: tuple[int, int, int, int], places: Tensor) -> Tensor:  # [2, 
     left, top, width, height = page
     return torch.stack([left + .5 + places[:, 0] * (width - 1), top + .5 + places[:, 1] * (height - 1)])
 
-# %% ../../nbs/faces/15_photo.ipynb #bc23f547
+# %% ../../nbs/faces/15_photo.ipynb #7d3c50e9
 @dataclass(frozen=True, eq=False)
 class Figure:
     """All about a person that does not change from frame to frame.
@@ -99,15 +99,18 @@ class Figure:
     places: Tensor  # [2, V + 8] column and row in the atlas
     seen: Tensor  # [n, V] light that arrives from each direction
     gloss: Tensor  # [V]
+    tint: Tensor  # [3, V]
     share: Tensor  # [V + 8] how far a vertex turns with the head
     eyes: tuple[Tensor, Tensor]  # vertices among U, left and right
+    lips: tuple[int, int]  # a vertex among U in the middle of the upper and of the lower lip, where they meet
+    mouth: Tensor  # vertices among U of teeth and tongue
     eye_distance: float
     columns: int
     atlas: Tensor  # [3, rows * columns]
     relief: Tensor  # [h, columns] of the rows of the map where folds are
     folds: tuple[int, int]  # first row, and the row after the last
 
-# %% ../../nbs/faces/15_photo.ipynb #6d903ecd
+# %% ../../nbs/faces/15_photo.ipynb #2a079595
 def _head_places(density: int, teeth_page: tuple, tongue_page: tuple) -> Tensor:  # [2, V]
     "Where vertices of the head lie in the atlas. Behind the ears the map would repeat the face: plain skin is taken there."
     x, y, z = head_mesh().vertices.T
@@ -125,6 +128,12 @@ def _head_gloss() -> Tensor:  # [V]
     out[part_vertices(LEFT_EYE, RIGHT_EYE)] = 0.
     return out
 
+def _head_tint() -> Tensor:  # [3, V]
+    "What the map in front cannot show: the inside of the mouth is dark red, and light shines through ears."
+    masks = head_mesh().masks
+    mouth, ears = (masks[name] * torch.tensor(c).view(3, 1) for name, c in (('inside_mouth', (.55, .88, .88)), ('ears', (0., .10, .12))))
+    return (1 - mouth * (1 - .5 * masks['lips'])) * (1 - ears)
+
 def _outside(covered: Tensor) -> Tensor:  # [F] bool
     "Triangles of the head that a camera in front can see: none at the back, none under thick hair."
     return _in_front() & (covered[head_mesh().triangles] < .02).any(1)
@@ -132,9 +141,9 @@ def _outside(covered: Tensor) -> Tensor:  # [F] bool
 @cache
 def _in_front() -> Tensor:  # [F] bool
     mesh = head_mesh()
-    solid = mesh.part <= TONGUE
-    z = normals(mesh.vertices.T[:, None], mesh.triangles[solid])[2, 0]
-    return solid & (z[mesh.triangles] > -.75).any(1)
+    from_front = directions()[2] > .1
+    seen = (visibility()[from_front] > .01).any(0) | (mesh.masks['inside_mouth'] > .1)
+    return (mesh.part <= TONGUE) & seen[mesh.triangles].any(1)
 
 def _fitted(points: Tensor, rest: Tensor) -> Tensor:
     "From the base mesh's head to this one: stretched as the skull is."
@@ -143,7 +152,7 @@ def _fitted(points: Tensor, rest: Tensor) -> Tensor:
     (low, high), (low2, high2) = (p[skull].aminmax(dim=0) for p in (v, rest))
     return (points - low) / (high - low) * (high2 - low2) + low2
 
-# %% ../../nbs/faces/15_photo.ipynb #ddfc18ed
+# %% ../../nbs/faces/15_photo.ipynb #a7852e22
 _GLOSS = dict(hair=.03, beard=.012, cloth=0., frame=.10, hand=.03)
 
 @lru_cache(maxsize=64)
@@ -178,10 +187,11 @@ def figure(
     places = [_head_places(density, teeth, tongue)[:, used], *(_on_page(pages[layer.page], layer.places) for layer in shells + free),
               _on_page(light, torch.full((8, 2), .5))]
     heights = [mesh.vertices[used, 1], *(mesh.vertices[layer.base, 1] for layer in shells), *map(_turning, free), torch.full((8,), 9.)]
-    seen, gloss = [visibility()[:, used]], [_head_gloss()[used]]
+    seen, gloss, tint = [visibility()[:, used]], [_head_gloss()[used]], [_head_tint()[:, used]]
     for layer in shells + free:
         seen.append(visibility()[:, layer.base] if layer.points is None else _free_seen(layer))
         gloss.append(torch.full((len(layer.base),), _GLOSS[layer.page]))
+        tint.append(torch.ones(3, len(layer.base)))
     whole = lambda parts, empty: torch.cat(parts) if parts else empty
     inside = ((map_places(density)[1] < FOLDS_TOP) & (map_places(density)[1] > FOLDS_BOTTOM)).nonzero().squeeze(1)
     first, last = int(inside[0]), int(inside[-1]) + 1
@@ -191,8 +201,9 @@ def figure(
         whole([layer.height for layer in shells], torch.zeros(0)),
         whole([layer.points if layer.page == 'hand' else _fitted(layer.points, rest) for layer in free], torch.zeros(0, 3)).T.contiguous(),
         whole([layer.normal for layer in free], torch.zeros(0, 3)).T.contiguous(), row[every],
-        torch.cat([*triangles, squares[:, [0, 1, 2]], squares[:, [0, 2, 3]]]), torch.cat(places, 1), torch.cat(seen, 1), torch.cat(gloss),
-        smooth(torch.cat(heights), 5.6, 6.4), eyes, float((joint(rest, 'l-eye') - joint(rest, 'r-eye')).norm()), atlas.columns,
+        torch.cat([*triangles, squares[:, [0, 1, 2]], squares[:, [0, 2, 3]]]), torch.cat(places, 1), torch.cat(seen, 1), torch.cat(gloss), torch.cat(tint, 1),
+        smooth(torch.cat(heights), 5.6, 6.4), eyes, tuple(int(row[v]) for v in _meeting_lips()), row[part_vertices(UPPER_TEETH, LOWER_TEETH, TONGUE)],
+        float((joint(rest, 'l-eye') - joint(rest, 'r-eye')).norm()), atlas.columns,
         torch.cat(atlas.strips, 1).flatten(1), relief[first:last], (first, last))
 
 def _turning(layer: Layer) -> Tensor:
@@ -203,7 +214,7 @@ def _free_seen(layer: Layer) -> Tensor:  # [n, W]
     "Light comes from the side to which a free surface is turned."
     return .9 * (.25 + .75 * smooth((layer.normal @ directions()).T, -.4, .3))
 
-# %% ../../nbs/faces/15_photo.ipynb #560de89b
+# %% ../../nbs/faces/15_photo.ipynb #0a721185
 def _eye_centres(who: Figure, head: Tensor) -> list[Tensor]:  # [3, T] each
     return [(head[..., e].amax(2) + head[..., e].amin(2)) / 2 for e in who.eyes]
 
@@ -223,9 +234,27 @@ def _catch_lights(fig: Figure, head: Tensor, turn: Tensor, light: Light) -> Tens
     "Corners of two small squares that stand where the eyes mirror the light."
     mirror = (F.normalize(toward(light.key) + torch.tensor([0, 0, 1.4]), dim=0) @ turn).T  # [3, T] of the head's frame
     right, up = turn[:, 0].T, turn[:, 1].T
-    corners = [centre + .143 * mirror + .016 * (a * right + b * up) for centre in _eye_centres(fig, head)
-               for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+    corners = []
+    for eye, centre in zip(fig.eyes, _eye_centres(fig, head)):
+        radius = (head[0][..., eye].amax(1) - head[0][..., eye].amin(1)) / 2
+        corners += [centre + radius * (1.01 * mirror + .085 * (a * right + b * up))
+                    for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
     return torch.stack(corners, -1)
+
+# %% ../../nbs/faces/15_photo.ipynb #39aa7449
+@cache
+def _meeting_lips() -> tuple[int, int]:
+    "Vertices of the base mesh in the middle of both lips, where they meet."
+    mesh = head_mesh()
+    x, y, z = mesh.vertices.T
+    middle = (mesh.masks['lips'] > .5) & (x.abs() < .03) & (z > 1.45)
+    upper, lower = (torch.where(middle & side, y, miss) for side, miss in ((y > 6.61, 9.), (y < 6.61, 0.)))
+    return int(upper.argmin()), int(lower.argmax())
+
+def _through_lips(fig: Figure, head: Tensor) -> Tensor:  # [T, 1]
+    "Share of the light that falls on teeth and tongue."
+    upper, lower = (head[1, :, v] for v in fig.lips)
+    return (.2 + .8 * smooth(upper - lower, .015, .10))[:, None]
 
 # %% ../../nbs/faces/15_photo.ipynb #de30be19
 def _fold_light(fig: Figure, left: Tensor, right: Tensor, light: Tensor) -> Tensor:  # [T * h * columns]
@@ -237,7 +266,7 @@ def _fold_light(fig: Figure, left: Tensor, right: Tensor, light: Tensor) -> Tens
     tilt = F.pad((height[..., 2:] - height[..., :-2]) * x, (1, 1)) + F.pad((height[:, :-2] - height[:, 2:]) * y, (0, 0, 1, 1))
     return (torch.exp(-.38 * depth) * (1 + tilt).clamp_(.6, 1.3)).view(-1)
 
-# %% ../../nbs/faces/15_photo.ipynb #c68ace16
+# %% ../../nbs/faces/15_photo.ipynb #90c1053a
 _NECK = torch.tensor([0., -.55, -1.]).view(3, 1, 1)
 
 def _posed(points: Tensor, share: Tensor, turn: Tensor) -> Tensor:  # [3, T, V]
@@ -246,22 +275,26 @@ def _posed(points: Tensor, share: Tensor, turn: Tensor) -> Tensor:  # [3, T, V]
     p = points - _NECK
     return p + (turned(p) - p) * share - (.8 * turned(-_NECK.expand(3, len(turn), 1)) - .2 * _NECK)
 
-def _surfaces(fig: Figure, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    "Vertices of the head [3, T, U], all vertices [3, T, V], and their normals."
-    head = moved_mesh(fig.person, left, right).index_select(1, fig.used).permute(2, 0, 1).contiguous()
+def _surfaces(fig: Figure, head: Tensor) -> tuple[Tensor, Tensor]:
+    "All vertices [3, T, V] and their normals, from those of the head [3, T, U]."
     normal = normals(head, fig.head_triangles)
-    over, free = normal.index_select(2, fig.over), [v[:, None].expand(-1, len(left), -1) for v in (fig.free, fig.free_normal)]
+    over, free = normal.index_select(2, fig.over), [v[:, None].expand(-1, head.shape[1], -1) for v in (fig.free, fig.free_normal)]
     points = torch.cat([head, head.index_select(2, fig.over) + over * fig.height, free[0]], 2)
-    return head, points, torch.cat([normal, over, free[1]], 2)
+    return points, torch.cat([normal, over, free[1]], 2)
 
-# %% ../../nbs/faces/15_photo.ipynb #f2e70ece
-def _exposed(fig: Figure, left: Tensor, right: Tensor, angles: Tensor, shot: Shot, size: int) -> Tensor:  # [T, 4, size, size]
+# %% ../../nbs/faces/15_photo.ipynb #34bcccff
+def _exposed(fig: Figure, moved: Tensor, left: Tensor, right: Tensor, angles: Tensor, shot: Shot,
+             size: int) -> Tensor:  # [T, 4, size, size]
     "Red, green and blue light, and how far the person covers each pixel. Four times as many are computed."
     T, S, turn = len(left), 2 * size, rotation(*angles.T)
-    head, points, normal = _surfaces(fig, left, right)
+    head = moved.index_select(1, fig.used).permute(2, 0, 1).contiguous()
+    points, normal = _surfaces(fig, head)
     points = torch.cat([points, _catch_lights(fig, head, turn, shot.light)], 2)
     spark = torch.tensor([1.6 * shot.light.power] * 3 + [0.]).view(4, 1, 1).expand(4, T, 8)
-    light = torch.cat([lit(normal, fig.seen, fig.gloss, turn, shot.light), spark], 2)
+    light = lit(normal, fig.seen, fig.gloss, turn, shot.light)
+    light[:3] *= fig.tint[:, None]
+    light[:, :, fig.mouth] *= _through_lips(fig, head)
+    light = torch.cat([light, spark], 2)
     pixels = projected(_posed(points, fig.share, turn), fig.eye_distance, shot.lens, S)
     seen = fragments(pixels, fig.triangles, S)
     column, row, *rgb, shine = mixed(torch.cat([_gazing(fig, head, gaze(left, right)), light]), fig.triangles, seen)
@@ -276,7 +309,7 @@ def _exposed(fig: Figure, left: Tensor, right: Tensor, angles: Tensor, shot: Sho
         out[k].index_copy_(0, seen.pixel, colour[k] * rgb[k] * (1 - share + share * fold) + shine * fold)
     return F.avg_pool2d(out.view(4, T, S, S).transpose(0, 1), 2)
 
-# %% ../../nbs/faces/15_photo.ipynb #1672fc38
+# %% ../../nbs/faces/15_photo.ipynb #40a52347
 def photograph(
     person: Identity,
     left: Mapping[str, float] | np.ndarray,  # intensities of the person's left half: {'AU12': .8, ...}, or [N] or [T, N]
@@ -296,7 +329,8 @@ def photograph(
     left, right = (torch.from_numpy(x).float() for x in (left, right))
     angles = head_turn(left, right) + (0 if head is None else torch.from_numpy(np.asarray(head, np.float32)))
     fig = figure(person, who or complexion(person), wears or style(person), size, shot.hand)
-    step = max(1, round(4 * (64 / size) ** 2))  # few pictures at a time stay in the cache of the processor
-    parts = [_exposed(fig, left[i:i + step], right[i:i + step], angles[i:i + step], shot, size) for i in range(0, len(left), step)]
-    light = torch.cat(parts)
+    step = max(1, round(5 * (64 / size) ** 2))  # few pictures at a time stay in the cache of the processor
+    moved = moved_mesh(person, left, right)
+    light = torch.cat([_exposed(fig, *(x[i:i + step] for x in (moved, left, right, angles)), shot, size)
+                       for i in range(0, len(left), step)])
     return developed(light[:, :3] + backdrop(shot.backdrop, size) * (1 - light[:, 3:]), shot.lens, g)

@@ -38,7 +38,7 @@ def _boxes(x: Tensor, y: Tensor, triangles: Tensor, size: int) -> _Boxes:
     kept = [v.reshape(-1).index_select(0, face) for v in (left, top, right, bottom, ax, ay, bx, by, x[2], y[2], area)]
     return _Boxes(face, *zip(kept[0:10:2], kept[1:10:2]), kept[10])
 
-# %% ../../nbs/faces/12_raster.ipynb #9a208de8
+# %% ../../nbs/faces/12_raster.ipynb #e41555ea
 class _Rows(NamedTuple):
     "R rows of triangles."
     box: Tensor  # int64, which triangle
@@ -50,26 +50,28 @@ class _Rows(NamedTuple):
 
 def _rows(box: _Boxes) -> _Rows:
     (ax, ay), (bx, by), (left, top), (right, bottom) = box.a, box.b, box.first, box.last
-    px, py, none, exact = 8 - box.c[0], (top << 4) + 8 - box.c[1], 2. ** 40, torch.float32
+    px, py = 8 - box.c[0], (top << 4) + 8 - box.c[1]
+    none, exact = 2. ** 40, torch.float32
     if len(px) and int(torch.maximum(right - left, bottom - top).max()) > 60: exact = torch.float64
     at = torch.stack([bx * py - by * px, ay * px - ax * py])  # at column 0 of the first row
     at = torch.cat([at, box.area - at.sum(0, dtype=torch.int32, keepdim=True)]).to(exact)
     slope, down = (torch.stack([u, v, -u - v]).to(exact) * 16 for u, v in ((-by, ay), (bx, -ax)))
-    never = torch.stack([slope < 0, slope >= 0]).to(exact) * none  # sets no first, no last column
+    slope += (slope == 0) * 2. ** -12
     height = (bottom - top + 1).to(torch.int64)
-    which = torch.repeat_interleave(torch.arange(len(height), device=height.device), height)
+    which = torch.repeat_interleave(height)
     of = lambda v: v.index_select(-1, which)
     k = torch.arange(len(which), device=which.device) - of(height.cumsum(0) - height)
-    value = torch.addcmul(of(at), of(down), k.to(exact))
-    border = -value / of(slope + (slope == 0) * 2. ** -12)
-    start = torch.maximum((border.ceil() - of(never[0])).amax(0), of(left)).clamp_(max=2. ** 20).to(torch.int32)
-    end = torch.minimum((border.floor_() + of(never[1])).amin(0), of(right)).clamp_(min=-1).to(torch.int32)
-    scale, slope = of(1 / box.area.to(exact)), of(slope[:2])
+    value, no_start = torch.addcmul(of(at), of(down), k.to(exact)), of((slope < 0) * none)
+    slope = of(slope)
+    border = -value / slope
+    start = torch.maximum((border.ceil() - no_start).amax(0), of(left)).clamp_(max=2. ** 20).to(torch.int32)
+    end = torch.minimum((border.floor_() + (none - no_start)).amin(0), of(right)).clamp_(min=-1).to(torch.int32)
+    scale, slope = of(1 / box.area.to(exact)), slope[:2]
     weights = torch.addcmul(value[:2], slope, start.to(exact)) * scale
     return _Rows(which, of(top) + k.to(torch.int32), start, (end - start + 1).clamp_(min=0).to(torch.int64),
                  weights.float(), (slope * scale).float())
 
-# %% ../../nbs/faces/12_raster.ipynb #8a040b76
+# %% ../../nbs/faces/12_raster.ipynb #dc04f927
 class Fragments(NamedTuple):
     "Where triangles are seen: P places, one for each covered pixel."
     pixel: Tensor  # [P] int64, position in the flattened [B, size, size], ascending
@@ -98,7 +100,7 @@ def fragments(
     za, zb, zc = (v.index_select(0, rows.box) for v in (za - zc, zb - zc, zc))
     depth, deeper = (v[0] * za + v[1] * zb for v in (rows.weights, rows.slope))
     origin = (picture * size * size).index_select(0, rows.box) + (rows.row * size + rows.start)
-    row = torch.repeat_interleave(torch.arange(len(zc), device=zc.device), rows.count)
+    row = torch.repeat_interleave(rows.count)
     k = torch.arange(len(row), device=row.device) - (rows.count.cumsum(0) - rows.count).index_select(0, row)
     pixel, k = origin.index_select(0, row) + k, k.float()
     seen = _nearest(pixel, torch.addcmul((depth + zc).index_select(0, row), deeper.index_select(0, row), k), z.shape[0] * size * size)
