@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from .light import Light
 
 # %% auto #0
-__all__ = ['Lens', 'Shot', 'rotation', 'projected', 'backdrop', 'developed']
+__all__ = ['Lens', 'Shot', 'head_rotation', 'projected', 'backdrop', 'developed']
 
 # %% ../../nbs/faces/17_camera.ipynb #47efec15
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Shot:
         return cls(Light.sample(g[0]), Lens.sample(g[1]), int(g[2].integers(1 << 30)),
                    int(g[3].integers(1 << 30)) if g[3].random() < .04 else None)
 
-# %% ../../nbs/faces/17_camera.ipynb #40c912cd
-def rotation(
+# %% ../../nbs/faces/17_camera.ipynb #58674c90
+def head_rotation(
     yaw: Tensor,  # [T] degrees, > 0 to the person's left
     pitch: Tensor,  # [T] > 0 lifts the chin
     roll: Tensor,  # [T] > 0 clockwise in the picture

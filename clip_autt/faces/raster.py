@@ -13,7 +13,7 @@ from torch import Tensor
 from ..utils.errors import check
 
 # %% auto #0
-__all__ = ['Fragments', 'fragments', 'mixed', 'rasterize', 'normals']
+__all__ = ['Fragments', 'fragments', 'interpolated', 'rasterize', 'vertex_normals']
 
 # %% ../../nbs/faces/12_raster.ipynb #0f39e2b4
 class _Boxes(NamedTuple):
@@ -110,8 +110,8 @@ def fragments(
     return Fragments(pixel, picture.index_select(0, which), triangle.index_select(0, which),
                      torch.cat([weights, 1 - weights.sum(0, keepdim=True)]))
 
-# %% ../../nbs/faces/12_raster.ipynb #d8d43163
-def mixed(
+# %% ../../nbs/faces/12_raster.ipynb #8809a472
+def interpolated(
     values: Tensor,  # [C, B, V] known at vertices
     triangles: Tensor,  # [F, 3]
     seen: Fragments,
@@ -135,8 +135,8 @@ def rasterize(
     weights = torch.zeros((n, 3), device=points.device).index_put_((seen.pixel,), seen.weights.T)
     return nearest.view(-1, size, size), weights.view(-1, size, size, 3)
 
-# %% ../../nbs/faces/12_raster.ipynb #c8ad57b3
-def normals(
+# %% ../../nbs/faces/12_raster.ipynb #d75a1155
+def vertex_normals(
     points: Tensor,  # [3, B, V] x right, y up, z toward the viewer
     triangles: Tensor,  # [F, 3] counterclockwise seen from outside
 ) -> Tensor:  # [3, B, V] of length 1, toward the outside
