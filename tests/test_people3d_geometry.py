@@ -353,7 +353,8 @@ def test_nothing_tears():
 
 @pytest.mark.parametrize("change, message", [
     (lambda a: a[:, :46], "one column for each"), (lambda a: a[0], "one column for each"),
-    (lambda a: a + 1.2, "between 0 and 1"), (lambda a: a - 0.1, "between 0 and 1"), (lambda a: a * float("nan"), "between 0 and 1"),
+    (lambda a: a + 1.2, "between 0 and 1"), (lambda a: a - 0.1, "between 0 and 1"),
+    (lambda a: a * float("nan"), "between 0 and 1"),
 ])  # fmt: skip
 def test_impossible_intensities_are_refused(change, message):
     good = intensities({"AU12": 0.5})
