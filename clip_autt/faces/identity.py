@@ -14,7 +14,7 @@ from numpy.random import Generator, default_rng
 from torch import Tensor
 
 from .head import LOWER_TEETH, TONGUE, UPPER_TEETH, blended, head_mesh, joint, part_vertices
-from ..utils.errors import InputError, InputTypeError, check
+from ..utils.errors import check
 
 # %% auto #0
 __all__ = ['ETHNICITIES', 'CALM', 'macro_weights', 'shape_axes', 'asymmetry_axes', 'axis_weights', 'Identity', 'resting_mesh']

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,12 +55,12 @@ AU_TARGETS = {au: _parts(text) for au, text in {
             'mouth/mouth-lowerlip-height-decr=.6 mouth/mouth-upperlip-height-decr=.4 own/teeth-back=2.6',
     'AU44': 'unit/cheekSquint*=.6 unit/browDown*=.6 own/eye-bag=.7',
     'AU46': 'unit/cheekSquint*=.6 unit/browDown*=.25 own/eye-bag=.3',
-    'AU29': 'unit/jawForward=2.2 chin/chin-prognathism-incr=.8 unit/mouthShrugLower=.25',
+    'AU29': 'unit/jawForward=1.1 chin/chin-prognathism-incr=.6 unit/mouthShrugLower=.25',
     'AU31': 'own/masseter=1',
     'AU32': 'unit/mouthRollLower=.8 unit/mouthUpperUp*=.65 expression/mouth-depression=-.25 own/teeth-back=-.5',
     'AU37-wipe': 'unit/tongueOut=1.45 unit/jawOpen=.16 own/tongue-aside=1',
     'AU37-lick': 'unit/tongueOut=1.65 unit/jawOpen=.25 own/tongue-up=1',
-    'AU33': 'unit/cheekPuff=1.4 unit/mouthPucker=.2',
+    'AU33': 'unit/cheekPuff=1.15 unit/mouthPucker=.2',
     'AU38': 'expression/nose-*-dilatation=1.2 nose/nose-flaring-incr=.9 nose/nose-nostrils-width-incr=.4',
     'AU39': 'expression/nose-compression=1.8 nose/nose-flaring-decr=1.5 nose/nose-nostrils-width-decr=.8',
     'AU19': 'unit/tongueOut=1.7 unit/jawOpen=.25 unit/mouthLowerDown*=.2',
@@ -119,16 +118,18 @@ def _share(width: float, side: str) -> Tensor:
     return left if side == 'left' else 1 - left
 
 def _full_target(name: str, ethnicity: tuple[float, ...]) -> Tensor:
-    "[V, 3] a target of the table, without stars."
+    "[V, 3] a target of the table, both halves together."
     if name.startswith('own/'): return own_targets()[name]
-    if not name.startswith('expression/'): return blended({name: 1})
-    return blended({name.replace('expression', kind): share for kind, share in zip(ETHNICITIES, ethnicity)})
+    both = [name.replace('*', side) for side in (_SIDES.values() if name.startswith('unit/') else _SIDES)]
+    both = both if '*' in name else both[:1]
+    if not name.startswith('expression/'): return blended(dict.fromkeys(both, 1))
+    return blended({side.replace('expression', kind): share for kind, share in zip(ETHNICITIES, ethnicity)
+                    for side in both})
 
 def _half_target(name: str, side: str, ethnicity: tuple[float, ...]) -> Tensor:
     "[V, 3] what one half of the face contributes to a target of the table."
-    if name == 'own/tongue-aside': return own_targets()[name] * (1 if side == 'left' else -1)
-    full = _full_target(name.replace('*', _SIDES[side] if name.startswith('unit/') else side), ethnicity)
-    if '*' in name: return full
+    full = _full_target(name, ethnicity)
+    if name == 'own/tongue-aside': return full if side == 'left' else -full
     if name.startswith(_WHOLE): return full / 2
     return full * _share(.16 if 'mouth' in name else .05, side)[:, None]
 
@@ -190,8 +191,8 @@ def _check_intensities(name: str, a: Tensor) -> None:
     check(a.ndim == 2 and a.shape[1] == len(BANK),
           f'{name} intensities are [frames, {len(BANK)}], one column for each action unit of the default bank, got '
           f'{list(a.shape)}')
-    check(bool(((a >= 0) & (a <= 1)).all()), f'intensities lie between 0 and 1, {name} has {float(a.min()):.3g} to '
-          f'{float(a.max()):.3g}')
+    wrong = a[~((a >= 0) & (a <= 1))]
+    check(not len(wrong), f'intensities lie between 0 and 1, {name} has {wrong[:1].tolist()}')
 
 def moved_mesh(
     person: Identity,
@@ -204,7 +205,8 @@ def moved_mesh(
     weights, shares = torch.cat([_weights(left), _weights(right)], 1), torch.tensor(person.ethnicity)
     used = torch.nonzero(weights.any(0))[:, 0]
     own = torch.tensordot(shares * _size(person), _fields()[:, used], 1)
-    moved = torch.addmm(resting_mesh(person).flatten(), weights[:, used], own).view(len(left), -1, 3)
+    face = resting_mesh(person)
+    moved = torch.addmm(face.flatten(), weights[:, used], own).view(len(left), *face.shape)
     for side, half in (('left', left), ('right', right)):
         lids = eye_lids(person, side)
         moved[:, lids.vertices] = clear_of_eye(lids, moved[:, lids.vertices] + moved_lids(lids, lid_motion(half)))
