@@ -13,7 +13,7 @@ from torch import Tensor
 from ..utils.errors import check
 
 # %% auto #0
-__all__ = ['Fragments', 'fragments', 'interpolated', 'rasterize', 'vertex_normals']
+__all__ = ['Fragments', 'fragments', 'interpolated', 'vertex_normals', 'rasterize']
 
 # %% ../../nbs/faces/12_raster.ipynb #0f39e2b4
 class _Boxes(NamedTuple):
@@ -71,7 +71,7 @@ def _rows(box: _Boxes) -> _Rows:
     return _Rows(which, of(top) + k.to(torch.int32), start, (end - start + 1).clamp_(min=0).to(torch.int64),
                  weights.float(), (slope * scale).float())
 
-# %% ../../nbs/faces/12_raster.ipynb #dc04f927
+# %% ../../nbs/faces/12_raster.ipynb #4a26c87b
 class Fragments(NamedTuple):
     "Where triangles are seen: P places, one for each covered pixel."
     pixel: Tensor  # [P] int64, position in the flattened [B, size, size], ascending
@@ -96,14 +96,16 @@ def fragments(
     box = _boxes(x, y, triangles, size)
     rows = _rows(box)
     picture, triangle = torch.div(box.face, len(triangles), rounding_mode='floor'), box.face % len(triangles)
-    za, zb, zc = (z.reshape(-1).index_select(0, c + picture * z.shape[1]) for c in triangles.index_select(0, triangle).T)
+    corners, offset = triangles.index_select(0, triangle).T, picture * z.shape[1]
+    za, zb, zc = (z.reshape(-1).index_select(0, c + offset) for c in corners)
     za, zb, zc = (v.index_select(0, rows.box) for v in (za - zc, zb - zc, zc))
     depth, deeper = (v[0] * za + v[1] * zb for v in (rows.weights, rows.slope))
     origin = (picture * size * size).index_select(0, rows.box) + (rows.row * size + rows.start)
     row = torch.repeat_interleave(rows.count)
     k = torch.arange(len(row), device=row.device) - (rows.count.cumsum(0) - rows.count).index_select(0, row)
     pixel, k = origin.index_select(0, row) + k, k.float()
-    seen = _nearest(pixel, torch.addcmul((depth + zc).index_select(0, row), deeper.index_select(0, row), k), z.shape[0] * size * size)
+    depth = torch.addcmul((depth + zc).index_select(0, row), deeper.index_select(0, row), k)
+    seen = _nearest(pixel, depth, len(z) * size * size)
     row, k, pixel = (v.index_select(0, seen) for v in (row, k, pixel))
     weights = torch.addcmul(rows.weights.index_select(1, row), rows.slope.index_select(1, row), k)
     which = rows.box.index_select(0, row)
@@ -121,20 +123,6 @@ def interpolated(
     return sum(flat.index_select(1, c.index_select(0, seen.triangle) + offset) * w
                for c, w in zip(triangles.T.contiguous(), seen.weights))
 
-# %% ../../nbs/faces/12_raster.ipynb #9f627db0
-def rasterize(
-    points: Tensor,  # [B, V, 3] x right and y down in pixels, z toward the viewer
-    triangles: Tensor,  # [F, 3]
-    size: int,  # of the pictures, in pixels
-) -> tuple[Tensor, Tensor]:  # triangles [B, size, size] int64, -1 where there is none; weights [B, size, size, 3]
-    "For each pixel the nearest triangle that covers its centre, and where on it."
-    check(points.ndim == 3 and points.shape[2] == 3, f'points must be [B, V, 3], got {list(points.shape)}')
-    check(bool(torch.isfinite(points).all()), 'points must be finite; some are not.')
-    seen, n = fragments(points.permute(2, 0, 1), triangles, size), len(points) * size * size
-    nearest = torch.full((n,), -1, device=points.device).index_put_((seen.pixel,), seen.triangle)
-    weights = torch.zeros((n, 3), device=points.device).index_put_((seen.pixel,), seen.weights.T)
-    return nearest.view(-1, size, size), weights.view(-1, size, size, 3)
-
 # %% ../../nbs/faces/12_raster.ipynb #d75a1155
 def vertex_normals(
     points: Tensor,  # [3, B, V] x right, y up, z toward the viewer
@@ -149,3 +137,17 @@ def vertex_normals(
     for k in corner: out.index_add_(1, k, faces)
     out = out.view_as(points)
     return out * out.square().sum(0).add_(1e-20).rsqrt_()
+
+# %% ../../nbs/faces/12_raster.ipynb #9f627db0
+def rasterize(
+    points: Tensor,  # [B, V, 3] x right and y down in pixels, z toward the viewer
+    triangles: Tensor,  # [F, 3]
+    size: int,  # of the pictures, in pixels
+) -> tuple[Tensor, Tensor]:  # triangles [B, size, size] int64, -1 where there is none; weights [B, size, size, 3]
+    "For each pixel the nearest triangle that covers its centre, and where on it."
+    check(points.ndim == 3 and points.shape[2] == 3, f'points must be [B, V, 3], got {list(points.shape)}')
+    check(bool(torch.isfinite(points).all()), 'points must be finite; some are not.')
+    seen, n = fragments(points.permute(2, 0, 1), triangles, size), len(points) * size * size
+    nearest = torch.full((n,), -1, device=points.device).index_put_((seen.pixel,), seen.triangle)
+    weights = torch.zeros((n, 3), device=points.device).index_put_((seen.pixel,), seen.weights.T)
+    return nearest.view(-1, size, size), weights.view(-1, size, size, 3)

@@ -22,41 +22,46 @@ from .raster import fragments, interpolated
 
 # %% auto #0
 __all__ = ['MAP_LEFT', 'MAP_RIGHT', 'MAP_TOP', 'MAP_BOTTOM', 'Colour', 'FURROWS', 'STAYING_FURROWS', 'FOLDS_TOP', 'FOLDS_BOTTOM',
-           'map_places', 'smoothstep', 'painted_mask', 'smooth_noise', 'linear_light', 'Complexion', 'complexion_of',
-           'fold_maps', 'fold_depth', 'beard_area', 'painted_over', 'skin_map']
+           'map_size', 'map_places', 'smoothstep', 'painted_mask', 'smooth_noise', 'linear_light', 'Complexion',
+           'complexion_of', 'Furrow', 'fold_maps', 'fold_depth', 'beard_area', 'painted_over', 'skin_map']
 
-# %% ../../nbs/faces/13_skin.ipynb #b413ec9f
+# %% ../../nbs/faces/13_skin.ipynb #d7cc35e5
 MAP_LEFT, MAP_RIGHT, MAP_TOP, MAP_BOTTOM = -1., 1., 8.6, 4.9  # borders of the map, in decimetres of the base mesh
+
+def map_size(density: int) -> tuple[int, int]:
+    "Rows and columns of the map."
+    return round((MAP_TOP - MAP_BOTTOM) * density), round((MAP_RIGHT - MAP_LEFT) * density)
 
 def map_places(
     density: int,  # texels per decimetre
 ) -> tuple[Tensor, Tensor]:  # x [W], y [H]
     "Where the texels of the map lie on the base mesh."
     step = lambda n: (torch.arange(n) + .5) / density
-    return MAP_LEFT + step(round((MAP_RIGHT - MAP_LEFT) * density)), MAP_TOP - step(round((MAP_TOP - MAP_BOTTOM) * density))
+    rows, columns = map_size(density)
+    return MAP_LEFT + step(columns), MAP_TOP - step(rows)
 
 def smoothstep(x: Tensor, a: float, b: float) -> Tensor:
     "From 0 at a to 1 at b, without a corner. The border may also run from high to low."
     t = ((x - a) / (b - a)).clamp(0, 1)
     return t * t * (3 - 2 * t)
 
-# %% ../../nbs/faces/13_skin.ipynb #4df12a30
+# %% ../../nbs/faces/13_skin.ipynb #1ef0cba8
 @cache
 def painted_mask(
     mask: str,  # one of `head.MASKS`, or 'depth' for z
     density: int,
 ) -> Tensor:  # [H, W]
     "A property of vertices on the map, 0 where the base mesh does not reach."
-    mesh, n = head_mesh(), round((MAP_TOP - MAP_BOTTOM) * density)
+    mesh, (n, columns) = head_mesh(), map_size(density)
     xyz = torch.stack([(mesh.vertices[:, 0] - MAP_LEFT) * density, (MAP_TOP - mesh.vertices[:, 1]) * density,
                        mesh.vertices[:, 2]])[:, None]
     skin = mesh.triangles[mesh.part == SKIN]
     seen = fragments(xyz, skin, n)
     value = mesh.vertices[:, 2] if mask == 'depth' else mesh.masks[mask]
     out = torch.zeros(n * n).index_put_((seen.pixel,), interpolated(value[None, None], skin, seen)[0])
-    return out.view(n, n)[:, :round((MAP_RIGHT - MAP_LEFT) * density)]
+    return out.view(n, n)[:, :columns]
 
-# %% ../../nbs/faces/13_skin.ipynb #344c82d3
+# %% ../../nbs/faces/13_skin.ipynb #c8a7e9b9
 def smooth_noise(
     g: Generator,
     density: int,
@@ -66,12 +71,12 @@ def smooth_noise(
     "Smooth noise on the map."
     cells = [round((MAP_TOP - MAP_BOTTOM) / (step * stretch)), round((MAP_RIGHT - MAP_LEFT) / step)]
     grid = torch.from_numpy(g.standard_normal((1, 1, *cells), dtype=np.float32))
-    size, way = [round((MAP_TOP - MAP_BOTTOM) * density), round((MAP_RIGHT - MAP_LEFT) * density)], 'bicubic' if step > .05 else 'bilinear'
-    return F.interpolate(grid, size, mode=way, align_corners=False)[0, 0] * (1.2 if way == 'bicubic' else 1.4)
+    way, gain = ('bicubic', 1.2) if step > .05 else ('bilinear', 1.4)
+    return gain * F.interpolate(grid, map_size(density), mode=way, align_corners=False)[0, 0]
 
-# %% ../../nbs/faces/13_skin.ipynb #485c62e4
-_TONES = ((238, 208, 188), (228, 190, 166), (210, 168, 138), (184, 138, 107), (152, 107, 80), (120, 81, 59), (94, 62, 46),
-          (72, 48, 38))
+# %% ../../nbs/faces/13_skin.ipynb #42f38199
+_TONES = ((238, 208, 188), (228, 190, 166), (210, 168, 138), (184, 138, 107), (152, 107, 80), (120, 81, 59),
+          (94, 62, 46), (72, 48, 38))
 _HAIR = dict(black=(18, 16, 15), dark=(36, 27, 22), brown=(62, 44, 32), light=(98, 72, 50), blond=(156, 124, 84),
              fair=(186, 158, 112), red=(122, 62, 36), grey=(132, 130, 128), white=(202, 200, 196))
 _IRIS = ((52, 34, 22), (70, 46, 28), (98, 70, 42), (96, 104, 70), (90, 116, 138), (116, 126, 130))
@@ -101,9 +106,10 @@ class Complexion:
     @property
     def darkness(self) -> float: return 1 - min(1., sum(self.skin))
 
-# %% ../../nbs/faces/13_skin.ipynb #6df1308d
+# %% ../../nbs/faces/13_skin.ipynb #65a91c97
 def _hair_colour(g: Generator, tone: float, age: float) -> Colour:
-    names = ('black', 'dark') if g.random() < .1 + 1.6 * tone else ('dark', 'brown', 'brown', 'light', 'blond', 'fair', 'red')
+    every = ('dark', 'brown', 'brown', 'light', 'blond', 'fair', 'red')
+    names = ('black', 'dark') if g.random() < .1 + 1.6 * tone else every
     colour = np.array(_HAIR[str(g.choice(names))], float) * g.uniform(.85, 1.15)
     grey = np.clip((age - 40 - 9 * g.standard_normal()) / 22, 0, 1)
     return linear_light(colour * (1 - grey) + grey * np.array(_HAIR[str(g.choice(['grey', 'white']))]))
@@ -119,7 +125,7 @@ def complexion_of(
 ) -> Complexion:
     "What somebody's skin, hair and eyes look like; one random stream for each property."
     skin_, hair, iris, lips, brow, folds, beard, eye = (default_rng([person.seed, 200 + k]) for k in range(8))
-    woman = person.male < .5 and person.age > 16
+    woman, man = person.male < .5 and person.age > 16, person.male > .5 and person.age > 17
     tone = [np.interp(person.tone, np.linspace(0, 1, len(_TONES)), c) for c in np.array(_TONES, float).T]
     skin = linear_light(np.clip(tone * (1 + np.array([.02, .025, .04]) * skin_.standard_normal(3)), 0, 250))
     dark_eyes = iris.random() < .15 + 1.2 * person.tone
@@ -130,80 +136,101 @@ def complexion_of(
         brow=(brow.uniform(.020, .036) * (.9 if woman else 1.2), brow.uniform(0, .05), brow.uniform(.08, .14),
               brow.uniform(-.01, .02), brow.uniform(.45, 1)),
         wrinkles=float(np.clip(.05 + (person.age - 26) / 45 + .12 * folds.standard_normal(), .02, 1.2)),
-        stubble=float(beard.choice([beard.uniform(0, .2), beard.uniform(.3, .7)])) * (person.male > .5 and person.age > 17),
+        stubble=float(beard.choice([beard.uniform(0, .2), beard.uniform(.3, .7)])) * man,
         lashes=float(eye.uniform(.6, 1.) if woman else eye.uniform(.3, .6)),
         eye_shadow=float(eye.uniform(.15, .5)) * bool(woman and eye.random() < .3))
     return Complexion(person.seed, person.age, **(values | fixed))
 
-# %% ../../nbs/faces/13_skin.ipynb #27930cfc
-_F = tuple[tuple[tuple[float, float], ...], float, float]
-FURROWS: dict[str, list[_F]] = {
-    'AU1': [(((0, y), (.12, y + .012), (.25, y - .004)), .016, .9) for y in (7.64, 7.73, 7.82)],
-    'AU2': [(((.22, y - .01), (.36, y + .02), (.50, y - .03)), .016, .8) for y in (7.66, 7.75, 7.84)],
-    'AU4': [(((.035, 7.40), (.048, 7.48), (.052, 7.58)), .020, 1.3), (((.085, 7.43), (.10, 7.50), (.10, 7.56)), .016, .6), (((0, 7.365), (.07, 7.36)), .014, .6)],
-    'AU6': [(((.50, 7.29), (.57, 7.325), (.63, 7.36)), .012, .9), (((.50, 7.265), (.60, 7.26)), .012, .9), (((.49, 7.24), (.56, 7.195), (.61, 7.15)), .012, .9), (((.20, 7.16), (.30, 7.11), (.42, 7.125), (.48, 7.17)), .018, .9)],
-    'AU7': [(((.21, 7.215), (.31, 7.175), (.42, 7.20)), .013, 1.)],
-    'AU9': [(((0, 7.30), (.06, 7.29)), .014, 1.1), (((0, 7.25), (.06, 7.23)), .013, .9), (((.06, 7.26), (.10, 7.19), (.15, 7.12)), .015, 1.), (((.07, 7.19), (.12, 7.12)), .013, .8), (((.15, 7.03), (.19, 6.94), (.23, 6.86)), .024, 1.2)],
-    'AU10': [(((.16, 6.98), (.22, 6.89), (.29, 6.80), (.31, 6.71)), .026, 1.2)],
-    'AU11': [(((.17, 6.94), (.235, 6.86), (.29, 6.77), (.32, 6.66), (.325, 6.58)), .027, 1.)],
-    'AU12': [(((.17, 6.95), (.26, 6.87), (.345, 6.76), (.375, 6.66), (.36, 6.56)), .030, 1.05), (((.22, 7.16), (.33, 7.115), (.44, 7.14)), .018, .3)],
-    'AU13': [(((.17, 6.94), (.25, 6.87), (.31, 6.78), (.33, 6.70)), .024, 1.1)],
-    'AU14': [(((.30, 6.69), (.325, 6.62), (.305, 6.55)), .028, 1.35)],
-    'AU15': [(((.285, 6.58), (.31, 6.50), (.31, 6.40)), .027, 1.)],
-    'AU17': [(((0, 6.435), (.08, 6.43), (.15, 6.40)), .020, 1.1)] + [(((x, y), (x + .03, y - .01)), .016, .9) for x, y in ((.02, 6.36), (.07, 6.33), (.03, 6.29), (.10, 6.37), (.08, 6.27))],
-    'AU18': [(((x, 6.70), (x * 1.35, 6.77)), .011, .9) for x in (.03, .08, .13)] + [(((x, 6.49), (x * 1.3, 6.44)), .011, .7) for x in (.03, .09)],
-    'AU20': [(((.30, 6.68), (.34, 6.60), (.33, 6.50)), .026, .75)],
-    'AU23': [(((x, 6.715), (x * 1.2, 6.76)), .010, .7) for x in (.04, .10, .16)],
-    'AU24': [(((.27, 6.66), (.30, 6.60), (.28, 6.54)), .018, .9)],
-    'AU28': [(((.27, 6.66), (.30, 6.60), (.28, 6.54)), .018, .7)],
-    'AU44': [(((.21, 7.215), (.31, 7.17), (.42, 7.20)), .013, 1.1), (((.50, 7.29), (.57, 7.32)), .012, .9), (((.50, 7.26), (.57, 7.23)), .012, .9)],
-    'AU46': [(((.50, 7.29), (.57, 7.33)), .012, .9), (((.50, 7.26), (.58, 7.23)), .012, .9)],
-}
-STAYING_FURROWS = dict(AU1=.45, AU2=.3, AU4=.25, AU6=.4, AU7=.35, AU11=.5, AU12=.25, AU15=.4)  # share that stays with age
-_CURVES = [(au, *curve) for au, curves in FURROWS.items() for curve in curves]
-_FOLDED = torch.tensor([AU_ROW[c[0]] for c in _CURVES])
+# %% ../../nbs/faces/13_skin.ipynb #0503a0c1
+_FURROWS = """
+AU1  0,7.64 .12,7.652 .25,7.636      .016 .9 | 0,7.73 .12,7.742 .25,7.726  .016 .9 | 0,7.82 .12,7.832 .25,7.816  .016 .9
+AU2  .22,7.65 .36,7.68 .50,7.63      .016 .8 | .22,7.74 .36,7.77 .50,7.72  .016 .8 | .22,7.83 .36,7.86 .50,7.81  .016 .8
+AU4  .035,7.40 .048,7.48 .052,7.58   .020 1.3 | .085,7.43 .10,7.50 .10,7.56  .016 .6 | 0,7.365 .07,7.36  .014 .6
+AU6  .50,7.29 .57,7.325 .63,7.36     .012 .9 | .50,7.265 .60,7.26  .012 .9 | .49,7.24 .56,7.195 .61,7.15  .012 .9
+AU6  .20,7.16 .30,7.11 .42,7.125 .48,7.17  .018 .9
+AU7  .21,7.215 .31,7.175 .42,7.20    .013 1.
+AU9  0,7.30 .06,7.29                 .014 1.1 | 0,7.25 .06,7.23  .013 .9 | .06,7.26 .10,7.19 .15,7.12  .015 1.
+AU9  .07,7.19 .12,7.12               .013 .8 | .15,7.03 .19,6.94 .23,6.86  .024 1.2
+AU10 .16,6.98 .22,6.89 .29,6.80 .31,6.71  .026 1.2
+AU11 .17,6.94 .235,6.86 .29,6.77 .32,6.66 .325,6.58  .027 1.
+AU12 .17,6.95 .26,6.87 .345,6.76 .375,6.66 .36,6.56  .030 1.05 | .22,7.16 .33,7.115 .44,7.14  .018 .3
+AU13 .17,6.94 .25,6.87 .31,6.78 .33,6.70  .024 1.1
+AU14 .30,6.69 .325,6.62 .305,6.55    .028 1.35
+AU15 .285,6.58 .31,6.50 .31,6.40     .027 1.
+AU17 0,6.435 .08,6.43 .15,6.40       .020 1.1 | .02,6.36 .05,6.35  .016 .9 | .07,6.33 .10,6.32  .016 .9
+AU17 .03,6.29 .06,6.28               .016 .9 | .10,6.37 .13,6.36  .016 .9 | .08,6.27 .11,6.26  .016 .9
+AU18 .03,6.70 .04,6.77               .011 .9 | .08,6.70 .11,6.77  .011 .9 | .13,6.70 .175,6.77  .011 .9
+AU18 .03,6.49 .04,6.44               .011 .7 | .09,6.49 .12,6.44  .011 .7
+AU20 .30,6.68 .34,6.60 .33,6.50      .026 .75
+AU23 .04,6.715 .05,6.76              .010 .7 | .10,6.715 .12,6.76  .010 .7 | .16,6.715 .19,6.76  .010 .7
+AU24 .27,6.66 .30,6.60 .28,6.54      .018 .9
+AU28 .27,6.66 .30,6.60 .28,6.54      .018 .7
+AU44 .21,7.215 .31,7.17 .42,7.20     .013 1.1 | .50,7.29 .57,7.32  .012 .9 | .50,7.26 .57,7.23  .012 .9
+AU46 .50,7.29 .57,7.33               .012 .9 | .50,7.26 .58,7.23  .012 .9
+"""
+
+@dataclass(frozen=True)
+class Furrow:
+    "A fold on the left half of the base mesh, seen from the front."
+    au: str
+    points: tuple[tuple[float, float], ...]  # x, y in decimetres
+    width: float  # decimetres
+    depth: float  # about 1
+
+def _read_furrows(table: str) -> tuple[Furrow, ...]:
+    out = []
+    for line in table.strip().splitlines():
+        au, folds = line.split(maxsplit=1)
+        for *points, width, depth in map(str.split, folds.split('|')):
+            out.append(Furrow(au, tuple(tuple(map(float, p.split(','))) for p in points), float(width), float(depth)))
+    return tuple(out)
+
+FURROWS = _read_furrows(_FURROWS)
+STAYING_FURROWS = dict(AU1=.45, AU2=.3, AU4=.25, AU6=.4, AU7=.35, AU11=.5, AU12=.25, AU15=.4)  # left by age, of 1
+_FOLDED = torch.tensor([AU_ROW[f.au] for f in FURROWS])
 FOLDS_TOP, FOLDS_BOTTOM = 8.1, 6.1
 
-def _along(points, n: int = 60) -> tuple[Tensor, Tensor]:
-    "Places on a smooth curve through points, and how deep the fold is there, from end to end."
+def _along(points: tuple[tuple[float, float], ...], n: int = 60) -> tuple[Tensor, Tensor]:
+    "Places [2, n] on a smooth curve through points, and how deep a fold is there: it fades toward its ends."
     t = np.linspace(0, 1, n)
-    xy = np.stack([np.interp(t, np.linspace(0, 1, len(points)), c) for c in zip(*points)], 1)
-    for _ in range(3): xy[1:-1] = (xy[:-2] + 2 * xy[1:-1] + xy[2:]) / 4
-    fade = np.sin(np.pi * (.5 + .5 * t if points[0][0] == 0 else np.clip(t, .03, .97))) ** .6
+    xy = np.stack([np.interp(t, np.linspace(0, 1, len(points)), c) for c in zip(*points)])
+    for _ in range(20): xy[:, 1:-1] = (xy[:, :-2] + 2 * xy[:, 1:-1] + xy[:, 2:]) / 4
+    fade = np.sin(np.pi * (.5 + .5 * t if points[0][0] == 0 else t).clip(.03, .97)) ** .6
     return torch.tensor(xy, dtype=torch.float32), torch.tensor(fade, dtype=torch.float32)
 
 @cache
-def fold_maps(density: int) -> Tensor:  # [K, H, W / 2] curves on the left half
-    "Depth of each fold of the table at full strength, on the person's left half of the map."
+def fold_maps(
+    density: int,  # texels per decimetre
+) -> Tensor:  # [K, h, W / 2] rows between FOLDS_TOP and FOLDS_BOTTOM, columns of the left half
+    "Depth of each fold of the table at full strength."
     x, y = map_places(density)
     x, y = x[len(x) // 2:], y[(y < FOLDS_TOP) & (y > FOLDS_BOTTOM)]
-    out = torch.zeros(len(_CURVES), len(y), len(x))
-    for k, (_, points, width, depth) in enumerate(_CURVES):
-        xy, fade = _along(points)
-        i = slice(*np.searchsorted(x.numpy(), [xy[:, 0].min() - 3 * width, xy[:, 0].max() + 3 * width]))
-        j = slice(*np.searchsorted(-y.numpy(), [-xy[:, 1].max() - 3 * width, -xy[:, 1].min() + 3 * width]))
-        away = (x[i] - xy[:, 0, None, None]) ** 2 + (y[j, None] - xy[:, 1, None, None]) ** 2
-        out[k, j, i] = (depth * fade[:, None, None] * torch.exp(-away / (width * .7) ** 2)).amax(0)
+    out = torch.zeros(len(FURROWS), len(y), len(x))
+    for k, fold in enumerate(FURROWS):
+        (xs, ys), fade = _along(fold.points)
+        i = slice(*np.searchsorted(x, [xs.min() - 3 * fold.width, xs.max() + 3 * fold.width]))
+        j = slice(*np.searchsorted(-y, [-ys.max() - 3 * fold.width, -ys.min() + 3 * fold.width]))
+        away = (x[i] - xs[:, None, None]) ** 2 + (y[j, None] - ys[:, None, None]) ** 2
+        out[k, j, i] = (fold.depth * fade[:, None, None] * torch.exp(-away / (fold.width * .7) ** 2)).amax(0)
     return out
 
-# %% ../../nbs/faces/13_skin.ipynb #911e7b52
+# %% ../../nbs/faces/13_skin.ipynb #7b18ea1f
 def fold_depth(
     who: Complexion,
     left: Tensor,  # [T, N] intensities of the person's left half
     right: Tensor,  # [T, N]
-    density: int,
+    density: int,  # texels per decimetre
 ) -> Tensor:  # [T, h, W] rows between FOLDS_TOP and FOLDS_BOTTOM
-    "How deep the skin is folded: by what moves, and by age."
-    g = default_rng([who.seed, 210])
-    gain = torch.from_numpy(g.uniform(.6, 1.15, len(_CURVES)).astype(np.float32))
-    age = torch.tensor([STAYING_FURROWS.get(c[0], 0.) for c in _CURVES]) * max(0., who.wrinkles - .25) * .8
-    maps = fold_maps(density)
-    halves = [(half[:, _FOLDED] * (.75 + .35 * who.wrinkles) + age) * gain for half in (left, right)]
+    "How deep the skin is folded."
+    own = torch.from_numpy(default_rng([who.seed, 210]).uniform(.6, 1.15, len(FURROWS)).astype(np.float32))
+    age = torch.tensor([STAYING_FURROWS.get(f.au, 0.) for f in FURROWS]) * max(0., who.wrinkles - .25) * .8
+    halves = [(half[:, _FOLDED] * (.75 + .35 * who.wrinkles) + age) * own for half in (left, right)]
     active = (torch.cat(halves).amax(0) > .01).nonzero().squeeze(1)
-    depth = [(w[:, active] @ maps[active].flatten(1)).view(-1, *maps.shape[1:]) for w in halves]
+    maps = fold_maps(density)[active]
+    depth = [(half[:, active] @ maps.flatten(1)).view(-1, *maps.shape[1:]) for half in halves]
     return torch.cat([depth[1].flip(-1), depth[0]], -1)
 
-# %% ../../nbs/faces/13_skin.ipynb #712f5805
+# %% ../../nbs/faces/13_skin.ipynb #68c46fec
 @cache
 def _grid(density: int) -> tuple[Tensor, Tensor]:  # x, y [H, W]
     x, y = map_places(density)
@@ -218,7 +245,8 @@ _SPOTS = dict(  # |x|, y, half width, half height
 def _spots(density: int) -> dict[str, Tensor]:  # name -> [H, W]
     "Soft spots on either side of the face."
     x, y = _grid(density)
-    return {name: torch.exp(-((x.abs() - cx) / rx) ** 2 - ((y - cy) / ry) ** 2) for name, (cx, cy, rx, ry) in _SPOTS.items()}
+    return {name: torch.exp(-((x.abs() - cx) / rx) ** 2 - ((y - cy) / ry) ** 2)
+            for name, (cx, cy, rx, ry) in _SPOTS.items()}
 
 def beard_area(
     x: Tensor,  # places on the base mesh
@@ -239,35 +267,37 @@ def beard_area(
 @cache
 def _beards(density: int) -> dict[str, Tensor]: return beard_area(*_grid(density))
 
-_LASH_LINES = ((((.185, 7.272), (.21, 7.303), (.25, 7.323), (.31, 7.335), (.37, 7.335), (.43, 7.313), (.478, 7.283)), 1., .011),
-               (((.20, 7.258), (.26, 7.243), (.33, 7.238), (.41, 7.252), (.46, 7.275)), .4, .008))
+_UPPER_LID = (.185, 7.272), (.21, 7.303), (.25, 7.323), (.31, 7.335), (.37, 7.335), (.43, 7.313), (.478, 7.283)
+_LOWER_LID = (.20, 7.258), (.26, 7.243), (.33, 7.238), (.41, 7.252), (.46, 7.275)
 
 @cache
 def _lash_map(density: int) -> Tensor:  # [H, W]
     "The dark line on the edges of the lids."
-    out = torch.zeros_like(_grid(density)[0])
     x, y = map_places(density)
-    i, j = (x.abs() < .52) & (x.abs() > .15), (y > 7.2) & (y < 7.37)
-    for points, strength, width in _LASH_LINES:
-        xy, _ = _along(points)
-        away = (x[i].abs() - xy[:, 0, None, None]) ** 2 + (y[j, None] - xy[:, 1, None, None]) ** 2
-        out[j.nonzero(), i.nonzero().T] = torch.maximum(out[j][:, i], strength * torch.exp(-away.amin(0) / width ** 2))
+    out = torch.zeros(len(y), len(x))
+    for points, strength, width in ((_UPPER_LID, 1., .011), (_LOWER_LID, .4, .008)):
+        (xs, ys), _ = _along(points)
+        away = (x.abs() - xs[:, None]) ** 2
+        for j in ((y > 7.2) & (y < 7.37)).nonzero().squeeze(1):
+            near = (away + (y[j] - ys[:, None]) ** 2).amin(0)
+            out[j] = torch.maximum(out[j], strength * torch.exp(-near / width ** 2))
     return out
 
-# %% ../../nbs/faces/13_skin.ipynb #ed670fb9
+# %% ../../nbs/faces/13_skin.ipynb #c8e27942
 def _brow_map(who: Complexion, density: int, g: Generator) -> Tensor:  # [H, W]
     height, arch, start, lift, thick = who.brow
     x, y = _grid(density)
     a, rows = x.abs(), (y[:, 0] > 7.35) & (y[:, 0] < 7.65)
     x, y, a = x[rows], y[rows], a[rows]
     t = ((a - start) / (.54 - start)).clamp(-.3, 1.3)
-    middle = 7.462 + lift + .035 * torch.sin(t * 1.9) + .5 * arch * torch.sin(t * 3.1) - .05 * ((t - .7).clamp(min=0) / .3)
+    middle = 7.462 + lift + .035 * torch.sin(t * 1.9) + .5 * arch * torch.sin(t * 3.1) - .17 * (t - .7).clamp(min=0)
     half = height * (.8 + .5 * t) * ((1.08 - t) / .5).clamp(.1, 1)
     across = (y - middle) / half
     inside = torch.exp(-(across.abs() / 1.02) ** 3) * smoothstep(t, -.10, .20) * smoothstep(t, 1.08, .85)
     lean = a - (y - middle) * (.45 + 2.2 * t.clamp(0, 1))  # strands keep this constant
     grid = torch.from_numpy(g.standard_normal((1, 1, 8, 150), dtype=np.float32))
-    strands = 1.4 * F.grid_sample(grid, torch.stack([lean * x.sign(), (y - 7.5) * 4], -1)[None], align_corners=False)[0, 0]
+    place = torch.stack([lean * x.sign(), (y - 7.5) * 4], -1)
+    strands = 1.4 * F.grid_sample(grid, place[None], align_corners=False)[0, 0]
     out = torch.zeros(len(rows), x.shape[1])
     out[rows] = (inside * (.80 + .30 * strands * (1 - .4 * thick))).clamp(0, 1) * (.55 + .4 * thick)
     return out
@@ -291,12 +321,13 @@ def _pigment(who: Complexion, density: int, streams: list[Generator]) -> tuple[T
         melanin += 1.1 * torch.outer(torch.exp(-((y - cy) / r) ** 2), torch.exp(-((x - cx) / r) ** 2))
     return blood, melanin
 
-# %% ../../nbs/faces/13_skin.ipynb #3e27f716
+# %% ../../nbs/faces/13_skin.ipynb #eb0b443c
 @cache
 def _lip_map(density: int) -> Tensor:  # [H, W]
     "The red of the lips, with a soft edge."
     n = 2 * round(.009 * density) + 1
-    return F.avg_pool2d(smoothstep(painted_mask('lips', density), .2, .75)[None], n, 1, n // 2, count_include_pad=False)[0]
+    sharp = smoothstep(painted_mask('lips', density), .2, .75)
+    return F.avg_pool2d(sharp[None], n, 1, n // 2, count_include_pad=False)[0]
 
 def painted_over(
     below: Tensor,  # [3, H, W]
@@ -315,12 +346,14 @@ def skin_map(
     *pigment, beard, brow, shadow, fine = (default_rng([who.seed, 220 + k]) for k in range(8))
     blood, melanin = _pigment(who, density, pigment)
     skin, hair = torch.tensor(who.skin), torch.tensor(who.hair)
-    dim = melanin * torch.tensor([.55, .85, 1.05]).view(3, 1, 1) + blood * torch.tensor([.08, .75, .6]).view(3, 1, 1) * (1 - .6 * who.darkness)
-    colour = skin.view(3, 1, 1) * torch.exp(-dim)
+    takes = torch.tensor([[.55, .85, 1.05], [.08, .75, .60]]).view(2, 3, 1, 1)
+    colour = skin.view(3, 1, 1) * torch.exp(-takes[0] * melanin - takes[1] * (1 - .6 * who.darkness) * blood)
     if who.stubble:
         grain = (.6 + .3 * smooth_noise(beard, density, .015)).clamp(0, 1)
         colour = painted_over(colour, _beards(density)['full'] * who.stubble * grain, hair * .6 + skin * .15)
-    if who.eye_shadow: colour = painted_over(colour, who.eye_shadow * _spots(density)['shadow'], linear_light(shadow.uniform(10, 90, 3)))
+    if who.eye_shadow:
+        tint = linear_light(shadow.uniform(10, 90, 3))
+        colour = painted_over(colour, who.eye_shadow * _spots(density)['shadow'], tint)
     lips = _lip_map(density)
     lines = smooth_noise(fine, density, .016, 5)
     colour = painted_over(colour, lips, who.lips) * (1 + lips * .05 * lines)
