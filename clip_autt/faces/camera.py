@@ -20,7 +20,7 @@ from .light import Light
 # %% auto #0
 __all__ = ['Lens', 'Shot', 'head_rotation', 'projected', 'backdrop', 'developed']
 
-# %% ../../nbs/faces/17_camera.ipynb #47efec15
+# %% ../../nbs/faces/17_camera.ipynb #b54f56b1
 @dataclass(frozen=True)
 class Lens:
     "Where the head is in the picture, and what happens between lens and file. The default is a perfect camera."
@@ -37,11 +37,13 @@ class Lens:
     @classmethod
     def sample(cls, g: Generator) -> Lens:
         "A camera as people use it."
-        zoom, x, y, roll, exposure = g.standard_normal(5)
+        zoom, x, y, roll, exposure = map(float, g.standard_normal(5))
         moving = g.normal(0, 1.2, 2) if g.random() < .12 else np.zeros(2)
-        return cls(float(np.clip(.82 + .08 * zoom, .6, 1.05)), (.07 * float(x), .07 * float(y)), 4 * float(roll),
-                   float(g.uniform(6, 12)), float(np.exp(.14 * exposure)), float(max(0, g.uniform(-.6, .5))),
-                   tuple(moving.tolist()), float(abs(g.normal(0, 2.5))), int(g.integers(40, 90)) if g.random() < .3 else None)
+        return cls(
+            zoom=float(np.clip(.82 + .08 * zoom, .6, 1.05)), offset=(.07 * x, .07 * y), roll=4 * roll,
+            distance=float(g.uniform(6, 12)), exposure=float(np.exp(.14 * exposure)),
+            blur=float(max(0, g.uniform(-.6, .5))), motion=tuple(moving.tolist()), noise=float(abs(g.normal(0, 2.5))),
+            jpeg=int(g.integers(40, 90)) if g.random() < .3 else None)
 
 @dataclass(frozen=True)
 class Shot:
@@ -86,7 +88,7 @@ def projected(
     right, down = ((1 + shift) * size / 2 for shift in lens.offset)
     return torch.stack([right + (c * x - s * y) * k, down - (s * x + c * y) * k, z])
 
-# %% ../../nbs/faces/17_camera.ipynb #be5911c7
+# %% ../../nbs/faces/17_camera.ipynb #a8fcf51f
 def backdrop(
     seed: int | None,  # a plain grey if None
     size: int,
@@ -94,27 +96,33 @@ def backdrop(
     "A wall, a curtain, a room out of focus."
     if seed is None: return torch.tensor([.25, .28, .32]).view(3, 1, 1).expand(3, size, size)
     g = default_rng([seed, 310])
-    colours = g.random((5, 3)) * g.uniform(.05, .9, (5, 1))
-    colours = torch.tensor(colours.mean(1, keepdims=True) + (colours - colours.mean(1, keepdims=True)) * g.uniform(0, .8, (5, 1)), dtype=torch.float32)
+    colours, grey = _colours(g), lambda low, high: float(g.uniform(low, high))
     y, x = torch.meshgrid(*[torch.linspace(-.5, .5, size)] * 2, indexing='ij')
-    angle, kind = g.uniform(0, 2 * np.pi), g.integers(4)
-    t = (.5 + np.cos(angle) * x + np.sin(angle) * y).clamp(0, 1)
-    out = colours[0].view(3, 1, 1) * (1 - t * g.uniform(0, .6))
-    if kind == 1: return out * (1 + g.uniform(.1, .5) * torch.sin(x * g.uniform(20, 70) + 2 * torch.sin(3 * y + g.uniform(0, 6)))).clamp(min=.1)
-    if kind == 2: return _blurred(out, colours, g, size)
+    angle, kind = grey(0, 2 * np.pi), g.integers(4)
+    wall = colours[0] * (1 - grey(0, .6) * (.5 + np.cos(angle) * x + np.sin(angle) * y).clamp(0, 1))
+    if kind == 0: return _room(wall, colours, g)
+    if kind == 1:  # a curtain
+        return wall * (1 + grey(.1, .5) * torch.sin(grey(20, 70) * x + 2 * torch.sin(3 * y + grey(0, 6))))
     n = torch.from_numpy(g.standard_normal((1, 3, *g.integers(3, 12, 2)), dtype=np.float32))
-    n = F.interpolate(n, (size, size), mode='bicubic', align_corners=False)[0]
-    return (out * torch.exp(g.uniform(.05, .5) * (n if kind == 3 else n[:1]))).clamp(0, 1)
+    n = F.interpolate(n, (size, size), mode='bicubic')[0]
+    return (wall * torch.exp(grey(.05, .5) * (n if kind == 2 else n[:1]))).clamp(0, 1)
 
-def _blurred(out: Tensor, colours: Tensor, g: Generator, size: int) -> Tensor:
+def _colours(g: Generator) -> Tensor:  # [5, 3, 1, 1]
+    colours = g.random((5, 3)) * g.uniform(.05, .9, (5, 1))
+    mean = colours.mean(1, keepdims=True)
+    return torch.tensor(mean + (colours - mean) * g.uniform(0, .8, (5, 1)), dtype=torch.float32)[..., None, None]
+
+def _room(wall: Tensor, colours: Tensor, g: Generator) -> Tensor:
     "Shelves, doors, windows: rectangles out of focus."
-    for c in colours[1:]:
-        (top, left), (height, width) = g.uniform(-.2, .9, 2), g.uniform(.1, .8, 2)
-        rows, columns = (slice(max(0, int(a * size)), max(0, int((a + b) * size))) for a, b in ((top, height), (left, width)))
-        out[:, rows, columns] = out[:, rows, columns] * .3 + .7 * c.view(3, 1, 1)
-    return F.interpolate(F.interpolate(out[None], (int(g.integers(8, 24)),) * 2, mode='area'), (size, size), mode='bilinear', align_corners=False)[0]
+    size = wall.shape[-1]
+    for colour in colours[1:]:
+        start, extent = g.uniform(-.2, .9, 2), g.uniform(.1, .8, 2)
+        rows, columns = (slice(int(max(0, a) * size), int(max(0, a + b) * size)) for a, b in zip(start, extent))
+        wall[:, rows, columns] = .3 * wall[:, rows, columns] + .7 * colour
+    n = int(g.integers(8, 24))
+    return F.interpolate(F.interpolate(wall[None], (n, n), mode='area'), (size, size), mode='bilinear')[0]
 
-# %% ../../nbs/faces/17_camera.ipynb #5b7edef7
+# %% ../../nbs/faces/17_camera.ipynb #091b1f53
 def _smeared(x: Tensor, lens: Lens) -> Tensor:
     "Out of focus, and moving while the shutter is open."
     unit = x.shape[-1] / 64
@@ -124,11 +132,9 @@ def _smeared(x: Tensor, lens: Lens) -> Tensor:
         for kernel in ((k / k.sum()).view(1, 1, -1, 1), (k / k.sum()).view(1, 1, 1, -1)):
             pad = (kernel.shape[3] // 2,) * 2 + (kernel.shape[2] // 2,) * 2
             x = F.conv2d(F.pad(x, pad, mode='replicate').flatten(0, 1)[:, None], kernel).view(*x.shape)
-    dx, dy = (v * unit for v in lens.motion)
-    steps = int(np.ceil(max(abs(dx), abs(dy))))
-    if not steps: return x
-    shifts = [(round(dx * t), round(dy * t)) for t in np.linspace(-.5, .5, steps + 1)]
-    return sum(torch.roll(x, (b, a), (-1, -2)) for a, b in ((dy_, dx_) for dx_, dy_ in shifts)) / len(shifts)
+    right, down = (v * unit for v in lens.motion)
+    steps = np.linspace(-.5, .5, 1 + int(np.ceil(max(abs(right), abs(down)))))
+    return sum(torch.roll(x, (round(down * t), round(right * t)), (-2, -1)) for t in steps) / len(steps)
 
 def developed(
     light: Tensor,  # [T, 3, size, size] amounts of light

@@ -29,7 +29,7 @@ def light_directions(n: int = 64) -> Tensor:  # [3, n] of length 1
     r = np.sqrt(1 - z ** 2)
     return torch.tensor(np.stack([r * np.cos(a), r * np.sin(a), z]), dtype=torch.float32)
 
-# %% ../../nbs/faces/16_light.ipynb #724bac3a
+# %% ../../nbs/faces/16_light.ipynb #121d9f9e
 Vector = tuple[float, float, float]
 
 @dataclass(frozen=True)
@@ -47,11 +47,13 @@ class Light:
     @classmethod
     def sample(cls, g: Generator) -> Light:
         "Light as it happens to be."
-        key = np.array([g.normal(0, .75), g.normal(.4, .35), g.uniform(.35, 1.2)])
         tint, base = 1 + .06 * g.standard_normal((2, 3)), g.uniform(.22, .55)
-        return cls(tuple(key.tolist()), float(g.uniform(.5, 2.2)), float(np.exp(g.uniform(1.1, 3.))), float(g.normal(0, .06)),
-                   tuple((g.normal(0, 1, 3) * (1, .4, .3) + (0, .1, .7)).tolist()), float(g.uniform(0, .5)),
-                   tuple((base * tint[0]).tolist()), tuple((base * g.uniform(.3, .7) * tint[1]).tolist()))
+        vector = lambda v: tuple(np.asarray(v, float).tolist())
+        return cls(
+            key=vector([g.normal(0, .75), g.normal(.4, .35), g.uniform(.35, 1.2)]), power=float(g.uniform(.5, 2.2)),
+            hardness=float(np.exp(g.uniform(1.1, 3.))), warmth=float(g.normal(0, .06)),
+            fill=vector(g.normal(0, 1, 3) * (1, .4, .3) + (0, .1, .7)), fill_power=float(g.uniform(0, .5)),
+            sky=vector(base * tint[0]), ground=vector(base * g.uniform(.3, .7) * tint[1]))
 
 def unit_vector(direction: Vector) -> Tensor:  # [3] of length 1
     "A direction as a unit vector."
@@ -65,12 +67,13 @@ def radiance(
     up = places[:, 1:2] * .5 + .5
     out = up * torch.tensor(light.sky).view(3, 1) + (1 - up) * torch.tensor(light.ground).view(3, 1)
     warm = torch.tensor([1 + light.warmth, 1., 1 - light.warmth]).view(3, 1)
-    for source, power, hardness, colour in ((light.key, light.power, light.hardness, warm), (light.fill, light.fill_power, 3., 1)):
+    lamps = (light.key, light.power, light.hardness, warm), (light.fill, light.fill_power, 3., 1.)
+    for source, power, hardness, colour in lamps:
         away = 1 - (unit_vector(source) @ places)[:, None]
         out = out + .5 * power * hardness * torch.exp(-hardness * away) * colour
     return out
 
-# %% ../../nbs/faces/16_light.ipynb #b9d55849
+# %% ../../nbs/faces/16_light.ipynb #f95d83f9
 def _seen_from(points: Tensor, triangles: Tensor, size: int = 160) -> Tensor:  # [n, V]
     z = light_directions().T
     x = F.normalize(torch.linalg.cross(torch.tensor([[.1, 1., .05]]).expand_as(z), z), dim=1)
@@ -91,13 +94,14 @@ def visibility() -> Tensor:  # [n, V]
     at_rest = _seen_from(mesh.vertices, solid)
     moved = blended({'unit/eyeBlinkLeft': 1, 'unit/eyeBlinkRight': 1, 'unit/jawOpen': .3})
     out = torch.maximum(at_rest, _seen_from(mesh.vertices + moved, solid))
-    eyes, teeth, tongue = part_vertices(LEFT_EYE, RIGHT_EYE), part_vertices(UPPER_TEETH, LOWER_TEETH), part_vertices(TONGUE)
+    teeth, tongue = part_vertices(UPPER_TEETH, LOWER_TEETH), part_vertices(TONGUE)
+    eyes = part_vertices(LEFT_EYE, RIGHT_EYE)
     out[:, eyes] = at_rest[:, eyes]
     out[:, teeth] = front * smoothstep(mesh.vertices[teeth, 2], 1.0, 1.42)
     out[:, tongue] = front * (.15 + .6 * smoothstep(mesh.vertices[tongue, 2], 1.1, 1.38))
     return out
 
-# %% ../../nbs/faces/16_light.ipynb #1be0f61b
+# %% ../../nbs/faces/16_light.ipynb #1ac38393
 _WRAP = .12  # light goes round corners a little, under the skin
 
 def lit(
@@ -109,7 +113,8 @@ def lit(
 ) -> Tensor:  # [4, T, V]
     "Red, green and blue light on vertices, and what they mirror toward the camera."
     places, n = turn @ light_directions(), seen.shape[0]
-    reach = torch.relu_((light_directions().T @ normal.flatten(1)).add_(_WRAP)).view(n, *normal.shape[1:]).mul_(seen[:, None])
+    cosine = (light_directions().T @ normal.flatten(1)).view(n, *normal.shape[1:])
+    reach = cosine.add_(_WRAP).relu_().mul_(seen[:, None])
     diffuse = (radiance(light, places) * (4 / n / (1 + _WRAP))) @ reach.transpose(0, 1)
     key = unit_vector(light.key)
     mirror = F.normalize(key + torch.tensor([0, 0, 1.]), dim=0) @ turn  # [T, 3]
