@@ -22,8 +22,8 @@ __all__ = ['LID_MOVES', 'lid_motion', 'lid_margins', 'EyeLids', 'eye_lids', 'mov
 
 # %% ../../nbs/faces/10a_lids.ipynb #25a1da1d
 LID_MOVES = {  # closes the upper lid, raises the lower lid, pulls the upper lid up
-    'AU1': (0, 0, .12), 'AU2': (0, 0, .12), 'AU4': (.10, .05, 0), 'AU5': (0, 0, 1.05), 'AU6': (.10, .45, 0),
-    'AU7': (.14, .80, 0), 'AU9': (.08, .30, 0), 'AU12': (.02, .15, 0), 'AU41': (.45, 0, 0), 'AU42': (.78, .35, 0),
+    'AU1': (0, 0, .12), 'AU2': (0, 0, .12), 'AU4': (.10, .05, 0), 'AU5': (0, 0, 1.5), 'AU6': (.12, .60, 0),
+    'AU7': (.20, 1.0, 0), 'AU9': (.08, .30, 0), 'AU12': (.02, .15, 0), 'AU41': (.45, 0, 0), 'AU42': (.78, .35, 0),
     'AU43': (1, 0, 0), 'AU44': (.32, 1.15, 0), 'AU45': (1, 0, 0), 'AU46': (1, .35, 0), 'AU63': (0, .05, .35),
     'AU64': (.45, -.10, 0)}
 _MOST_RAISED = 1.3  # a lower lid goes no further, however many action units raise it
