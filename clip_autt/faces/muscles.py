@@ -20,17 +20,22 @@ from ..utils.errors import check
 __all__ = ['AU_TARGETS', 'CORRECTIVES', 'own_targets', 'au_displacement', 'moved_mesh', 'gaze', 'head_turn']
 
 # %% ../../nbs/faces/11_muscles.ipynb #3dc3e9fc
-def _parts(text: str) -> dict[str, float]:
-    return {name: float(weight) for name, weight in (part.split('=') for part in text.split())}
-
-AU_TARGETS = {au: _parts(text) for au, text in {
+_UPPER_FACE = {
     'AU1': 'unit/browInnerUp=1.3 expression/eyebrows-*-inner-up=.9 expression/eyebrows-*-extern-up=-.25',
     'AU2': 'unit/browOuterUp*=1.1 expression/eyebrows-*-extern-up=.25 expression/eyebrows-*-up=.35',
     'AU4': 'unit/browDown*=1 expression/eyebrows-*-down=.75',
     'AU6': 'unit/cheekSquint*=1 own/cheek-apple=1.2 own/eye-bag=.8 unit/browDown*=.15',
     'AU7': 'own/eye-bag=1.2',
+    'AU44': 'unit/cheekSquint*=.6 unit/browDown*=.6 own/eye-bag=.7',
+    'AU46': 'unit/cheekSquint*=.6 unit/browDown*=.25 own/eye-bag=.3',
     'AU9': 'unit/noseSneer*=1.6 expression/nose-*-elevation=.9 unit/browDown*=.45 unit/mouthUpperUp*=.45 '
            'unit/cheekSquint*=.3 own/fold=.4',
+    'AU38': 'expression/nose-*-dilatation=1.2 nose/nose-flaring-incr=.9 nose/nose-nostrils-width-incr=.4',
+    'AU39': 'expression/nose-compression=1.8 nose/nose-flaring-decr=1.5 nose/nose-nostrils-width-decr=.8',
+}
+
+# %% ../../nbs/faces/11_muscles.ipynb #6352fea1
+_LIPS = {
     'AU10': 'expression/mouth-elevation=.65 unit/mouthUpperUp*=.5 expression/nose-*-elevation=.25 own/fold=.4',
     'AU11': 'own/fold=1.3 unit/noseSneer*=.25 unit/mouthUpperUp*=.1',
     'AU12': 'unit/mouthSmile*=.4 expression/mouth-corner-puller=.4 unit/mouthStretch*=.2 '
@@ -50,26 +55,31 @@ AU_TARGETS = {au: _parts(text) for au, text in {
     'AU24': 'unit/mouthPress*=.3 unit/mouthRollLower=.6 unit/mouthRollUpper=.65 mouth/mouth-angles-down=.6 '
             'own/lip-press=1 own/lip-seal=.5 own/lining-back=.6 own/teeth-back=1',
     'AU25': 'expression/mouth-parling=.85 unit/mouthLowerDown*=.3 unit/mouthUpperUp*=.12',
-    'AU26': 'unit/jawOpen=.4 own/tongue-down=.7',
-    'AU27': 'unit/jawOpen=.95 unit/mouthUpperUp*=.15 own/tongue-down=1.4',
     'AU28': 'unit/mouthRollLower=1.2 unit/mouthRollUpper=1.05 mouth/mouth-angles-down=.5 '
             'mouth/mouth-lowerlip-height-decr=.6 mouth/mouth-upperlip-height-decr=.4 own/lip-seal=1 '
             'own/lining-back=1.2 own/teeth-back=2.6',
-    'AU44': 'unit/cheekSquint*=.6 unit/browDown*=.6 own/eye-bag=.7',
-    'AU46': 'unit/cheekSquint*=.6 unit/browDown*=.25 own/eye-bag=.3',
+}
+
+# %% ../../nbs/faces/11_muscles.ipynb #e9bd0fbf
+_JAW = {
+    'AU26': 'unit/jawOpen=.4 own/tongue-down=.7',
+    'AU27': 'unit/jawOpen=.95 unit/mouthUpperUp*=.15 own/tongue-down=1.4',
     'AU29': 'unit/jawForward=1.4 chin/chin-prognathism-incr=.8 unit/mouthShrugLower=.4',
     'AU31': 'own/masseter=1',
     'AU32': 'unit/mouthRollLower=.9 unit/mouthUpperUp*=.65 expression/mouth-depression=-.25 own/lining-back=.9 '
             'own/teeth-back=-.5',
+    'AU33': 'unit/cheekPuff=1.3 unit/mouthPucker=.2',
+    'AU19': 'unit/tongueOut=1.7 unit/jawOpen=.25 unit/mouthLowerDown*=.2',
     'AU37-wipe': 'unit/tongueOut=1.5 unit/jawOpen=.2 own/tongue-up=.45 own/tongue-aside=1',
     'AU37-lick': 'unit/tongueOut=1.65 unit/jawOpen=.25 own/tongue-up=1',
-    'AU33': 'unit/cheekPuff=1.15 unit/mouthPucker=.2',
-    'AU38': 'expression/nose-*-dilatation=1.2 nose/nose-flaring-incr=.9 nose/nose-nostrils-width-incr=.4',
-    'AU39': 'expression/nose-compression=1.8 nose/nose-flaring-decr=1.5 nose/nose-nostrils-width-decr=.8',
-    'AU19': 'unit/tongueOut=1.7 unit/jawOpen=.25 unit/mouthLowerDown*=.2',
-}.items()}
+}
 
-# %% ../../nbs/faces/11_muscles.ipynb #6352fea1
+def _parts(text: str) -> dict[str, float]:
+    return {name: float(weight) for name, weight in (part.split('=') for part in text.split())}
+
+AU_TARGETS = {au: _parts(text) for au, text in (_UPPER_FACE | _LIPS | _JAW).items()}
+
+# %% ../../nbs/faces/11_muscles.ipynb #d8833903
 _HILLS = {  # x, y, radius in x, radius in y, height
     'own/masseter': (.56, 6.70, .10, .18, .10),
     'own/cheek-apple': (.40, 6.98, .13, .09, .035),
@@ -88,32 +98,41 @@ def _normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     for corner in triangles.unbind(1): total.index_add_(0, corner, across)
     return torch.nn.functional.normalize(total, dim=1)
 
+def _bulges() -> dict[str, Tensor]:
+    mesh = head_mesh()
+    (x, y, z), front = mesh.vertices.T, torch.zeros(len(mesh.vertices))
+    front[part_vertices(SKIN)] = 1
+    front *= (z > .3) * (1 - mesh.masks['inside_mouth']) * (1 - mesh.masks['lips'])
+    normals = _normals(mesh.vertices, mesh.triangles[mesh.part == SKIN])
+    return {name: normals * (h * front * torch.exp(-((x.abs() - u) / rx) ** 2 - ((y - v) / ry) ** 2))[:, None]
+            for name, (u, v, rx, ry, h) in _HILLS.items()}
+
+# %% ../../nbs/faces/11_muscles.ipynb #009c8fa2
+def _part_mask(*parts: int) -> Tensor:  # [V, 1]
+    mask = torch.zeros(len(head_mesh().vertices), 1)
+    mask[part_vertices(*parts)] = 1
+    return mask
+
+def _inside_the_mouth() -> dict[str, Tensor]:
+    "A tongue that moves by itself, and what gives way to lips that roll in."
+    mesh = head_mesh()
+    (x, y, z), tongue, teeth = mesh.vertices.T, _part_mask(TONGUE), _part_mask(UPPER_TEETH, LOWER_TEETH)
+    tip, back = tongue * ((z - .9) / .45).clamp(0, 1)[:, None] ** 2, torch.tensor([0, 0, -.07])
+    corners = torch.exp(-((x.abs() - .18) / .06) ** 2) * (mesh.masks['lips'] + mesh.masks['inside_mouth']).clamp(max=1)
+    lining = mesh.masks['inside_mouth'] * torch.exp(-((y - 6.50) / .06) ** 2 - (x / .22) ** 2) * (z > 1.2)
+    return {
+        'own/tongue-aside': tip * torch.tensor([.22, 0, 0]), 'own/tongue-up': tip * torch.tensor([0, .23, .22]),
+        'own/tongue-down': tongue * torch.tensor([0, -.10, -.06]),
+        'own/teeth-back': (teeth + tongue) * back - .2 * teeth * torch.stack([x, 0 * x, 0 * x], 1),
+        'own/lip-seal': torch.stack([0 * x, .02 * corners * torch.where(y > 6.61, -1, 1), 0 * x], 1),
+        'own/lining-back': lining[:, None] * torch.tensor([0, 0, -.06])}
+
 @cache
 def own_targets() -> dict[str, Tensor]:  # name -> [V, 3]
     "Targets that MakeHuman lacks, for both halves of the face together."
-    mesh = head_mesh()
-    (x, y, z), skin = mesh.vertices.T, torch.zeros(len(mesh.vertices))
-    skin[part_vertices(SKIN)] = 1
-    front = skin * (z > .3) * (1 - mesh.masks['inside_mouth']) * (1 - mesh.masks['lips'])
-    normals = _normals(mesh.vertices, mesh.triangles[mesh.part == SKIN])
-    out = {name: normals * (h * front * torch.exp(-((x.abs() - u) / rx) ** 2 - ((y - v) / ry) ** 2))[:, None]
-           for name, (u, v, rx, ry, h) in _HILLS.items()}
-    tongue, teeth = torch.zeros(len(z)), torch.zeros(len(z))
-    tongue[part_vertices(TONGUE)], teeth[part_vertices(UPPER_TEETH, LOWER_TEETH)] = 1, 1
-    tip = (tongue * ((z - .9) / .45).clamp(0, 1) ** 2)[:, None]
-    out['own/tongue-aside'] = tip * torch.tensor([.22, 0, 0])
-    out['own/tongue-up'] = tip * torch.tensor([0, .23, .22])
-    out['own/tongue-down'] = tongue[:, None] * torch.tensor([0, -.10, -.06])
-    narrower = torch.stack([-.2 * x, 0 * x, torch.full_like(x, -.07)], 1)
-    lips = (mesh.masks['lips'] + mesh.masks['inside_mouth']).clamp(max=1)
-    seam = .02 * lips * torch.exp(-((x.abs() - .18) / .06) ** 2)
-    out['own/lip-seal'] = torch.stack([0 * x, torch.where(y > 6.61, -seam, seam), 0 * x], 1)
-    lining = mesh.masks['inside_mouth'] * torch.exp(-((y - 6.50) / .06) ** 2 - (x / .22) ** 2) * (z > 1.2)
-    out['own/lining-back'] = lining[:, None] * torch.tensor([0, 0, -.06])
-    out['own/teeth-back'] = teeth[:, None] * narrower + tongue[:, None] * torch.tensor([0, 0, -.07])
-    return out
+    return _bulges() | _inside_the_mouth()
 
-# %% ../../nbs/faces/11_muscles.ipynb #e9bd0fbf
+# %% ../../nbs/faces/11_muscles.ipynb #d0ff82e7
 _SIDES = dict(left='Left', right='Right')
 _WHOLE = ('unit/jaw', 'unit/mouthClose', 'unit/tongueOut', 'chin/', 'own/tongue-up', 'own/tongue-down',
           'own/teeth-back', 'expression/neck')
@@ -125,6 +144,7 @@ def _share(width: float, side: str) -> Tensor:
     left = t * t * (3 - 2 * t)
     return left if side == 'left' else 1 - left
 
+# %% ../../nbs/faces/11_muscles.ipynb #61912112
 def _full_target(name: str, ethnicity: tuple[float, ...]) -> Tensor:
     "[V, 3] a target of the table, both halves together."
     if name.startswith('own/'): return own_targets()[name]
@@ -141,6 +161,7 @@ def _half_target(name: str, side: str, ethnicity: tuple[float, ...]) -> Tensor:
     if name.startswith(_WHOLE): return full / 2
     return full * _share(.16 if 'mouth' in name else .05, side)[:, None]
 
+# %% ../../nbs/faces/11_muscles.ipynb #2e742cf2
 def au_displacement(
     parts: dict[str, float],  # a row of AU_TARGETS
     side: str,  # 'left' or 'right'
@@ -150,7 +171,7 @@ def au_displacement(
     return sum((weight * _half_target(name, side, ethnicity) for name, weight in parts.items()),
                torch.zeros_like(head_mesh().vertices))
 
-# %% ../../nbs/faces/11_muscles.ipynb #009c8fa2
+# %% ../../nbs/faces/11_muscles.ipynb #bbdefa09
 CORRECTIVES = {tuple(pair.split('+')): _parts(text) for pair, text in {
     'AU12+AU25': 'expression/mouth-upward-retraction=.6 unit/mouthSmile*=-.05 expression/mouth-corner-puller=-.25 '
                  'unit/mouthUpperUp*=.2',
@@ -166,7 +187,7 @@ CORRECTIVES = {tuple(pair.split('+')): _parts(text) for pair, text in {
     'AU17+AU24': 'unit/mouthShrugLower=-.6 expression/mouth-depression=-.1 own/teeth-back=.6',
 }.items()}
 
-# %% ../../nbs/faces/11_muscles.ipynb #d0ff82e7
+# %% ../../nbs/faces/11_muscles.ipynb #940e4106
 _ROLL_LIPS = 'AU23', 'AU24', 'AU28', 'AU32'
 
 @cache
@@ -182,6 +203,7 @@ def _fields() -> Tensor:  # [3, 2 (K + C), 3 V] displacements
                           for pure in ((1, 0, 0), (0, 1, 0), (0, 0, 1))])
     return (fields * (1 - .9 * _lid_margin_weight())[:, None]).flatten(2)
 
+# %% ../../nbs/faces/11_muscles.ipynb #497e7d7b
 @lru_cache(maxsize=256)
 def _reach(person: Identity) -> Tensor:  # [2 (K + C)]
     "How far the rows of both tables go in somebody's face, against the base mesh."
@@ -193,7 +215,7 @@ def _reach(person: Identity) -> Tensor:  # [2 (K + C)]
     rows = [*AU_TARGETS, *CORRECTIVES]
     return torch.tensor([fullness if row in _ROLL_LIPS else size for row in rows] * 2)
 
-# %% ../../nbs/faces/11_muscles.ipynb #61912112
+# %% ../../nbs/faces/11_muscles.ipynb #adf4eda5
 _ROWS = [AU_ROW[au] for au in AU_TARGETS]
 _PAIRS = [[AU_ROW[pair[end]] for pair in CORRECTIVES] for end in (0, 1)]
 
@@ -208,6 +230,7 @@ def _check_intensities(name: str, a: Tensor) -> None:
     wrong = a[~((a >= 0) & (a <= 1))]
     check(not len(wrong), f'intensities lie between 0 and 1, {name} has {wrong[:1].tolist()}')
 
+# %% ../../nbs/faces/11_muscles.ipynb #6629f4c1
 def moved_mesh(
     person: Identity,
     left: Tensor,  # [T, N] intensities of the person's left half, 0 to 1
@@ -227,7 +250,7 @@ def moved_mesh(
         moved[:, lids.vertices] = clear_of_eye(lids, moved[:, lids.vertices] + moved_lids(lids, lid_motion(half)))
     return moved
 
-# %% ../../nbs/faces/11_muscles.ipynb #497e7d7b
+# %% ../../nbs/faces/11_muscles.ipynb #899e2659
 _GAZE = {'AU61': (34., 0.), 'AU62': (-34., 0.), 'AU63': (0., 21.), 'AU64': (0., -26.)}  # degrees of yaw and pitch
 _TURN = {'AU51': (38., 0., 0.), 'AU52': (-38., 0., 0.), 'AU53': (0., 24., 0.), 'AU54': (0., -24., 0.)}
 
