@@ -184,6 +184,8 @@ CORRECTIVES = {tuple(pair.split('+')): _parts(text) for pair, text in {
     'AU26+AU27': 'unit/jawOpen=-.35 own/tongue-down=-.6',
     'AU9+AU10': 'unit/mouthUpperUp*=-.3 expression/nose-*-elevation=-.25 own/fold=-.3',
     'AU19+AU26': 'unit/jawOpen=-.15 own/tongue-down=-.7',
+    'AU12+AU33': 'unit/cheekPuff=-.6 unit/mouthPucker=-.2',
+    'AU20+AU33': 'unit/cheekPuff=-.6 unit/mouthPucker=-.2',
     'AU17+AU24': 'unit/mouthShrugLower=-.6 expression/mouth-depression=-.1 own/teeth-back=.6',
 }.items()}
 
