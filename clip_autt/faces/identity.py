@@ -54,11 +54,12 @@ _OPPOSITES = dict(incr='decr', up='down', out='in', convex='concave', compress='
 _ONE_WAY = 'oval round rectangular square triangular invertedtriangular diamond triangle pointed'.split()
 _NOT_SHAPES = ('unit', 'macro', 'african', 'asian', 'caucasian', 'asym')
 _PLACES = ('head/head-trans', 'neck/neck-trans', 'head/head-age')  # where the head is, and what the age already says
-_SOFTER = {'head': .6, 'ears': .8, 'eyes/eye-scale': .5, 'eyes/eye-push1': .5, 'eyes/eye-push2': .5, 'eyes/eye-corner1': .6,
-           'eyes/eye-corner2': .7, 'eyes/eye-trans': .7, 'eyebrows/eyebrows-angle': .4, 'mouth': .75, 'mouth/mouth-angles': .4,
-           'mouth/mouth-scale-depth': .5, 'mouth/mouth-philtrum-volume': .5, 'mouth/mouth-dimples': .6,
-           'nose/nose-compression': .4, 'nose/nose-curve': .7, 'nose/nose-trans': .5, 'nose/nose-septumangle': .5,
-           'nose/nose-point': .7, 'neck/neck-double': .6, 'chin/chin-jaw-drop': .5, 'chin/chin-triangle': .5}
+_SOFTER = {'head': .6, 'ears': .8, 'mouth': .75, 'mouth/mouth-angles': .4, 'mouth/mouth-scale-depth': .5,
+           'mouth/mouth-philtrum-volume': .5, 'mouth/mouth-dimples': .6, 'eyes/eye-scale': .5, 'eyes/eye-push1': .5,
+           'eyes/eye-push2': .5, 'eyes/eye-corner1': .6, 'eyes/eye-corner2': .7, 'eyes/eye-trans': .7,
+           'eyebrows/eyebrows-angle': .4, 'nose/nose-compression': .4, 'nose/nose-curve': .7, 'nose/nose-trans': .5,
+           'nose/nose-septumangle': .5, 'nose/nose-point': .7, 'neck/neck-double': .6, 'chin/chin-jaw-drop': .5,
+           'chin/chin-triangle': .5}
 
 def _stem(name: str, ending: str) -> str:
     "The axis of a target: without its ending and its side."
@@ -157,7 +158,7 @@ class Identity:
 # %% ../../nbs/faces/10_identity.ipynb #05974ade
 CALM = {'mouth/mouth-angles-up': .45, 'mouth/mouth-scale-horiz-incr': .45, 'mouth/mouth-upperlip-volume-decr': .3,
         'mouth/mouth-lowerlip-volume-decr': .3, 'unit/mouthSmileLeft': .06, 'unit/mouthSmileRight': .06,
-        'eyebrows/eyebrows-trans-up': .15, 'unit/eyeWideLeft': .25, 'unit/eyeWideRight': .25}
+        'eyebrows/eyebrows-trans-up': .15, 'unit/eyeWideLeft': .15, 'unit/eyeWideRight': .15}
 
 @cache
 def _calm_mesh() -> Tensor:

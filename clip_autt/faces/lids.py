@@ -22,8 +22,8 @@ __all__ = ['LID_MOVES', 'lid_motion', 'lid_margins', 'EyeLids', 'eye_lids', 'mov
 
 # %% ../../nbs/faces/10a_lids.ipynb #25a1da1d
 LID_MOVES = {  # closes the upper lid, raises the lower lid, pulls the upper lid up
-    'AU1': (0, 0, .12), 'AU2': (0, 0, .12), 'AU4': (.10, .05, 0), 'AU5': (0, 0, 1.05), 'AU6': (.10, .45, 0),
-    'AU7': (.14, .80, 0), 'AU9': (.08, .30, 0), 'AU12': (.02, .15, 0), 'AU41': (.45, 0, 0), 'AU42': (.78, .35, 0),
+    'AU1': (0, 0, .12), 'AU2': (0, 0, .12), 'AU4': (.10, .05, 0), 'AU5': (0, 0, 1.5), 'AU6': (.12, .60, 0),
+    'AU7': (.20, 1.0, 0), 'AU9': (.08, .30, 0), 'AU12': (.02, .15, 0), 'AU41': (.45, 0, 0), 'AU42': (.78, .35, 0),
     'AU43': (1, 0, 0), 'AU44': (.32, 1.15, 0), 'AU45': (1, 0, 0), 'AU46': (1, .35, 0), 'AU63': (0, .05, .35),
     'AU64': (.45, -.10, 0)}
 _MOST_RAISED = 1.3  # a lower lid goes no further, however many action units raise it
@@ -96,6 +96,7 @@ class EyeLids:
     shared: Tensor  # [n] share of the upper lid's way that a raised lower lid saves
     nearest: Tensor  # [n] least distance from the centre
 
+# %% ../../nbs/faces/10a_lids.ipynb #d5b30e81
 def _along(x: Tensor, margin_x: Tensor, values: Tensor) -> Tensor:
     "Values of a margin at other places along the eye."
     return torch.from_numpy(np.interp(x, margin_x, values).astype(np.float32))
@@ -110,6 +111,7 @@ def _opening(ball: Tensor, side: str) -> Tensor:
     upper, lower = lid_margins(side)
     return (ball[upper, 1] - _along(ball[upper, 0], ball[lower, 0], ball[lower, 1])).mean()
 
+# %% ../../nbs/faces/10a_lids.ipynb #ec6d1e68
 @cache
 def _base_lids(side: str) -> tuple[Tensor, Tensor, Tensor]:  # [n], [n], []
     "Vertices that move with the lids, which of them are folded into the eye, and the opening of the base mesh."
@@ -137,7 +139,7 @@ def eye_lids(person: Identity, side: str) -> EyeLids:
     nearest = torch.where(folded, torch.minimum(r[i], radius), radius + _CLEAR)
     return EyeLids(i, centre, q[i], way, lift[i], widen[i], saved.clamp(0, .7), nearest)
 
-# %% ../../nbs/faces/10a_lids.ipynb #ec6d1e68
+# %% ../../nbs/faces/10a_lids.ipynb #a9bd51ed
 def moved_lids(
     lids: EyeLids,
     motion: Tensor,  # [T, 3] as `lid_motion` gives it
