@@ -1158,6 +1158,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'clip_autt.faces.raster._Rows': ('faces/raster.html#_rows', 'clip_autt/faces/raster.py'),
                                         'clip_autt.faces.raster._boxes': ('faces/raster.html#_boxes', 'clip_autt/faces/raster.py'),
                                         'clip_autt.faces.raster._nearest': ('faces/raster.html#_nearest', 'clip_autt/faces/raster.py'),
+                                        'clip_autt.faces.raster._places_in': ('faces/raster.html#_places_in', 'clip_autt/faces/raster.py'),
                                         'clip_autt.faces.raster._rows': ('faces/raster.html#_rows', 'clip_autt/faces/raster.py'),
                                         'clip_autt.faces.raster.fragments': ('faces/raster.html#fragments', 'clip_autt/faces/raster.py'),
                                         'clip_autt.faces.raster.interpolated': ( 'faces/raster.html#interpolated',

@@ -44,7 +44,7 @@ def _gazing(fig: Figure, head: Tensor, angles: Tensor) -> Tensor:  # [2, T, V]
         out[:, :, eye] = torch.stack([left + (.5 + x * rim) * width, top + (.5 - y * rim) * height])
     return out
 
-# %% ../../nbs/faces/15_photo.ipynb #1dc11ac2
+# %% ../../nbs/faces/15_photo.ipynb #7bc27bcf
 def _sparks(fig: Figure, head: Tensor, turn: Tensor, light: Light) -> Tensor:  # [3, T, 8]
     "Corners of two small squares that face the camera."
     mirror = (F.normalize(unit_vector(light.key) + torch.tensor([0, 0, 1.4]), dim=0) @ turn).T  # [3, T] of the head
@@ -56,7 +56,7 @@ def _sparks(fig: Figure, head: Tensor, turn: Tensor, light: Light) -> Tensor:  #
 def _through_lips(fig: Figure, head: Tensor) -> Tensor:  # [T, 1]
     "Share of the light that falls between the lips on teeth and tongue."
     upper, lower = (head[1, :, v] for v in fig.lips)
-    return (.2 + .8 * smoothstep(upper - lower, .015, .10))[:, None]
+    return (.3 + .7 * smoothstep(upper - lower, .01, .06))[:, None]
 
 # %% ../../nbs/faces/15_photo.ipynb #7164e6a3
 def _fold_light(fig: Figure, left: Tensor, right: Tensor, light: Tensor) -> Tensor:  # [T * h * columns]

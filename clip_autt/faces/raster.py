@@ -38,13 +38,13 @@ def _boxes(x: Tensor, y: Tensor, triangles: Tensor, size: int) -> _Boxes:
     kept = [v.reshape(-1).index_select(0, face) for v in (left, top, right, bottom, ax, ay, bx, by, x[2], y[2], area)]
     return _Boxes(face, *zip(kept[0:10:2], kept[1:10:2]), kept[10])
 
-# %% ../../nbs/faces/12_raster.ipynb #e41555ea
+# %% ../../nbs/faces/12_raster.ipynb #f53bd086
 class _Rows(NamedTuple):
     "R rows of triangles."
     box: Tensor  # int64, which triangle
     row: Tensor  # int32, in the picture
     start: Tensor  # int32, first column
-    count: Tensor  # int64, pixels, 0 or more
+    count: Tensor  # int32, pixels, 0 or more
     weights: Tensor  # [2, R] of the first two corners at the first column
     slope: Tensor  # [2, R] their growth from pixel to pixel
 
@@ -57,21 +57,26 @@ def _rows(box: _Boxes) -> _Rows:
     at = torch.cat([at, box.area - at.sum(0, dtype=torch.int32, keepdim=True)]).to(exact)
     slope, down = (torch.stack([u, v, -u - v]).to(exact) * 16 for u, v in ((-by, ay), (bx, -ax)))
     slope += (slope == 0) * 2. ** -12
-    height = (bottom - top + 1).to(torch.int64)
+    height = bottom - top + 1
     which = torch.repeat_interleave(height)
     of = lambda v: v.index_select(-1, which)
-    k = torch.arange(len(which), device=which.device) - of(height.cumsum(0) - height)
-    value, no_start = torch.addcmul(of(at), of(down), k.to(exact)), of((slope < 0) * none)
-    slope = of(slope)
-    border = -value / slope
-    start = torch.maximum((border.ceil() - no_start).amax(0), of(left)).clamp_(max=2. ** 20).to(torch.int32)
-    end = torch.minimum((border.floor_() + (none - no_start)).amin(0), of(right)).clamp_(min=-1).to(torch.int32)
+    k = _places_in(height, which)
+    value, no_start, slope = of(at).addcmul_(of(down), k.to(exact)), of((slope < 0) * none), of(slope)
+    border = (value / slope).neg_()
+    a, b, c = border.ceil().sub_(no_start)
+    start = torch.maximum(torch.maximum(a, b), torch.maximum(c, of(left))).clamp_(max=2. ** 20).to(torch.int32)
+    a, b, c = border.floor_().add_(no_start.neg_().add_(none))
+    end = torch.minimum(torch.minimum(a, b), torch.minimum(c, of(right))).to(torch.int32)
     scale, slope = of(1 / box.area.to(exact)), slope[:2]
-    weights = torch.addcmul(value[:2], slope, start.to(exact)) * scale
-    return _Rows(which, of(top) + k.to(torch.int32), start, (end - start + 1).clamp_(min=0).to(torch.int64),
-                 weights.float(), (slope * scale).float())
+    weights = value[:2].addcmul_(slope, start.to(exact)).mul_(scale)
+    return _Rows(which, of(top) + k, start, (end - start + 1).clamp_(min=0), weights.float(), (slope * scale).float())
 
-# %% ../../nbs/faces/12_raster.ipynb #4a26c87b
+def _places_in(counts: Tensor, which: Tensor) -> Tensor:
+    "For each entry of a list in which element i stands counts[i] times: the how-manieth of these it is."
+    first = (counts.cumsum(0) - counts).to(torch.int32)
+    return torch.arange(len(which), device=which.device, dtype=torch.int32) - first.index_select(0, which)
+
+# %% ../../nbs/faces/12_raster.ipynb #065891cd
 class Fragments(NamedTuple):
     "Where triangles are seen: P places, one for each covered pixel."
     pixel: Tensor  # [P] int64, position in the flattened [B, size, size], ascending
@@ -102,7 +107,7 @@ def fragments(
     depth, deeper = (v[0] * za + v[1] * zb for v in (rows.weights, rows.slope))
     origin = (picture * size * size).index_select(0, rows.box) + (rows.row * size + rows.start)
     row = torch.repeat_interleave(rows.count)
-    k = torch.arange(len(row), device=row.device) - (rows.count.cumsum(0) - rows.count).index_select(0, row)
+    k = _places_in(rows.count, row)
     pixel, k = origin.index_select(0, row) + k, k.float()
     depth = torch.addcmul((depth + zc).index_select(0, row), deeper.index_select(0, row), k)
     seen = _nearest(pixel, depth, len(z) * size * size)
