@@ -276,6 +276,41 @@ def test_lids_stay_outside_of_the_eye(aus):
             assert (d.norm(dim=1) - lids.nearest)[front].min() > -1e-4
 
 
+def seen_share(face: torch.Tensor, centre: torch.Tensor) -> float:
+    "Share of the front of an eyeball, on a grid, that no skin lies in front of."
+    line = torch.linspace(-0.13, 0.13, 27)
+    points = torch.cartesian_prod(line, line)
+    points = points[points.norm(dim=1) < 0.13]
+    depth = (0.149**2 - points.norm(dim=1) ** 2).sqrt()
+    tri = face[MESH.triangles[MESH.part == SKIN]] - centre
+    a, b, c = tri[(tri[..., :2].abs().amin(1) < 0.2).all(1) & (tri[..., 2] > -0.02).all(1)].unbind(1)
+    cross = lambda u, v: u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
+    p, area = points[:, None], cross(b - a, c - a)
+    wb, wc = cross(p - a[:, :2], c - a) / area, cross(b - a, p - a[:, :2]) / area
+    z = a[:, 2] + wb * (b - a)[:, 2] + wc * (c - a)[:, 2]
+    inside = (wb >= -1e-4) & (wc >= -1e-4) & (wb + wc <= 1 + 1e-4)
+    return 1 - float((inside & (z > depth[:, None])).any(1).float().mean())
+
+
+def test_nothing_is_seen_of_a_closed_eye():
+    for seed in range(12):
+        person = Identity.sample(seed)
+        for eye in ("l-eye", "r-eye"):
+            centre = joint(resting_mesh(person), eye)
+            for others in (
+                {},
+                {"AU44": 1.0},
+                {"AU6": 1.0, "AU12": 1.0},
+                {"AU4": 1.0, "AU9": 1.0},
+                {"AU1": 1.0, "AU5": 1.0},
+            ):
+                assert seen_share(moved(person, AU43=1.0, **others), centre) < 0.005, (seed, eye, others)
+            shares = [
+                seen_share(moved(person, **aus), centre) for aus in ({"AU5": 1.0}, {}, {"AU41": 1.0}, {"AU42": 1.0})
+            ]
+            assert shares[0] > shares[1] > shares[2] > shares[3] and shares[1] > 0.15, (seed, eye, shares)
+
+
 def test_closing_saturates_and_a_wink_is_one_eye():
     assert lid_motion(intensities({"AU43": 1.0, "AU41": 1.0}))[0, 0] == 1
     assert lid_motion(intensities({"AU42": 0.5}))[0, 0] < lid_motion(intensities({"AU42": 0.5, "AU41": 0.5}))[0, 0] < 1

@@ -82,7 +82,7 @@ def lid_margins(side: str) -> tuple[Tensor, Tensor]:  # [n], [m] vertices, from 
 
 # %% ../../nbs/faces/10a_lids.ipynb #b1a6d82d
 _OVERLAP = .03  # radians by which a closed upper lid covers the lower one
-_CLEAR = .006  # decimetres between the ball and the lids
+_CLEAR = .006, .016  # decimetres between the ball and the lids: at least, and at most if they rest there
 
 @dataclass(frozen=True, eq=False)
 class EyeLids:
@@ -136,7 +136,7 @@ def eye_lids(person: Identity, side: str) -> EyeLids:
     lift = lift * (_opening(q, side) / base_opening).clamp(.4, 1.5)
     saved = _near(x[i], x[lower], lift[lower, 1]) / _near(x[i], x[upper], angle[upper] - meets).clamp(min=.2)
     radius = r[part_vertices(part)].mean()
-    nearest = torch.where(folded, torch.minimum(r[i], radius), radius + _CLEAR)
+    nearest = torch.where(folded, torch.minimum(r[i], radius), r[i].clamp(radius + _CLEAR[0], radius + _CLEAR[1]))
     return EyeLids(i, centre, q[i], way, lift[i], widen[i], saved.clamp(0, .7), nearest)
 
 # %% ../../nbs/faces/10a_lids.ipynb #a9bd51ed
