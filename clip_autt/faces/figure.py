@@ -119,8 +119,8 @@ def _head_vertices(density: int, pages: dict[str, Page], used: Tensor) -> Vertic
     gloss, tint = _head_shine()
     return Vertices(places[:, used], visibility()[:, used], gloss[used], tint[:, used], smoothstep(y[used], 5.6, 6.4))
 
-# %% ../../nbs/faces/18_figure.ipynb #ee42f9ac
-_GLOSS = dict(hair=.03, beard=.012, cloth=0., frame=.10, hand=.03)
+# %% ../../nbs/faces/18_figure.ipynb #b3033b74
+_GLOSS = dict(hair=.03, beard=.012, cloth=0., frame=.03, hand=.03)
 
 def _layer_vertices(layer: Layer, page: Page) -> Vertices:
     n = len(layer.base)
@@ -135,7 +135,7 @@ def _spark_vertices(page: Page) -> Vertices:
     return Vertices(_on_page(page, torch.full((8, 2), .5)), torch.zeros(len(visibility()), 8), torch.zeros(8),
                     torch.ones(3, 8), torch.ones(8))
 
-# %% ../../nbs/faces/18_figure.ipynb #5548f4bb
+# %% ../../nbs/faces/18_figure.ipynb #51038846
 @dataclass(frozen=True, eq=False)
 class Figure:
     """All about a person that does not change from frame to frame.
@@ -162,12 +162,23 @@ class Figure:
     relief: Tensor  # [h, columns] of the rows of the map where folds are
     folds: tuple[int, int]  # the first of these rows, and the one after the last
 
-def _fitted(points: Tensor, rest: Tensor) -> Tensor:
-    "From the base mesh's head to this one: stretched as the skull is."
-    v = head_mesh().vertices
+def _fitted(layer: Layer, rest: Tensor) -> Tensor:  # [n, 3]
+    "A free surface on this head instead of the base mesh's: hair is stretched as the skull is, glasses sit at the eyes."
+    v, points = head_mesh().vertices, layer.points
+    if layer.page == 'hand': return points
+    if layer.page == 'frame': return _worn(points, rest)
     skull = (v[:, 1] > 7.2) & (v[:, 2] > -.9)
     (low, high), (low2, high2) = (p[skull].aminmax(dim=0) for p in (v, rest))
     return (points - low) / (high - low) * (high2 - low2) + low2
+
+def _worn(points: Tensor, rest: Tensor) -> Tensor:
+    "Glasses: as wide as the eyes are apart, and in front of the bridge of the nose."
+    v = head_mesh().vertices
+    eyes, bridge = [joint(v, name) for name in ('l-eye', 'r-eye')], (v[:, 0].abs() < .1) & ((v[:, 1] - 7.27).abs() < .06)
+    wider = (joint(rest, 'l-eye') - joint(rest, 'r-eye'))[0] / (eyes[0] - eyes[1])[0]
+    out = (points - (eyes[0] + eyes[1]) / 2) * torch.stack([wider, wider ** .5, torch.tensor(1.)])
+    nose = rest[bridge & (rest[:, 2] > .1), 2].max() + .03
+    return out + torch.stack([0 * nose, 0 * nose, (nose - out[:, 2].max()).clamp(min=0.)])
 
 @cache
 def _can_be_seen() -> Tensor:  # [F] bool
@@ -185,7 +196,7 @@ def _meeting_lips() -> tuple[int, int]:
     upper, lower = torch.where(middle & (y > 6.61), y, 9.), torch.where(middle & (y < 6.61), y, 0.)
     return int(upper.argmin()), int(lower.argmax())
 
-# %% ../../nbs/faces/18_figure.ipynb #6f88fc0e
+# %% ../../nbs/faces/18_figure.ipynb #b4a91616
 def _kept(shells: list[Layer]) -> tuple[Tensor, Tensor, Tensor]:
     "Triangles of the head that give normals, those that are seen, and the vertices of both and of the shells."
     mesh = head_mesh()
@@ -222,7 +233,7 @@ def figure_of(
     row = torch.full((len(rest),), -1)
     row[used] = torch.arange(len(used))
     parts = [_layer_vertices(layer, pages[layer.page]) for layer in shells + free]
-    points = [layer.points if layer.page == 'hand' else _fitted(layer.points, rest) for layer in free]
+    points = [_fitted(layer, rest) for layer in free]
     eyes = [row[part_vertices(part)] for part in (LEFT_EYE, RIGHT_EYE)]
     y = map_places(density)[1]
     first, last = int((y >= FOLDS_TOP).sum()), int((y > FOLDS_BOTTOM).sum())
