@@ -135,7 +135,7 @@ def _spark_vertices(page: Page) -> Vertices:
     return Vertices(_on_page(page, torch.full((8, 2), .5)), torch.zeros(len(visibility()), 8), torch.zeros(8),
                     torch.ones(3, 8), torch.ones(8))
 
-# %% ../../nbs/faces/18_figure.ipynb #51038846
+# %% ../../nbs/faces/18_figure.ipynb #27b6954e
 @dataclass(frozen=True, eq=False)
 class Figure:
     """All about a person that does not change from frame to frame.
@@ -163,7 +163,7 @@ class Figure:
     folds: tuple[int, int]  # the first of these rows, and the one after the last
 
 def _fitted(layer: Layer, rest: Tensor) -> Tensor:  # [n, 3]
-    "A free surface on this head instead of the base mesh's: hair is stretched as the skull is, glasses sit at the eyes."
+    "A free surface on this head: hair is stretched from the base mesh as the skull is, glasses sit at the eyes."
     v, points = head_mesh().vertices, layer.points
     if layer.page == 'hand': return points
     if layer.page == 'frame': return _worn(points, rest)
@@ -174,7 +174,7 @@ def _fitted(layer: Layer, rest: Tensor) -> Tensor:  # [n, 3]
 def _worn(points: Tensor, rest: Tensor) -> Tensor:
     "Glasses: as wide as the eyes are apart, and in front of the bridge of the nose."
     v = head_mesh().vertices
-    eyes, bridge = [joint(v, name) for name in ('l-eye', 'r-eye')], (v[:, 0].abs() < .1) & ((v[:, 1] - 7.27).abs() < .06)
+    eyes, bridge = [joint(v, s) for s in ('l-eye', 'r-eye')], (v[:, 0].abs() < .1) & ((v[:, 1] - 7.27).abs() < .06)
     wider = (joint(rest, 'l-eye') - joint(rest, 'r-eye'))[0] / (eyes[0] - eyes[1])[0]
     out = (points - (eyes[0] + eyes[1]) / 2) * torch.stack([wider, wider ** .5, torch.tensor(1.)])
     nose = rest[bridge & (rest[:, 2] > .1), 2].max() + .03

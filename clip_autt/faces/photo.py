@@ -120,13 +120,15 @@ def _exposed(fig: Figure, moved: Tensor, left: Tensor, right: Tensor, angles: Te
         out[k].index_copy_(0, seen.pixel, colour[k] * rgb[k] * (1 - share + share * fold) + shine * fold)
     return F.avg_pool2d(out.view(4, T, S, S).transpose(0, 1), 2)
 
-# %% ../../nbs/faces/15_photo.ipynb #35cd24f6
+# %% ../../nbs/faces/15_photo.ipynb #9e7f3a19
+_PLAIN = Shot()
+
 def photograph(
     person: Identity,
     left: Mapping[str, float] | np.ndarray,  # intensities of the person's left half: {'AU12': .8, ...}, [N] or [T, N]
     right: Mapping[str, float] | np.ndarray | None = None,  # of the right half; the same if None
     size: int = 64,  # of the pictures, in pixels
-    shot: Shot = Shot(),  # light, camera and what is behind
+    shot: Shot = _PLAIN,  # light, camera and what is behind
     head: np.ndarray | None = None,  # [T, 3] yaw, pitch and roll in degrees, on top of the action units of the head
     who: Complexion | None = None,  # colours, if not the person's own
     wears: Style | None = None,  # hair, glasses and clothes, if not the person's own
