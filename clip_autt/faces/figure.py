@@ -46,7 +46,7 @@ def _tooth_page(height: int, width: int) -> Tensor:
     tooth = torch.tensor([.80, .76, .67]).view(3, 1, 1) * (1 - .3 * gap)
     return tooth * (1 - gum) + torch.tensor([.36, .13, .13]).view(3, 1, 1) * gum
 
-# %% ../../nbs/faces/18_figure.ipynb #6f6bbec9
+# %% ../../nbs/faces/18_figure.ipynb #dbb963ea
 Page = tuple[int, int, int, int]  # first column, first row, width, height
 
 class _Atlas:
@@ -73,6 +73,7 @@ def _on_page(page: Page, places: Tensor) -> Tensor:  # [2, n]
     left, top, width, height = page
     return torch.stack([left + .5 + places[:, 0] * (width - 1), top + .5 + places[:, 1] * (height - 1)])
 
+# %% ../../nbs/faces/18_figure.ipynb #a22bc41b
 def _new_atlas(who: Complexion, wears: Style, density: int,
                extra: list[Layer]) -> tuple[_Atlas, dict[str, Page], Tensor]:
     "The atlas of a person, its pages, and the relief of the skin [H, W]."
@@ -87,7 +88,7 @@ def _new_atlas(who: Complexion, wears: Style, density: int,
         pages[page], = atlas.add(strands(wears, colour, page, half, atlas.columns))
     return atlas, pages, relief
 
-# %% ../../nbs/faces/18_figure.ipynb #3f3f4da7
+# %% ../../nbs/faces/18_figure.ipynb #827c0e5d
 @dataclass(frozen=True, eq=False)
 class Vertices:
     "What does not change about n vertices."
@@ -109,6 +110,7 @@ def _head_shine() -> tuple[Tensor, Tensor]:
     dark, red = (torch.tensor(c).view(3, 1) for c in ((.55, .88, .88), (0., .10, .12)))
     return gloss, (1 - dark * mouth) * (1 - red * mesh.masks['ears'])
 
+# %% ../../nbs/faces/18_figure.ipynb #ee8fd815
 def _head_vertices(density: int, pages: dict[str, Page], used: Tensor) -> Vertices:
     x, y, z = head_mesh().vertices.T
     beside = torch.where(z < .2, x.sign() * .97, x).clamp(MAP_LEFT + .03, MAP_RIGHT - .03)
@@ -136,7 +138,7 @@ def _spark_vertices(page: Page) -> Vertices:
     return Vertices(_on_page(page, torch.full((8, 2), .5)), torch.zeros(len(visibility()), 8), torch.zeros(8),
                     torch.ones(3, 8), torch.ones(8))
 
-# %% ../../nbs/faces/18_figure.ipynb #2f54845e
+# %% ../../nbs/faces/18_figure.ipynb #57099e44
 @dataclass(frozen=True, eq=False)
 class Figure:
     """All about a person that does not change from frame to frame.
@@ -163,6 +165,7 @@ class Figure:
     relief: Tensor  # [h, columns] of the rows of the map where folds are
     folds: tuple[int, int]  # the first of these rows, and the one after the last
 
+# %% ../../nbs/faces/18_figure.ipynb #c328851d
 def _fitted(layer: Layer, rest: Tensor) -> Tensor:  # [n, 3]
     "A free surface on this head: hair is stretched from the base mesh as the skull is, glasses sit at the eyes."
     v, points = head_mesh().vertices, layer.points
@@ -188,6 +191,7 @@ def _can_be_seen() -> Tensor:  # [F] bool
     lit_up = (visibility()[light_directions()[2] > .1] > .01).any(0) | (mesh.masks['inside_mouth'] > .1)
     return (mesh.part <= TONGUE) & lit_up[mesh.triangles].any(1)
 
+# %% ../../nbs/faces/18_figure.ipynb #22b9696d
 @cache
 def _meeting_lips() -> tuple[int, int]:
     "Vertices of the base mesh in the middle of both lips, where they meet."
@@ -197,7 +201,7 @@ def _meeting_lips() -> tuple[int, int]:
     upper, lower = torch.where(middle & (opens > -.02), y, 9.), torch.where(middle & (opens < -.1), y, 0.)
     return int(upper.argmin()), int(lower.argmax())
 
-# %% ../../nbs/faces/18_figure.ipynb #b4a91616
+# %% ../../nbs/faces/18_figure.ipynb #1c2d28f4
 def _kept(shells: list[Layer]) -> tuple[Tensor, Tensor, Tensor]:
     "Triangles of the head that give normals, those that are seen, and the vertices of both and of the shells."
     mesh = head_mesh()
@@ -218,6 +222,7 @@ def _all_triangles(head: Tensor, n: int, layers: list[Layer]) -> Tensor:
     squares = torch.arange(8).view(2, 4) + n
     return torch.cat([*out, squares[:, [0, 1, 2]], squares[:, [0, 2, 3]]])
 
+# %% ../../nbs/faces/18_figure.ipynb #6f9803b7
 @lru_cache(maxsize=64)
 def figure_of(
     person: Identity,

@@ -51,13 +51,14 @@ class Style:
             x = getattr(self, name)
             check(x in kinds, f'{name} is one of {", ".join(kinds)}, got {x!r}.{did_you_mean(str(x), kinds)}')
 
-# %% ../../nbs/faces/14_hair.ipynb #d2b9fe02
+# %% ../../nbs/faces/14_hair.ipynb #06f9d501
 def _hair_chances(person: Identity) -> np.ndarray:
     chances = np.array(_CHANCES['man' if person.male > .5 else 'woman'])
     chances[[HAIR_STYLES.index(h) for h in ('bald', 'receding')]] *= np.clip((person.age - 18) / 30, 0, 2)
     chances[HAIR_STYLES.index('afro')] *= .2 + 2.5 * max(0, person.tone - .45)
     return chances / chances.sum()
 
+# %% ../../nbs/faces/14_hair.ipynb #cb628ee6
 def style_of(
     person: Identity,
     **fixed,  # fields of `Style` that are given
@@ -96,7 +97,7 @@ def hair_depth(
     if wears.hair == 'bald': line = line + 9 * smoothstep(y, 7.55, 7.65) + .1
     return y - line + wears.fringe * smoothstep(z, .9, 1.15) * (1 + .25 * torch.sin(9 * x))
 
-# %% ../../nbs/faces/14_hair.ipynb #21d8f2fd
+# %% ../../nbs/faces/14_hair.ipynb #81defe47
 @dataclass(frozen=True, eq=False)
 class Layer:
     "A surface that is added to a head: a shell over vertices of the skin, or a free surface with places of its own."
@@ -122,6 +123,7 @@ def _flow(points: Tensor) -> Tensor:  # [n, 2] in 0 to 1
     way = ((x ** 2 + z ** 2).sqrt() + .5 - y).clamp(0, 3.9) / 4
     return torch.stack([torch.atan2(x, z) / (2 * np.pi) + .5, way], -1)
 
+# %% ../../nbs/faces/14_hair.ipynb #9c441b6f
 def _shell(page: str, height: Tensor) -> Layer:
     "The shell where it rises above the skin. Heights are those of the vertices in `_skin`."
     triangles, vertices = _skin()
@@ -134,7 +136,7 @@ def _shell(page: str, height: Tensor) -> Layer:
     row[used] = torch.arange(len(used))
     return Layer(page, row[triangles], _flow(head_mesh().vertices[used]), used, above[used])
 
-# %% ../../nbs/faces/14_hair.ipynb #8fcfa25a
+# %% ../../nbs/faces/14_hair.ipynb #6cd82a7b
 _THICKNESS = dict(short=(.05, .14), quiff=(.06, .12), afro=(.16, .40), receding=(.03, .08), bun=(.03, .05),
                   bob=(.05, .12), long=(.05, .11))  # of the least and the greatest volume, decimetres
 
@@ -155,6 +157,7 @@ def _hair(wears: Style) -> Layer | None:
         height = height + (.12 + .16 * wears.volume) * smoothstep(z, .7, 1.15) * smoothstep(depth, 0, .15)
     return _shell('hair', torch.where(head_mesh().masks['ears'][vertices] > .3, -.05, height))
 
+# %% ../../nbs/faces/14_hair.ipynb #6a03d419
 def _headwear(wears: Style) -> Layer | None:
     "A scarf leaves an oval for the face; a hat sits above the brows."
     if wears.hair not in ('scarf', 'hat'): return None
@@ -177,7 +180,7 @@ def _beard(wears: Style) -> Layer | None:
     chin = .06 * wears.length * smoothstep(y, 6.4, 6.1) * smoothstep(area, .3, .9)
     return _shell('beard', thick + chin - .02 * (area < .25))
 
-# %% ../../nbs/faces/14_hair.ipynb #a7aae25b
+# %% ../../nbs/faces/14_hair.ipynb #1332d0ec
 def _grid(rows: int, columns: int, both_sides: bool = True) -> Tensor:
     "Triangles of a grid of points."
     i = torch.arange(rows * columns).view(rows, columns)
@@ -194,6 +197,7 @@ _CURTAIN_Y = (5., 6.2, 6.8, 7.3, 7.7, 8.05)
 _CURTAIN = dict(side=(.86, .84, .86, .90, .80, .62), back=(.80, .84, .88, .95, .95, .80),
                 opening=(.95, 1.10, 1.15, 1.14, .98, .70))  # half widths in decimetres; radians
 
+# %% ../../nbs/faces/14_hair.ipynb #a7a7e695
 def _curtain(wears: Style, rows: int = 14, columns: int = 33) -> Layer | None:
     "Hair that hangs from the sides and the back of the head."
     if wears.hair not in ('long', 'bob'): return None
@@ -213,6 +217,7 @@ def _curtain(wears: Style, rows: int = 14, columns: int = 33) -> Layer | None:
     places = torch.stack([angle / (2 * np.pi) + .5, .05 + .9 * h], -1).view(-1, 2)
     return _free('hair', points, out, _grid(rows, columns), places)
 
+# %% ../../nbs/faces/14_hair.ipynb #91bb9c7b
 def _bun(wears: Style) -> Layer | None:
     if wears.hair != 'bun': return None
     h, u = torch.meshgrid(torch.linspace(0, np.pi, 8), torch.linspace(-np.pi, np.pi, 13), indexing='ij')
@@ -223,7 +228,7 @@ def _bun(wears: Style) -> Layer | None:
     return _free('hair', (r * out + centre).view(-1, 3), out.view(-1, 3), _grid(8, 13, False),
                  torch.stack([u / 7 + .5, h / 4], -1).view(-1, 2))
 
-# %% ../../nbs/faces/14_hair.ipynb #3ff6522e
+# %% ../../nbs/faces/14_hair.ipynb #d3c32214
 def _bands(edges: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     "Points and triangles of bands between two edges [n, 3] each."
     points, triangles, n = [], [], 0
@@ -233,6 +238,7 @@ def _bands(edges: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         n += 2 * len(edge[0])
     return torch.cat(points), torch.cat(triangles)
 
+# %% ../../nbs/faces/14_hair.ipynb #c4fc25fd
 def _spectacles(wears: Style) -> Layer | None:
     "Two rims, two arms and a bridge."
     if wears.glasses == 'none': return None
@@ -258,7 +264,7 @@ def style_layers(wears: Style) -> list[Layer]:
     found = (make(wears) for make in (_hair, _headwear, _beard, _curtain, _bun, _spectacles))
     return [layer for layer in found if layer is not None]
 
-# %% ../../nbs/faces/14_hair.ipynb #a61f97bf
+# %% ../../nbs/faces/14_hair.ipynb #2fd5398b
 def _rod(a: np.ndarray, b: np.ndarray, r: float, flat: float) -> tuple[np.ndarray, np.ndarray]:
     "A grid of 8 by 11 points on a rod with round ends, and their normals."
     axis = (b - a) / np.linalg.norm(b - a)
@@ -278,6 +284,7 @@ def _hand_rods(g: Generator) -> list[tuple]:
         rods.append(((x, .05, 0), tip, .062))
     return rods
 
+# %% ../../nbs/faces/14_hair.ipynb #1d3f0027
 def hand_layer(seed: int) -> Layer:
     "A hand in front of the face; its points are relative to the place between the eyes."
     g = default_rng([seed, 260])
@@ -291,7 +298,7 @@ def hand_layer(seed: int) -> Layer:
     value = lambda v: torch.tensor(v, dtype=torch.float32)
     return _free('hand', value(points + centre), value(out), triangles)
 
-# %% ../../nbs/faces/14_hair.ipynb #2a32a7ca
+# %% ../../nbs/faces/14_hair.ipynb #ba5b86df
 _ROOTS = dict(buzz=.72, hat=.8, scarf=0., receding=.6)  # how densely roots of hair are painted
 
 def _roots(wears: Style, density: int) -> Tensor:  # [H, W]
@@ -306,6 +313,7 @@ def _roots(wears: Style, density: int) -> Tensor:  # [H, W]
     grain = (.85 + .2 * front * smooth_noise(g, density, .015, 3.)).clamp(0, 1)
     return smoothstep(depth, -.04, .08) * (1 - painted_mask('ears', density)) * strength * grain
 
+# %% ../../nbs/faces/14_hair.ipynb #4ce1bd33
 def dressed(
     colour: Tensor,  # [3, H, W] the painted skin
     wears: Style,

@@ -20,7 +20,7 @@ from .light import Light
 # %% auto #0
 __all__ = ['Lens', 'Shot', 'head_rotation', 'projected', 'backdrop', 'developed']
 
-# %% ../../nbs/faces/17_lens.ipynb #5ae1909e
+# %% ../../nbs/faces/17_lens.ipynb #7f326c0f
 @dataclass(frozen=True)
 class Lens:
     "Where the head is in the picture, and what happens between lens and file. The default is a perfect camera."
@@ -45,6 +45,7 @@ class Lens:
             blur=float(max(0, g.uniform(-.6, .5))), motion=tuple(moving.tolist()), noise=float(abs(g.normal(0, 2.5))),
             jpeg=int(g.integers(40, 90)) if g.random() < .3 else None)
 
+# %% ../../nbs/faces/17_lens.ipynb #004bc8db
 @dataclass(frozen=True)
 class Shot:
     "Light, camera and what is behind: all that is not the person."
@@ -88,7 +89,7 @@ def projected(
     right, down = ((1 + shift) * size / 2 for shift in lens.offset)
     return torch.stack([right + (c * x - s * y) * k, down - (s * x + c * y) * k, z])
 
-# %% ../../nbs/faces/17_lens.ipynb #a8fcf51f
+# %% ../../nbs/faces/17_lens.ipynb #d47b8709
 def backdrop(
     seed: int | None,  # a plain grey if None
     size: int,
@@ -112,6 +113,7 @@ def _colours(g: Generator) -> Tensor:  # [5, 3, 1, 1]
     mean = colours.mean(1, keepdims=True)
     return torch.tensor(mean + (colours - mean) * g.uniform(0, .8, (5, 1)), dtype=torch.float32)[..., None, None]
 
+# %% ../../nbs/faces/17_lens.ipynb #bff66923
 def _room(wall: Tensor, colours: Tensor, g: Generator) -> Tensor:
     "Shelves, doors, windows: rectangles out of focus."
     size = wall.shape[-1]

@@ -29,7 +29,7 @@ def light_directions(n: int = 64) -> Tensor:  # [3, n] of length 1
     r = np.sqrt(1 - z ** 2)
     return torch.tensor(np.stack([r * np.cos(a), r * np.sin(a), z]), dtype=torch.float32)
 
-# %% ../../nbs/faces/16_light.ipynb #121d9f9e
+# %% ../../nbs/faces/16_light.ipynb #c762dd3b
 Vector = tuple[float, float, float]
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ def unit_vector(direction: Vector) -> Tensor:  # [3] of length 1
     "A direction as a unit vector."
     return F.normalize(torch.tensor(direction, dtype=torch.float32), dim=0)
 
+# %% ../../nbs/faces/16_light.ipynb #f3773f62
 def radiance(
     light: Light,
     places: Tensor,  # [T, 3, n] directions in the camera's frame
@@ -73,7 +74,7 @@ def radiance(
         out = out + .5 * power * hardness * torch.exp(-hardness * away) * colour
     return out
 
-# %% ../../nbs/faces/16_light.ipynb #f95d83f9
+# %% ../../nbs/faces/16_light.ipynb #19e1aa88
 def _seen_from(points: Tensor, triangles: Tensor, size: int = 160) -> Tensor:  # [n, V]
     z = light_directions().T
     x = F.normalize(torch.linalg.cross(torch.tensor([[.1, 1., .05]]).expand_as(z), z), dim=1)
@@ -86,6 +87,7 @@ def _seen_from(points: Tensor, triangles: Tensor, size: int = 160) -> Tensor:  #
     column, row = pixels[:2].long().clamp(0, size - 1)
     return smoothstep(local[2] - depth.gather(1, row * size + column), -.10, -.02)
 
+# %% ../../nbs/faces/16_light.ipynb #4004271b
 @cache
 def visibility() -> Tensor:  # [n, V]
     "What share of the light from each direction reaches each vertex of the base mesh."

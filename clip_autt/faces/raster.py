@@ -38,7 +38,7 @@ def _boxes(x: Tensor, y: Tensor, triangles: Tensor, size: int) -> _Boxes:
     kept = [v.reshape(-1).index_select(0, face) for v in (left, top, right, bottom, ax, ay, bx, by, x[2], y[2], area)]
     return _Boxes(face, *zip(kept[0:10:2], kept[1:10:2]), kept[10])
 
-# %% ../../nbs/faces/12_raster.ipynb #f53bd086
+# %% ../../nbs/faces/12_raster.ipynb #b82fac20
 class _Rows(NamedTuple):
     "R rows of triangles."
     box: Tensor  # int64, which triangle
@@ -48,6 +48,7 @@ class _Rows(NamedTuple):
     weights: Tensor  # [2, R] of the first two corners at the first column
     slope: Tensor  # [2, R] their growth from pixel to pixel
 
+# %% ../../nbs/faces/12_raster.ipynb #c11e9968
 def _rows(box: _Boxes) -> _Rows:
     (ax, ay), (bx, by), (left, top), (right, bottom) = box.a, box.b, box.first, box.last
     px, py = 8 - box.c[0], (top << 4) + 8 - box.c[1]
@@ -76,7 +77,7 @@ def _places_in(counts: Tensor, which: Tensor) -> Tensor:
     first = (counts.cumsum(0) - counts).to(torch.int32)
     return torch.arange(len(which), device=which.device, dtype=torch.int32) - first.index_select(0, which)
 
-# %% ../../nbs/faces/12_raster.ipynb #065891cd
+# %% ../../nbs/faces/12_raster.ipynb #03ccdcaf
 class Fragments(NamedTuple):
     "Where triangles are seen: P places, one for each covered pixel."
     pixel: Tensor  # [P] int64, position in the flattened [B, size, size], ascending
@@ -91,6 +92,7 @@ def _nearest(pixel: Tensor, depth: Tensor, n_pixels: int) -> Tensor:
     best = torch.full((n_pixels,), nobody, device=depth.device).scatter_reduce_(0, pixel, key, 'amax')
     return best[best > nobody] & (1 << 32) - 1
 
+# %% ../../nbs/faces/12_raster.ipynb #570a864a
 def fragments(
     points: Tensor,  # [3, B, V] x right and y down in pixels, z toward the viewer
     triangles: Tensor,  # [F, 3] int64, corners in the order that goes clockwise in the picture, seen from the front

@@ -72,7 +72,7 @@ def smooth_noise(
     way, gain = ('bicubic', 1.2) if step > .05 else ('bilinear', 1.4)
     return gain * F.interpolate(grid, map_size(density), mode=way, align_corners=False)[0, 0]
 
-# %% ../../nbs/faces/13_skin.ipynb #751d71ea
+# %% ../../nbs/faces/13_skin.ipynb #3c5cc545
 _TONES = ((238, 208, 188), (228, 190, 166), (210, 168, 138), (184, 138, 107), (152, 107, 80), (120, 81, 59),
           (94, 62, 46), (72, 48, 38))
 _HAIR = dict(black=(18, 16, 15), dark=(36, 27, 22), brown=(62, 44, 32), light=(98, 72, 50), blond=(156, 124, 84),
@@ -86,6 +86,7 @@ def linear_light(
     "Amounts of light of a colour on a screen."
     return tuple(float((max(0, c) / 255) ** 2.2) for c in screen)
 
+# %% ../../nbs/faces/13_skin.ipynb #6379aa2a
 @dataclass(frozen=True)
 class Complexion:
     "Colours of a person, and what lies on the skin."
@@ -101,7 +102,7 @@ class Complexion:
     lashes: float  # 0 to 1
     eye_shadow: float  # 0 to 1
 
-# %% ../../nbs/faces/13_skin.ipynb #65a91c97
+# %% ../../nbs/faces/13_skin.ipynb #654741d5
 def _hair_colour(g: Generator, tone: float, age: float) -> Colour:
     every = ('dark', 'brown', 'brown', 'light', 'blond', 'fair', 'red')
     names = ('black', 'dark') if g.random() < .1 + 1.6 * tone else every
@@ -114,6 +115,7 @@ def _lip_colour(g: Generator, skin: Colour, painted: bool) -> Colour:
     red = np.array(linear_light((172, 40, 62) if painted else (178, 84, 84))) * np.clip(np.mean(skin) * 2.8, .25, 1)
     return tuple((np.array(skin) * (.84, .68, .67) * (1 - share) + red * share).tolist())
 
+# %% ../../nbs/faces/13_skin.ipynb #c4184bed
 def complexion_of(
     person: Identity,
     **fixed,  # fields of `Complexion` that are given
@@ -136,7 +138,7 @@ def complexion_of(
         eye_shadow=float(eye.uniform(.15, .5)) * bool(woman and eye.random() < .3))
     return Complexion(person.seed, person.age, **(values | fixed))
 
-# %% ../../nbs/faces/13_skin.ipynb #e31a6faa
+# %% ../../nbs/faces/13_skin.ipynb #1d06b375
 _FURROWS = """
 AU1  0,7.64 .12,7.652 .25,7.636      .016 .9 | 0,7.73 .12,7.742 .25,7.726  .016 .9 | 0,7.82 .12,7.832 .25,7.816  .016 .9
 AU2  .22,7.65 .36,7.68 .50,7.63      .016 .8 | .22,7.74 .36,7.77 .50,7.72  .016 .8 | .22,7.83 .36,7.86 .50,7.81  .016 .8
@@ -170,6 +172,7 @@ class Furrow(NamedTuple):
     width: float
     depth: float
 
+# %% ../../nbs/faces/13_skin.ipynb #c300dbf2
 def _read_furrows(table: str) -> tuple[Furrow, ...]:
     out = []
     for line in table.strip().splitlines():
@@ -191,6 +194,7 @@ def _along(points: tuple[tuple[float, float], ...], n: int = 60) -> tuple[Tensor
     fade = np.sin(np.pi * (.5 + .5 * t if points[0][0] == 0 else t).clip(.03, .97)) ** .6
     return torch.tensor(xy, dtype=torch.float32), torch.tensor(fade, dtype=torch.float32)
 
+# %% ../../nbs/faces/13_skin.ipynb #b991b394
 @cache
 def fold_maps(
     density: int,  # texels per decimetre
@@ -223,7 +227,7 @@ def fold_depth(
     depth = [(half[:, active] @ maps.flatten(1)).view(-1, *maps.shape[1:]) for half in halves]
     return torch.cat([depth[1].flip(-1), depth[0]], -1)
 
-# %% ../../nbs/faces/13_skin.ipynb #b5173e4a
+# %% ../../nbs/faces/13_skin.ipynb #4951a2b3
 @cache
 def _grid(density: int) -> tuple[Tensor, Tensor]:  # x, y [H, W]
     x, y = map_places(density)
@@ -241,6 +245,7 @@ def _spots(density: int) -> dict[str, Tensor]:  # name -> [H, W]
     return {name: torch.exp(-((x.abs() - cx) / rx) ** 2 - ((y - cy) / ry) ** 2)
             for name, (cx, cy, rx, ry) in _SPOTS.items()}
 
+# %% ../../nbs/faces/13_skin.ipynb #4b0ba554
 def beard_area(
     x: Tensor,  # places on the base mesh
     y: Tensor,
@@ -260,6 +265,7 @@ def beard_area(
 _UPPER_LID = (.185, 7.272), (.21, 7.303), (.25, 7.323), (.31, 7.335), (.37, 7.335), (.43, 7.313), (.478, 7.283)
 _LOWER_LID = (.20, 7.258), (.26, 7.243), (.33, 7.238), (.41, 7.252), (.46, 7.275)
 
+# %% ../../nbs/faces/13_skin.ipynb #e09d2ab4
 @cache
 def _lash_map(density: int) -> Tensor:  # [H, W]
     "The dark line on the edges of the lids."
@@ -311,7 +317,7 @@ def _pigment(who: Complexion, density: int, streams: list[Generator]) -> tuple[T
         melanin += 1.1 * torch.outer(y, x)
     return blood, melanin
 
-# %% ../../nbs/faces/13_skin.ipynb #90a35ed5
+# %% ../../nbs/faces/13_skin.ipynb #a29c2ec4
 @cache
 def _lip_map(density: int) -> Tensor:  # [H, W]
     "The red of the lips, with a soft edge."
@@ -327,6 +333,7 @@ def painted_over(
     colour = torch.as_tensor(colour).view(3, -1, 1) if not isinstance(colour, Tensor) or colour.ndim == 1 else colour
     return below + share * (colour - below)
 
+# %% ../../nbs/faces/13_skin.ipynb #75840f83
 def skin_map(
     who: Complexion,
     density: int,  # texels per decimetre
