@@ -1190,6 +1190,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'clip_autt.faces.skin._read_furrows': ('faces/skin.html#_read_furrows', 'clip_autt/faces/skin.py'),
                                       'clip_autt.faces.skin._spots': ('faces/skin.html#_spots', 'clip_autt/faces/skin.py'),
                                       'clip_autt.faces.skin.beard_area': ('faces/skin.html#beard_area', 'clip_autt/faces/skin.py'),
+                                      'clip_autt.faces.skin.beard_maps': ('faces/skin.html#beard_maps', 'clip_autt/faces/skin.py'),
                                       'clip_autt.faces.skin.complexion_of': ('faces/skin.html#complexion_of', 'clip_autt/faces/skin.py'),
                                       'clip_autt.faces.skin.fold_depth': ('faces/skin.html#fold_depth', 'clip_autt/faces/skin.py'),
                                       'clip_autt.faces.skin.fold_maps': ('faces/skin.html#fold_maps', 'clip_autt/faces/skin.py'),

@@ -72,7 +72,7 @@ from .shading import (
 from .skin import (
     FOLDS_BOTTOM as FOLDS_BOTTOM, FOLDS_TOP as FOLDS_TOP, FURROWS as FURROWS, MAP_BOTTOM as MAP_BOTTOM,
     MAP_LEFT as MAP_LEFT, MAP_RIGHT as MAP_RIGHT, MAP_TOP as MAP_TOP, STAYING_FURROWS as STAYING_FURROWS,
-    Colour as Colour, Complexion as Complexion, Furrow as Furrow, beard_area as beard_area,
+    Colour as Colour, Complexion as Complexion, Furrow as Furrow, beard_area as beard_area, beard_maps as beard_maps,
     complexion_of as complexion_of, fold_depth as fold_depth, fold_maps as fold_maps, linear_light as linear_light,
     map_places as map_places, map_size as map_size, painted_mask as painted_mask, painted_over as painted_over,
     skin_map as skin_map, smooth_noise as smooth_noise, smoothstep as smoothstep,

@@ -23,7 +23,7 @@ from .raster import fragments, interpolated
 # %% auto #0
 __all__ = ['MAP_LEFT', 'MAP_RIGHT', 'MAP_TOP', 'MAP_BOTTOM', 'Colour', 'FURROWS', 'STAYING_FURROWS', 'FOLDS_TOP', 'FOLDS_BOTTOM',
            'map_size', 'map_places', 'smoothstep', 'painted_mask', 'smooth_noise', 'linear_light', 'Complexion',
-           'complexion_of', 'Furrow', 'fold_maps', 'fold_depth', 'beard_area', 'painted_over', 'skin_map']
+           'complexion_of', 'Furrow', 'fold_maps', 'fold_depth', 'beard_area', 'beard_maps', 'painted_over', 'skin_map']
 
 # %% ../../nbs/faces/13_skin.ipynb #d7cc35e5
 MAP_LEFT, MAP_RIGHT, MAP_TOP, MAP_BOTTOM = -1., 1., 8.6, 4.9  # borders of the map, in decimetres of the base mesh
@@ -115,7 +115,7 @@ def _lip_colour(g: Generator, skin: Colour, painted: bool) -> Colour:
     red = np.array(linear_light((172, 40, 62) if painted else (178, 84, 84))) * np.clip(np.mean(skin) * 2.8, .25, 1)
     return tuple((np.array(skin) * (.84, .68, .67) * (1 - share) + red * share).tolist())
 
-# %% ../../nbs/faces/13_skin.ipynb #c4184bed
+# %% ../../nbs/faces/13_skin.ipynb #6809503b
 def complexion_of(
     person: Identity,
     **fixed,  # fields of `Complexion` that are given
@@ -125,11 +125,10 @@ def complexion_of(
     woman, man = person.male < .5 and person.age > 16, person.male > .5 and person.age > 17
     tone = [np.interp(person.tone, np.linspace(0, 1, len(_TONES)), c) for c in np.array(_TONES, float).T]
     skin = linear_light(np.clip(tone * (1 + np.array([.02, .025, .04]) * skin_.standard_normal(3)), 0, 250))
-    dark_eyes = iris.random() < .15 + 1.2 * person.tone
+    n_iris = 2 if iris.random() < .15 + 1.2 * person.tone else 6
     values = dict(
-        skin=skin, hair=_hair_colour(hair, person.tone, person.age),
-        iris=linear_light(np.array(_IRIS[iris.integers(0, 2 if dark_eyes else 6)]) * iris.uniform(.9, 1.15)),
-        lips=_lip_colour(lips, skin, woman and lips.random() < .3),
+        skin=skin, hair=_hair_colour(hair, person.tone, person.age), lips=_lip_colour(lips, skin, woman and lips.random() < .3),
+        iris=linear_light(np.array(_IRIS[iris.integers(n_iris)]) * iris.uniform(.9, 1.15)),
         brow=(brow.uniform(.020, .036) * (.9 if woman else 1.2), brow.uniform(0, .05), brow.uniform(.08, .14),
               brow.uniform(-.01, .02), brow.uniform(.45, 1)),
         wrinkles=float(np.clip(.05 + (person.age - 26) / 45 + .12 * folds.standard_normal(), .02, 1.2)),
@@ -211,7 +210,7 @@ def fold_maps(
         out[k, j, i] = (fold.depth * fade[:, None, None] * torch.exp(-away / (fold.width * .7) ** 2)).amax(0)
     return out
 
-# %% ../../nbs/faces/13_skin.ipynb #745b7b20
+# %% ../../nbs/faces/13_skin.ipynb #1cdc1330
 def fold_depth(
     who: Complexion,
     left: Tensor,  # [T, N] intensities of the person's left half
@@ -219,7 +218,7 @@ def fold_depth(
     density: int,  # texels per decimetre
 ) -> Tensor:  # [T, h, W] rows between FOLDS_TOP and FOLDS_BOTTOM
     "How deep the skin is folded."
-    own = torch.from_numpy(default_rng([who.seed, 210]).uniform(.6, 1.15, len(FURROWS)).astype(np.float32))
+    own = torch.tensor(default_rng([who.seed, 210]).uniform(.6, 1.15, len(FURROWS)), dtype=torch.float32)
     age = torch.tensor([STAYING_FURROWS.get(f.au, 0.) for f in FURROWS]) * max(0., who.wrinkles - .25) * .8
     halves = [(half[:, _FOLDED] * (.75 + .35 * who.wrinkles) + age) * own for half in (left, right)]
     active = (torch.cat(halves).amax(0) > .01).nonzero().squeeze(1)
@@ -245,7 +244,7 @@ def _spots(density: int) -> dict[str, Tensor]:  # name -> [H, W]
     return {name: torch.exp(-((x.abs() - cx) / rx) ** 2 - ((y - cy) / ry) ** 2)
             for name, (cx, cy, rx, ry) in _SPOTS.items()}
 
-# %% ../../nbs/faces/13_skin.ipynb #4b0ba554
+# %% ../../nbs/faces/13_skin.ipynb #b98874d1
 def beard_area(
     x: Tensor,  # places on the base mesh
     y: Tensor,
@@ -261,6 +260,9 @@ def beard_area(
     tuft = chin * smoothstep(a, .24, .12) * smoothstep(y, 6.0, 6.2)
     sides = smoothstep(y, 6.35, 6.45) * smoothstep(y, 6.72, 6.62) * smoothstep((a - .29).abs(), .05, .02)
     return dict(full=full, moustache=moustache, goatee=torch.stack([tuft, sides, moustache]).amax(0))
+
+@cache
+def beard_maps(density: int) -> dict[str, Tensor]: return beard_area(*_grid(density))
 
 _UPPER_LID = (.185, 7.272), (.21, 7.303), (.25, 7.323), (.31, 7.335), (.37, 7.335), (.43, 7.313), (.478, 7.283)
 _LOWER_LID = (.20, 7.258), (.26, 7.243), (.33, 7.238), (.41, 7.252), (.46, 7.275)
@@ -333,7 +335,7 @@ def painted_over(
     colour = torch.as_tensor(colour).view(3, -1, 1) if not isinstance(colour, Tensor) or colour.ndim == 1 else colour
     return below + share * (colour - below)
 
-# %% ../../nbs/faces/13_skin.ipynb #75840f83
+# %% ../../nbs/faces/13_skin.ipynb #a49c44d1
 def skin_map(
     who: Complexion,
     density: int,  # texels per decimetre
@@ -346,11 +348,10 @@ def skin_map(
     colour = skin.view(3, 1, 1) * torch.exp(-takes[0] * melanin - takes[1] * (.4 + .6 * min(1., sum(who.skin))) * blood)
     if who.stubble:
         grain = (.6 + .3 * smooth_noise(beard, density, .015)).clamp(0, 1)
-        colour = painted_over(colour, beard_area(*_grid(density))['full'] * who.stubble * grain, hair * .6 + skin * .15)
+        colour = painted_over(colour, beard_maps(density)['full'] * who.stubble * grain, hair * .6 + skin * .15)
     tint = linear_light(shadow.uniform(10, 90, 3))
     if who.eye_shadow: colour = painted_over(colour, who.eye_shadow * _spots(density)['shadow'], tint)
-    lips = _lip_map(density)
-    lines = smooth_noise(fine, density, .016, 5)
+    lips, lines = _lip_map(density), smooth_noise(fine, density, .016, 5)
     colour = painted_over(colour, lips, who.lips) * (1 + lips * .05 * lines)
     colour = painted_over(colour, _brow_map(who, density, brow), torch.minimum(hair * .7, skin * .35))
     colour = painted_over(colour, _lash_map(density) * who.lashes, (.012, .010, .010))
