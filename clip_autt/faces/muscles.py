@@ -64,7 +64,8 @@ _LIPS = {
 _JAW = {
     'AU26': 'unit/jawOpen=.4 own/tongue-down=.7',
     'AU27': 'unit/jawOpen=.95 unit/mouthUpperUp*=.15 own/tongue-down=1.4',
-    'AU29': 'unit/jawForward=1.4 chin/chin-prognathism-incr=.8 unit/mouthShrugLower=.4',
+    'AU29': 'unit/jawForward=1.4 chin/chin-prognathism-incr=.8 chin/chin-jaw-drop-incr=.5 chin/chin-width-incr=.3 '
+            'unit/mouthShrugLower=.6 unit/mouthRollUpper=.7',
     'AU31': 'own/masseter=1',
     'AU32': 'unit/mouthRollLower=.9 unit/mouthUpperUp*=.65 expression/mouth-depression=-.25 own/lining-back=.9 '
             'own/teeth-back=-.5',
