@@ -115,7 +115,7 @@ def _lip_colour(g: Generator, skin: Colour, painted: bool) -> Colour:
     red = np.array(linear_light((172, 40, 62) if painted else (178, 84, 84))) * np.clip(np.mean(skin) * 2.8, .25, 1)
     return tuple((np.array(skin) * (.84, .68, .67) * (1 - share) + red * share).tolist())
 
-# %% ../../nbs/faces/13_skin.ipynb #6809503b
+# %% ../../nbs/faces/13_skin.ipynb #1ab08707
 def complexion_of(
     person: Identity,
     **fixed,  # fields of `Complexion` that are given
@@ -125,10 +125,11 @@ def complexion_of(
     woman, man = person.male < .5 and person.age > 16, person.male > .5 and person.age > 17
     tone = [np.interp(person.tone, np.linspace(0, 1, len(_TONES)), c) for c in np.array(_TONES, float).T]
     skin = linear_light(np.clip(tone * (1 + np.array([.02, .025, .04]) * skin_.standard_normal(3)), 0, 250))
-    n_iris = 2 if iris.random() < .15 + 1.2 * person.tone else 6
+    dark = iris.random() < .15 + 1.2 * person.tone
     values = dict(
-        skin=skin, hair=_hair_colour(hair, person.tone, person.age), lips=_lip_colour(lips, skin, woman and lips.random() < .3),
-        iris=linear_light(np.array(_IRIS[iris.integers(n_iris)]) * iris.uniform(.9, 1.15)),
+        skin=skin, hair=_hair_colour(hair, person.tone, person.age),
+        lips=_lip_colour(lips, skin, woman and lips.random() < .3),
+        iris=linear_light(np.array(_IRIS[iris.integers(2 if dark else 6)]) * iris.uniform(.9, 1.15)),
         brow=(brow.uniform(.020, .036) * (.9 if woman else 1.2), brow.uniform(0, .05), brow.uniform(.08, .14),
               brow.uniform(-.01, .02), brow.uniform(.45, 1)),
         wrinkles=float(np.clip(.05 + (person.age - 26) / 45 + .12 * folds.standard_normal(), .02, 1.2)),
@@ -210,7 +211,7 @@ def fold_maps(
         out[k, j, i] = (fold.depth * fade[:, None, None] * torch.exp(-away / (fold.width * .7) ** 2)).amax(0)
     return out
 
-# %% ../../nbs/faces/13_skin.ipynb #1cdc1330
+# %% ../../nbs/faces/13_skin.ipynb #a3320372
 def fold_depth(
     who: Complexion,
     left: Tensor,  # [T, N] intensities of the person's left half
@@ -223,8 +224,8 @@ def fold_depth(
     halves = [(half[:, _FOLDED] * (.75 + .35 * who.wrinkles) + age) * own for half in (left, right)]
     active = (torch.cat(halves).amax(0) > .01).nonzero().squeeze(1)
     maps = fold_maps(density)[active]
-    depth = [(half[:, active] @ maps.flatten(1)).view(-1, *maps.shape[1:]) for half in halves]
-    return torch.cat([depth[1].flip(-1), depth[0]], -1)
+    on_left, on_right = ((half[:, active] @ maps.flatten(1)).view(-1, *maps.shape[1:]) for half in halves)
+    return torch.cat([on_right.flip(-1), on_left], -1)
 
 # %% ../../nbs/faces/13_skin.ipynb #4951a2b3
 @cache
@@ -267,12 +268,11 @@ def beard_maps(density: int) -> dict[str, Tensor]: return beard_area(*_grid(dens
 _UPPER_LID = (.185, 7.272), (.21, 7.303), (.25, 7.323), (.31, 7.335), (.37, 7.335), (.43, 7.313), (.478, 7.283)
 _LOWER_LID = (.20, 7.258), (.26, 7.243), (.33, 7.238), (.41, 7.252), (.46, 7.275)
 
-# %% ../../nbs/faces/13_skin.ipynb #e09d2ab4
+# %% ../../nbs/faces/13_skin.ipynb #f585bbc0
 @cache
 def _lash_map(density: int) -> Tensor:  # [H, W]
     "The dark line on the edges of the lids."
-    x, y = map_places(density)
-    out = torch.zeros(len(y), len(x))
+    (x, y), out = map_places(density), torch.zeros(map_size(density))
     for points, strength, width in ((_UPPER_LID, 1., .011), (_LOWER_LID, .4, .008)):
         (xs, ys), _ = _along(points)
         away = (x.abs() - xs[:, None]) ** 2
@@ -335,7 +335,7 @@ def painted_over(
     colour = torch.as_tensor(colour).view(3, -1, 1) if not isinstance(colour, Tensor) or colour.ndim == 1 else colour
     return below + share * (colour - below)
 
-# %% ../../nbs/faces/13_skin.ipynb #a49c44d1
+# %% ../../nbs/faces/13_skin.ipynb #a1894327
 def skin_map(
     who: Complexion,
     density: int,  # texels per decimetre
@@ -343,8 +343,8 @@ def skin_map(
     "The painted skin of somebody at rest."
     *pigment, beard, brow, shadow, fine = (default_rng([who.seed, 220 + k]) for k in range(8))
     blood, melanin = _pigment(who, density, pigment)
-    skin, hair = torch.tensor(who.skin), torch.tensor(who.hair)
-    takes = torch.tensor([[.55, .85, 1.05], [.08, .75, .60]]).view(2, 3, 1, 1)
+    skin, hair, takes = map(torch.tensor, (who.skin, who.hair, [[.55, .85, 1.05], [.08, .75, .60]]))
+    takes = takes.view(2, 3, 1, 1)
     colour = skin.view(3, 1, 1) * torch.exp(-takes[0] * melanin - takes[1] * (.4 + .6 * min(1., sum(who.skin))) * blood)
     if who.stubble:
         grain = (.6 + .3 * smooth_noise(beard, density, .015)).clamp(0, 1)
