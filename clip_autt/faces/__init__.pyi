@@ -9,9 +9,47 @@ from .drawing import (
     Appearance as Appearance, BEARDS as BEARDS, GLASSES as GLASSES, HAIRSTYLES as HAIRSTYLES,
     face_curves as face_curves, paint as paint, spline as spline,
 )
+from .figure import (
+    EYE_SPAN as EYE_SPAN, Figure as Figure, Page as Page, Vertices as Vertices, figure_of as figure_of,
+)
+from .hair import (
+    FACIAL_HAIR as FACIAL_HAIR, HAIR_STYLES as HAIR_STYLES, SPECTACLES as SPECTACLES, Layer as Layer,
+    Style as Style, dressed as dressed, hair_depth as hair_depth, hand_layer as hand_layer, strands as strands,
+    style_layers as style_layers, style_of as style_of,
+)
+from .head import (
+    HAIR_HELPER as HAIR_HELPER, HeadMesh as HeadMesh, JOINTS as JOINTS, LEFT_EYE as LEFT_EYE,
+    LOWER_LASHES as LOWER_LASHES, LOWER_TEETH as LOWER_TEETH, MASKS as MASKS, PARTS as PARTS, RIGHT_EYE as RIGHT_EYE,
+    SKIN as SKIN, TONGUE as TONGUE, UPPER_LASHES as UPPER_LASHES, UPPER_TEETH as UPPER_TEETH, blended as blended,
+    head_mesh as head_mesh, joint as joint, part_vertices as part_vertices,
+)
+from .identity import (
+    CALM as CALM, ETHNICITIES as ETHNICITIES, Identity as Identity, asymmetry_axes as asymmetry_axes,
+    axis_weights as axis_weights, macro_weights as macro_weights, resting_mesh as resting_mesh,
+    shape_axes as shape_axes,
+)
+from .lens import (
+    Lens as Lens, Shot as Shot, backdrop as backdrop, developed as developed, head_rotation as head_rotation,
+    projected as projected,
+)
+from .lids import (
+    EyeLids as EyeLids, LID_MOVES as LID_MOVES, clear_of_eye as clear_of_eye, eye_lids as eye_lids,
+    lid_margins as lid_margins, lid_motion as lid_motion, moved_lids as moved_lids,
+)
+from .light import (
+    Light as Light, Vector as Vector, light_directions as light_directions, lit as lit, radiance as radiance,
+    unit_vector as unit_vector, visibility as visibility,
+)
+from .muscles import (
+    AU_TARGETS as AU_TARGETS, CORRECTIVES as CORRECTIVES, au_displacement as au_displacement, gaze as gaze,
+    head_turn as head_turn, moved_mesh as moved_mesh, own_targets as own_targets,
+)
 from .people import (
     DomainShift as DomainShift, Nuisance as Nuisance, Subject as Subject, camera as camera,
     intensities as intensities, render as render, sample_appearance as sample_appearance,
+)
+from .photo import (
+    photograph as photograph,
 )
 from .portraits import moving_portrait as moving_portrait, portrait as portrait, pulse as pulse
 from .practice import LAYOUTS as LAYOUTS, STRESS_RATES as STRESS_RATES, make_practice_dataset as make_practice_dataset
@@ -24,8 +62,20 @@ from .pretrain import (
     retrieval_auc as retrieval_auc, sample_expression as sample_expression, tone_gap as tone_gap,
     train_epoch as train_epoch, train_tiny_clip as train_tiny_clip, visible as visible, vocabulary as vocabulary,
 )
+from .raster import (
+    Fragments as Fragments, fragments as fragments, interpolated as interpolated, rasterize as rasterize,
+    vertex_normals as vertex_normals,
+)
 from .shading import (
     MARKS as MARKS, Mark as Mark, mark_strengths as mark_strengths, mix as mix, shade as shade, tint as tint,
+)
+from .skin import (
+    FOLDS_BOTTOM as FOLDS_BOTTOM, FOLDS_TOP as FOLDS_TOP, FURROWS as FURROWS, MAP_BOTTOM as MAP_BOTTOM,
+    MAP_LEFT as MAP_LEFT, MAP_RIGHT as MAP_RIGHT, MAP_TOP as MAP_TOP, STAYING_FURROWS as STAYING_FURROWS,
+    Colour as Colour, Complexion as Complexion, Furrow as Furrow, beard_area as beard_area, beard_maps as beard_maps,
+    complexion_of as complexion_of, fold_depth as fold_depth, fold_maps as fold_maps, linear_light as linear_light,
+    map_places as map_places, map_size as map_size, painted_mask as painted_mask, painted_over as painted_over,
+    skin_map as skin_map, smooth_noise as smooth_noise, smoothstep as smoothstep,
 )
 from .tasks import (
     SOURCE_DOMAIN as SOURCE_DOMAIN, SOURCE_SUBJECTS as SOURCE_SUBJECTS, Scene as Scene,
