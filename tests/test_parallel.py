@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -122,9 +123,14 @@ def test_a_unit_that_kills_each_process_is_the_only_one_lost():
     assert {x: r[0] for x, r in results.items()} == {x: 10 * x for x in (0, 1, 3, 4, 5)}
 
 
+def slow(shared, x):
+    time.sleep(0.05)  # so that a fast machine is not done with all before the first result is looked at
+    return x
+
+
 def test_arguments_are_loaded_when_their_turn_comes():
     loaded = []
-    results = map_units(times, 10, range(50), lambda x: loaded.append(x) or (x,), n_jobs=2)
+    results = map_units(slow, 10, range(50), lambda x: loaded.append(x) or (x,), n_jobs=2)
     next(results)
     assert len(loaded) < 50
     results.close()
