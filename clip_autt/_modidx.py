@@ -170,6 +170,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'clip_autt.cli.options.notes': ('cli/options.html#notes', 'clip_autt/cli/options.py'),
                                        'clip_autt.cli.options.parse_settings': ( 'cli/options.html#parse_settings',
                                                                                  'clip_autt/cli/options.py'),
+                                       'clip_autt.cli.options.shows_bars': ('cli/options.html#shows_bars', 'clip_autt/cli/options.py'),
                                        'clip_autt.cli.options.stop': ('cli/options.html#stop', 'clip_autt/cli/options.py')},
             'clip_autt.cli.records': { 'clip_autt.cli.records._record_of': ('cli/records.html#_record_of', 'clip_autt/cli/records.py'),
                                        'clip_autt.cli.records.explanation_text': ( 'cli/records.html#explanation_text',

@@ -14,6 +14,7 @@ from conftest import SHARED, save_published_head
 from typer.testing import CliRunner
 
 from clip_autt import AUBank, ClipAU, load_backbone, make_clips, write_video
+from clip_autt.cli.options import shows_bars
 from clip_autt.cli.main import app
 
 VIDEOS = SHARED / "data/video"
@@ -340,14 +341,20 @@ def test_evaluate_writes_the_contract(tmp_path):
 
 
 def test_demo_personalizes_and_writes_a_report(tmp_path):
-    out = call(
-        "demo", "--seed", 3, "--subjects", 3, "--out", tmp_path / "demo", "--json", tmp_path / "demo.json"
-    ).stdout
+    done = call("demo", "--seed", 3, "--subjects", 3, "--out", tmp_path / "demo", "--json", tmp_path / "demo.json")
+    out = done.stdout
+    assert done.stderr == "", "a bar or a warning in a pipe"
     page = (tmp_path / "demo/report.html").read_text()
     assert "rendered" in page and len(page) < 1_500_000 and "oracle" in page and "clip-autt" in out
     r = json.loads((tmp_path / "demo.json").read_text())
     assert {"clip-au", "clip-autt", "personal"} <= set(r["methods"]) and r["n_subjects"] == 3
     assert (tmp_path / "demo/report.png").stat().st_size < 300_000
+
+
+def test_bars_are_for_terminals(monkeypatch):
+    for terminal, quiet in ((True, False), (True, True), (False, False)):
+        monkeypatch.setattr(sys, "stderr", type("Stream", (), {"isatty": lambda self, t=terminal: t})())
+        assert shows_bars(quiet) == (terminal and not quiet)
 
 
 def test_the_command_is_installed():

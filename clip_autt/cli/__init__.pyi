@@ -20,7 +20,7 @@ from .options import (
     Model as Model, Order as Order, Paths as Paths, Pretrained as Pretrained, Quiet as Quiet, Reset as Reset,
     Seed as Seed, Settings as Settings, Subjects as Subjects, TASK_HELP as TASK_HELP, caveats as caveats,
     deliver as deliver, interrupted as interrupted, load_model as load_model, method_names as method_names,
-    notes as notes, parse_settings as parse_settings, stop as stop,
+    notes as notes, parse_settings as parse_settings, shows_bars as shows_bars, stop as stop,
 )
 from .records import (
     explanation_text as explanation_text, record as record, record_text as record_text, run_batch as run_batch,

@@ -13,7 +13,7 @@ import typer
 
 from .options import (BackboneName, Counted, Device, Jobs, Json, MethodNames, Order, Pretrained, Quiet,
                                    Reset, Seed, Settings, deliver, interrupted, method_names, notes, parse_settings,
-                                   stop)
+                                   shows_bars, stop)
 from ..utils.errors import ClipAUTTError, check, did_you_mean
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def make(
     try:
         check_name(name)
         make_practice_dataset(name.lower(), root, layout, people, clips, frames, seed=seed, n_jobs=jobs,
-                              progress=not quiet)
+                              progress=shows_bars(quiet))
     except ClipAUTTError as e: stop(e)
     typer.echo(f'wrote {root}, rendered faces. Look at it: clip-autt datasets check {name} --root {root}')
 
@@ -149,7 +149,7 @@ def verify_command(folder: StoreFolder, quiet: Quiet = False) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # each damaged entry is named below
-            bad = open_store(folder).verify(progress=not quiet)
+            bad = open_store(folder).verify(progress=shows_bars(quiet))
     except ClipAUTTError as e: stop(e)
     for key in bad: typer.echo(f'damaged, set aside: {key}')
     typer.echo(f'{len(bad)} damaged entries')
@@ -215,7 +215,7 @@ def protocol_command(
         if not quiet: typer.echo(repr(data.report or data), err=True)
         with notes():
             run = run_paper_protocol(data, load_backbone(backbone, pretrained, device), out, names, with_oracle, stream,
-                                     store and FeatureStore(store), epochs, train_window, seed, jobs, not quiet,
+                                     store and FeatureStore(store), epochs, train_window, seed, jobs, shows_bars(quiet),
                                      changed)
     except ClipAUTTError as e: stop(e)
     except KeyboardInterrupt: interrupted(f'what is finished is in {out}, and the same command goes on')

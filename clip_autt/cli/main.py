@@ -19,7 +19,7 @@ from .data_commands import datasets_app, protocol_command, store_app
 from .options import (TASK_HELP, BackboneName, Classes, Counted, Crop, Device, FirstSubject, Fps, Head,
                                    Jobs, Json, MethodNames, Model, Order, Paths, Pretrained, Quiet, Reset, Settings,
                                    Subjects, caveats, deliver, interrupted, load_model, method_names, notes,
-                                   parse_settings, stop)
+                                   parse_settings, shows_bars, stop)
 from .records import run_batch
 from .train_commands import train
 from ..utils.errors import ClipAUTTError, check
@@ -220,7 +220,7 @@ def evaluate_command(
                        model=model, n_subjects=subjects, memory=True, cache_dir=cache_dir,
                        settings=parse_settings(settings, names))
         tasks, firsts = [*TASKS] if task == 'all' else [task], range(seed, seed + seeds * subjects, subjects)
-        with notes(): results = benchmark(tasks, firsts, names, jobs, not quiet, _save_to(json_path), **options)
+        with notes(): results = benchmark(tasks, firsts, names, jobs, shows_bars(quiet), _save_to(json_path), **options)
         if csv: _write_csv(results, csv)
         _show(results, json_path, quiet)
     except ClipAUTTError as e: stop(e)
@@ -271,7 +271,7 @@ def demo(
     try:
         with notes():
             model, changed = load_head(task), parse_settings(settings, names)
-            results = evaluate_people(task, seed, names, True, n_subjects=subjects, n_jobs=jobs, progress=not quiet,
+            results = evaluate_people(task, seed, names, True, n_subjects=subjects, n_jobs=jobs, progress=shows_bars(quiet),
                                       settings=changed)
             clip, example = _example(model, task, seed, subjects, changed.get('personal', {}))
             write_report(out/'report.html', results, example, clip, task)

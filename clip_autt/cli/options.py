@@ -5,7 +5,7 @@
 # %% ../../nbs/cli/00a_options.ipynb #0f672e2f
 from __future__ import annotations
 
-import json, re, warnings
+import json, re, sys, warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['Paths', 'Model', 'BackboneName', 'Pretrained', 'Head', 'Classes', 'Fps', 'Crop', 'Device', 'Json', 'Quiet', 'Seed',
            'Jobs', 'TASK_HELP', 'Subjects', 'FirstSubject', 'MethodNames', 'Settings', 'Order', 'Reset', 'Counted',
-           'load_model', 'caveats', 'method_names', 'parse_settings', 'stop', 'interrupted', 'notes', 'deliver']
+           'shows_bars', 'load_model', 'caveats', 'method_names', 'parse_settings', 'stop', 'interrupted', 'notes',
+           'deliver']
 
 # %% ../../nbs/cli/00a_options.ipynb #5c2e955d
 Paths = Annotated[list[str], typer.Argument(help='Video files, or folders of numbered images.')]
@@ -54,6 +55,13 @@ Order = Annotated[str, typer.Option(help='Order of the videos: subject, shuffled
 Reset = Annotated[Optional[str], typer.Option(
     help="All methods forget at each 'video', 'subject' or 'never'; as published if not given.")]
 Counted = Annotated[str, typer.Option('--predict', help="Score the prediction 'after' or 'before' the update.")]
+
+# %% ../../nbs/cli/00a_options.ipynb #289ee275
+def shows_bars(
+    quiet: bool,  # as the option says
+) -> bool:
+    "Whether progress is shown: in a terminal, unless the call is to be quiet."
+    return not quiet and sys.stderr.isatty()
 
 # %% ../../nbs/cli/00a_options.ipynb #dc5f4555
 def load_model(

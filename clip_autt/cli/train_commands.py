@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from .options import TASK_HELP, BackboneName, Crop, Device, Fps, Jobs, Pretrained, Quiet, Seed, notes, stop
+from .options import (TASK_HELP, BackboneName, Crop, Device, Fps, Jobs, Pretrained, Quiet, Seed, notes,
+                                   shows_bars, stop)
 from ..utils.errors import ClipAUTTError, check
 
 if TYPE_CHECKING:
@@ -54,11 +55,11 @@ def train(
         with notes():
             check(bool(manifest) != bool(task), 'give either a manifest or --task')
             check(out is not None, 'where should the head go? Give --out DIR')
-            options = dict(fps=fps, crop=crop, progress=not quiet, strict=strict, store=store)
-            if task: data = _task_videos(task, backbone, pretrained, device, jobs, not quiet)
+            options = dict(fps=fps, crop=crop, progress=shows_bars(quiet), strict=strict, store=store)
+            if task: data = _task_videos(task, backbone, pretrained, device, jobs, shows_bars(quiet))
             else: data = _manifest_videos(manifest, root, backbone, pretrained, device, options)
             weights = 'balanced' if balanced else None
-            model, history = _fit(*data, out, validation, personal, seed, not quiet, epochs=epochs, lr=lr,
+            model, history = _fit(*data, out, validation, personal, seed, shows_bars(quiet), epochs=epochs, lr=lr,
                                   batch_size=batch_size, patience=patience, class_weights=weights)
             model.save_pretrained(out)
     except ClipAUTTError as e: stop(e)

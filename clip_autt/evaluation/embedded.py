@@ -55,7 +55,7 @@ def evaluate_people(
         warnings.simplefilter('ignore', UnseenTokenWarning)  # zero-shot asks a small model for words on purpose
         videos = kept_target_videos(clip_au.backbone, task, seed, n_subjects, domain, n_jobs=n_jobs, progress=False)
         made = make_methods(methods, clip_au, seed) | with_settings(clip_au, seed, settings)
-        bar.set_description('evaluating')
+        bar.set_description('evaluating', refresh=False)
         bar.reset(len(videos) * (len(made) + with_oracle))
         return evaluate(made, videos, clip_au, seed, bar, with_oracle, stream, memory, n_jobs, cache_dir)
 
