@@ -271,8 +271,8 @@ def demo(
     try:
         with notes():
             model, changed = load_head(task), parse_settings(settings, names)
-            results = evaluate_people(task, seed, names, True, n_subjects=subjects, n_jobs=jobs, progress=shows_bars(quiet),
-                                      settings=changed)
+            results = evaluate_people(task, seed, names, True, n_subjects=subjects, n_jobs=jobs,
+                                      progress=shows_bars(quiet), settings=changed)
             clip, example = _example(model, task, seed, subjects, changed.get('personal', {}))
             write_report(out/'report.html', results, example, clip, task)
             report_picture(out/'report.png', results, example, clip)
