@@ -20,15 +20,29 @@ LR = 1e-3
 
 
 @pytest.fixture
-def departures(monkeypatch):
+def setups(monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "tools")
+    import departure_setups
+
+    return departure_setups
+
+
+@pytest.fixture
+def page(setups):
     import departures
 
     return departures
 
 
 @pytest.fixture
-def heads(departures):
+def rows(setups):
+    from departure_rows import ROWS
+
+    return ROWS
+
+
+@pytest.fixture
+def heads(setups):
     import departure_heads
 
     return departure_heads
@@ -131,37 +145,37 @@ def test_the_search_without_the_scale_finds_other_windows(model):
     )
 
 
-def test_frames_wrap_past_the_end(departures):
+def test_frames_wrap_past_the_end(setups):
     v = make_features(0, 30)
-    clips = [departures.wrapped(v, seed) for seed in range(40)]
+    clips = [setups.wrapped(v, seed) for seed in range(40)]
     starts = [int((v.frames == c.frames[0]).all(-1).nonzero()) for c in clips]
     assert len({*starts}) > 10 and {len(c) for c in clips} == {20}
     for start, c in zip(starts, clips):
         assert c.frames.equal(torch.cat([v.frames, v.frames])[start : start + 20])
         assert c.times.diff().min() > 0
     assert any(start > 10 for start in starts)
-    assert departures.wrapped(v, 3).frames.equal(departures.wrapped(v, 3).frames)
+    assert setups.wrapped(v, 3).frames.equal(setups.wrapped(v, 3).frames)
 
 
-def test_frames_sort_as_text(departures):
+def test_frames_sort_as_text(setups):
     v = make_features(0, 25)
-    order = [int((v.frames == f).all(-1).nonzero()) for f in departures.string_sorted(v, 0).frames]
+    order = [int((v.frames == f).all(-1).nonzero()) for f in setups.string_sorted(v, 0).frames]
     assert order[:5] == [0, 1, 10, 11, 12] and order[-1] == 9 and sorted(order) == [*range(25)]
 
 
-def test_the_first_frame_is_lost(departures):
+def test_the_first_frame_is_lost(setups):
     v = make_features(0, 25)
-    assert departures.without_first(v, 0).frames.equal(v.frames[1:])
-    assert len(departures.without_first(make_features(0, 1), 0)) == 1
+    assert setups.without_first(v, 0).frames.equal(v.frames[1:])
+    assert len(setups.without_first(make_features(0, 1), 0)) == 1
 
 
-def test_an_incomplete_batch_is_never_scored(departures, model, videos):
-    results = [departures.run(model, replace(departures.PAPER, batch=b), videos) for b in (0, 2, 5, 8)]
+def test_an_incomplete_batch_is_never_scored(setups, model, videos):
+    results = [setups.run(model, replace(setups.PAPER, batch=b), videos) for b in (0, 2, 5, 8)]
     assert [r["scored"] for r in results] == [1, 0.8, 1, 0]
     assert results[3]["war"] is None and results[0]["war"] == results[2]["war"]
 
 
-def test_the_best_pass_is_chosen_by_labels_and_handed_on(departures):
+def test_the_best_pass_is_chosen_by_labels_and_handed_on(setups):
     class Scripted:
         "Right on one more video at each of four passes, then on none."
 
@@ -181,12 +195,12 @@ def test_the_best_pass_is_chosen_by_labels_and_handed_on(departures):
 
     own = [LabeledVideo(make_features(i), "pain") for i in range(5)]
     best, last = Scripted(), Scripted()
-    assert departures.score_person(best, own, "best") == 0.8 and best.count == 4
-    assert departures.score_person(last, own, "last") == 0 and last.count == departures.N_PASSES
+    assert setups.score_person(best, own, "best") == 0.8 and best.count == 4
+    assert setups.score_person(last, own, "last") == 0 and last.count == setups.N_PASSES
 
 
-def test_the_prompt_is_carried_over_only_where_it_is_kept(departures, model, videos):
-    for setup, far in ((departures.PAPER, False), (departures.PAPER.turned(never_reset=True), True)):
+def test_the_prompt_is_carried_over_only_where_it_is_kept(setups, model, videos):
+    for setup, far in ((setups.PAPER, False), (setups.PAPER.turned(never_reset=True), True)):
         method = setup.method(model)
         start = method.ctx
         by_library(method, videos)
@@ -211,46 +225,46 @@ def test_few_batches_train_the_head(heads, tiny, videos):
     assert model.trained and not before.equal(model.classifier[0].weight)
 
 
-def test_every_item_has_a_row_and_every_switch_is_in_one(departures, heads):
-    items = {re.sub(r"\D", "", r.item) for r in departures.ROWS}
+def test_every_item_has_a_row_and_every_switch_is_in_one(setups, rows, heads):
+    items = {re.sub(r"\D", "", r.item) for r in rows}
     assert items == {str(i) for i in range(17)}
-    setups = [s for r in departures.ROWS for pair in (r.paper, r.released) if pair for s in pair]
-    for f in fields(departures.Setup):
-        assert len({getattr(s, f.name) for s in setups}) > 1, f.name
+    compared = [s for r in rows for pair in (r.paper, r.released) if pair for s in pair]
+    for f in fields(setups.Setup):
+        assert len({getattr(s, f.name) for s in compared}) > 1, f.name
     for name in SWITCHES:
-        assert len({getattr(s.departures, name) for s in setups}) == 2, name
-    assert {s.head for s in setups} == {*heads.HEADS}
-    for r in departures.ROWS:
+        assert len({getattr(s.departures, name) for s in compared}) == 2, name
+    assert {s.head for s in compared} == {*heads.HEADS}
+    for r in rows:
         for off, on in filter(None, (r.paper, r.released)):
             a, b = ({**vars(s), **vars(s.departures)} for s in (off, on))
             assert sum(a[k] != b[k] for k in a if k != "departures") == 1
 
 
-def test_a_change_is_with_minus_without_in_points(departures, monkeypatch, tmp_path):
+def test_a_change_is_with_minus_without_in_points(page, setups, monkeypatch, tmp_path):
     wars = {False: {0: 0.8, 10: 0.7}, True: {0: 0.85, 10: 0.71}}
     monkeypatch.setattr(
-        departures,
+        page,
         "measure",
         lambda folder, task, seed, setup: dict(war=wars[setup.departures.predict_before_update][seed]),
     )
-    pair = departures.PAPER, departures.PAPER.turned(predict_before_update=True)
-    assert departures.cell(tmp_path, "pain", (0, 10), pair, ("pain",)) == "+3.0 ± 2.8"
-    assert departures.cell(tmp_path, "pain", (0,), pair, ("pain",)) == "+5.0"
-    assert departures.cell(tmp_path, "pain", (0,), pair, ("stress",)) == "–"
+    pair = setups.PAPER, setups.PAPER.turned(predict_before_update=True)
+    assert page.cell(tmp_path, "pain", (0, 10), pair, ("pain",)) == "+3.0 ± 2.8"
+    assert page.cell(tmp_path, "pain", (0,), pair, ("pain",)) == "+5.0"
+    assert page.cell(tmp_path, "pain", (0,), pair, ("stress",)) == "–"
 
 
-def test_what_was_measured_is_kept(departures, monkeypatch, tmp_path, model, videos):
-    calls, run = [], departures.run
-    monkeypatch.setattr(departures, "head", lambda task, name: model)
-    monkeypatch.setattr(departures, "run", lambda m, setup, *rest: calls.append(setup) or run(m, setup, *rest))
-    monkeypatch.setattr(departures, "strangers", lambda folder, task, seed: videos)
-    monkeypatch.setattr(departures, "clip", lambda: model.backbone)
-    first, second = (departures.measure(tmp_path, "pain", 0, departures.PAPER) for _ in range(2))
-    other = departures.measure(tmp_path, "pain", 0, departures.RELEASED)
+def test_what_was_measured_is_kept(setups, monkeypatch, tmp_path, model, videos):
+    calls, run = [], setups.run
+    monkeypatch.setattr(setups, "head", lambda task, name: model)
+    monkeypatch.setattr(setups, "run", lambda m, setup, *rest: calls.append(setup) or run(m, setup, *rest))
+    monkeypatch.setattr(setups, "strangers", lambda folder, task, seed: videos)
+    monkeypatch.setattr(setups, "clip", lambda: model.backbone)
+    first, second = (setups.measure(tmp_path, "pain", 0, setups.PAPER) for _ in range(2))
+    other = setups.measure(tmp_path, "pain", 0, setups.RELEASED)
     assert (
-        first == second and calls == [departures.PAPER, departures.RELEASED] and other["departures"]["wordless_prompts"]
+        first == second and calls == [setups.PAPER, setups.RELEASED] and other["departures"]["wordless_prompts"]
     )
     with torch.no_grad():
         model.classifier[0].bias += 1
-    departures.measure(tmp_path, "pain", 0, departures.PAPER)
+    setups.measure(tmp_path, "pain", 0, setups.PAPER)
     assert len(calls) == 3, "another head needs another run"
