@@ -185,7 +185,9 @@ CONFIGS = {
                       text_cfg=dict(context_length=40, vocab_size=49408, width=128, heads=4, layers=3),
                       init_logit_scale=2.3, init_logit_bias=-3.),
 }
-BUNDLED = {'facs-tiny': 'facs-tiny/clip.safetensors'}  # weights in the package
+CONFIGS['facs-people'] = CONFIGS['facs-tiny'] | dict(
+    vision_cfg=CONFIGS['facs-tiny']['vision_cfg'] | dict(image_size=96))
+BUNDLED = {name: f'{name}/clip.safetensors' for name in ('facs-tiny', 'facs-people')}  # weights in the package
 
 # %% ../nbs/core/01_backbone.ipynb #c6b86136
 @contextmanager

@@ -261,9 +261,7 @@ def test_what_was_measured_is_kept(setups, monkeypatch, tmp_path, model, videos)
     monkeypatch.setattr(setups, "clip", lambda: model.backbone)
     first, second = (setups.measure(tmp_path, "pain", 0, setups.PAPER) for _ in range(2))
     other = setups.measure(tmp_path, "pain", 0, setups.RELEASED)
-    assert (
-        first == second and calls == [setups.PAPER, setups.RELEASED] and other["departures"]["wordless_prompts"]
-    )
+    assert first == second and calls == [setups.PAPER, setups.RELEASED] and other["departures"]["wordless_prompts"]
     with torch.no_grad():
         model.classifier[0].bias += 1
     setups.measure(tmp_path, "pain", 0, setups.PAPER)

@@ -145,7 +145,7 @@ def test_a_person_is_the_number():
     assert again == PEOPLE and len({person.shape for person in PEOPLE}) == len(PEOPLE)
     person = Identity.sample(5)  # the same on every platform
     assert (person.age, person.male, person.tone, person.shape[0]) == (11.1, 0.043, 0.841, 0.0295)
-    assert torch.allclose(resting_mesh(person)[1234], torch.tensor([-0.1124, -0.0409, -0.0078]), atol=2e-4)
+    assert torch.allclose(resting_mesh(person)[1234], torch.tensor([-0.1115, -0.0409, -0.0087]), atol=2e-4)
 
 
 @pytest.mark.parametrize("fixed", [{"age": 70.0}, {"male": 1.0}, {"tone": 0.9}, {"weight": 0.8}])

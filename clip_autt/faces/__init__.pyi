@@ -1,5 +1,9 @@
 "People who are drawn, their tasks, and how the bundled model was made."
 
+from .album import (
+    Album as Album, album_page as album_page, photograph_people as photograph_people,
+    resting_intensities as resting_intensities, shown_faces as shown_faces, targets as targets,
+)
 from .anatomy import (
     AU_ROW as AU_ROW, AVERAGE_FACE as AVERAGE_FACE, BANK as BANK, DISPLACEMENTS as DISPLACEMENTS,
     HEAD_TURNS as HEAD_TURNS, MIDLINE as MIDLINE, POINT_INDEX as POINT_INDEX, POINT_NAMES as POINT_NAMES,
@@ -8,6 +12,10 @@ from .anatomy import (
 from .drawing import (
     Appearance as Appearance, BEARDS as BEARDS, GLASSES as GLASSES, HAIRSTYLES as HAIRSTYLES,
     face_curves as face_curves, paint as paint, spline as spline,
+)
+from .expressions import (
+    EXPRESSIONS as EXPRESSIONS, Expression as Expression, VISEMES as VISEMES, possible as possible,
+    random_expression as random_expression, random_intensities as random_intensities,
 )
 from .figure import (
     EYE_SPAN as EYE_SPAN, Figure as Figure, Page as Page, Vertices as Vertices, figure_of as figure_of,
@@ -48,6 +56,12 @@ from .people import (
     DomainShift as DomainShift, Nuisance as Nuisance, Subject as Subject, camera as camera,
     intensities as intensities, render as render, sample_appearance as sample_appearance,
 )
+from .people_clip import (
+    PeopleRecipe as PeopleRecipe, as_filmed as as_filmed, degree_captions as degree_captions,
+    degree_loss as degree_loss, people_batch as people_batch, people_model as people_model,
+    train_on_people as train_on_people,
+)
+from .person import Person as Person, sample_shot as sample_shot
 from .photo import (
     photograph as photograph,
 )
@@ -78,7 +92,7 @@ from .skin import (
     skin_map as skin_map, smooth_noise as smooth_noise, smoothstep as smoothstep,
 )
 from .tasks import (
-    SOURCE_DOMAIN as SOURCE_DOMAIN, SOURCE_SUBJECTS as SOURCE_SUBJECTS, Scene as Scene,
+    Actor as Actor, SOURCE_DOMAIN as SOURCE_DOMAIN, SOURCE_SUBJECTS as SOURCE_SUBJECTS, Scene as Scene,
     TARGET_DOMAIN as TARGET_DOMAIN, TASKS as TASKS, Task as Task, TaskName as TaskName,
     VALIDATION_SUBJECTS as VALIDATION_SUBJECTS, course as course, draw_person as draw_person, find_task as find_task,
     make_clip as make_clip, make_clips as make_clips, make_scene as make_scene, stride as stride,

@@ -158,7 +158,8 @@ class Identity:
 # %% ../../nbs/faces/10_identity.ipynb #05974ade
 CALM = {'mouth/mouth-angles-up': .45, 'mouth/mouth-scale-horiz-incr': .45, 'mouth/mouth-upperlip-volume-decr': .3,
         'mouth/mouth-lowerlip-volume-decr': .3, 'unit/mouthSmileLeft': .06, 'unit/mouthSmileRight': .06,
-        'eyebrows/eyebrows-trans-up': .15, 'unit/eyeWideLeft': .15, 'unit/eyeWideRight': .15}
+        'eyebrows/eyebrows-trans-up': .15, 'unit/eyeWideLeft': .15, 'unit/eyeWideRight': .15,
+        'eyes/l-eye-scale-incr': .45, 'eyes/r-eye-scale-incr': .45}
 
 @cache
 def _calm_mesh() -> Tensor:

@@ -119,6 +119,11 @@ class Subject:
         return cls(int(seed), tone, sample_appearance(streams[0], tone), shape, _resting_face(streams[2], domain.rest),
                    _gains(streams[3], domain.expressivity), _sides(streams[4], domain.expressivity), habit, domain)
 
+    def film(self, aus: np.ndarray, g: Generator, size: int = 64, head: np.ndarray | None = None,
+             domain: DomainShift | None = None) -> np.ndarray:
+        "`render` with a random camera: pictures uint8 [T, size, size, 3]."
+        return render(aus, self, Nuisance.sample(g, domain or self.domain), g, size, head)
+
 # %% ../../nbs/faces/03_people.ipynb #f442a9be
 @dataclass(frozen=True)
 class Nuisance:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.random import Generator, default_rng
@@ -15,11 +15,12 @@ from numpy.random import Generator, default_rng
 from .anatomy import AU_ROW, BANK
 from ..video.clip import Clip
 from ..utils.errors import check, did_you_mean
-from .people import DomainShift, Nuisance, Subject, render
+from .people import DomainShift, Subject
 
 # %% auto #0
 __all__ = ['TaskName', 'TASKS', 'SOURCE_SUBJECTS', 'VALIDATION_SUBJECTS', 'SOURCE_DOMAIN', 'TARGET_DOMAIN', 'course', 'Scene',
-           'Task', 'find_task', 'make_scene', 'make_clip', 'make_clips', 'stride', 'draw_person', 'true_intensities']
+           'Task', 'find_task', 'Actor', 'make_scene', 'make_clip', 'make_clips', 'stride', 'draw_person',
+           'true_intensities']
 
 # %% ../../nbs/faces/04_tasks.ipynb #1edefa23
 def course(
@@ -84,7 +85,7 @@ def _sway(scene: Scene, degrees: float = 3.) -> None:
 _PAIN = (('AU4',), ('AU6', 'AU7'), ('AU9', 'AU10'), ('AU43',))
 _PAIN_TOO = 'AU12', 'AU20', 'AU25', 'AU26'
 
-def _pain(scene: Scene, person: Subject, label: str) -> None:
+def _pain(scene: Scene, person: Actor, label: str) -> None:
     g, used = scene.g, _habits(person, [au for group in _PAIN for au in group])
     for chance, distractor in ((.4, _speech), (.35, _smile)):
         if g.random() < chance: distractor(scene)
@@ -97,13 +98,13 @@ def _pain(scene: Scene, person: Subject, label: str) -> None:
         scene.act([str(g.choice(list(used)))], g.uniform(0, 1.5), g.uniform(.3, .8), apex_s=g.uniform(.3, 1.2))
     _blinks(scene); _glances(scene); _sway(scene)
 
-def _habits(person: Subject, aus: Sequence[str]) -> dict[str, float]:
+def _habits(person: Actor, aus: Sequence[str]) -> dict[str, float]:
     return {au: float(person.habit[AU_ROW[au]]) for au in aus}
 
 # %% ../../nbs/faces/04_tasks.ipynb #c988d84f
 _TENSE = 'AU1', 'AU2', 'AU5', 'AU15', 'AU17', 'AU20', 'AU23', 'AU24'
 
-def _stress(scene: Scene, person: Subject, label: str) -> None:
+def _stress(scene: Scene, person: Actor, label: str) -> None:
     stressed, g, used = label == 'stress', scene.g, _habits(person, _TENSE)
     if g.random() < (.8 if stressed else .45): _speech(scene, g.uniform(.5, 1.5))
     total = sum(used.values())
@@ -121,7 +122,7 @@ _PLEASED = ('AU12',), ('AU6', 'AU12'), ('AU12', 'AU25'), ('AU2', 'AU12')
 _DISPLEASED = ('AU4', 'AU15'), ('AU15', 'AU17'), ('AU4', 'AU24'), ('AU10', 'AU14')
 _DOUBT = ('AU1', 'AU2'), ('AU14',), ('AU1', 'AU2', 'AU15', 'AU17')
 
-def _ambivalence(scene: Scene, person: Subject, label: str) -> None:
+def _ambivalence(scene: Scene, person: Actor, label: str) -> None:
     g, torn = scene.g, label == 'ambivalence'
     moods = (_PLEASED, _DISPLEASED)
     first, start = int(g.integers(2)), g.uniform(-.3, .3)
@@ -143,7 +144,7 @@ class Task:
     classes: tuple[str, str]
     frames: int
     fps: float
-    script: Callable[[Scene, Subject, str], None]
+    script: Callable[[Scene, Actor, str], None]
 
 TaskName = Literal['pain', 'stress', 'ambivalence']
 
@@ -156,10 +157,25 @@ def find_task(name: str) -> Task:
     check(name in TASKS, f'unknown task {name!r}.{did_you_mean(name, TASKS)} Tasks: {", ".join(TASKS)}.')
     return TASKS[name]
 
+# %% ../../nbs/faces/04_tasks.ipynb #3937661f
+class Actor(Protocol):
+    "Somebody who plays scenes: `Subject`, who is drawn, or `Person`, who is photographed."
+    seed: int
+    id: str
+    gain: np.ndarray  # [N] factors on intensities
+    habit: np.ndarray  # [N] how readily each action unit is used, 0 to 1
+    domain: DomainShift
+
+    @classmethod
+    def sample(cls, seed: int, domain: DomainShift = ...) -> Actor: ...
+
+    def film(self, aus: np.ndarray, g: Generator, size: int = ..., head: np.ndarray | None = None,
+             domain: DomainShift | None = None) -> np.ndarray: ...
+
 # %% ../../nbs/faces/04_tasks.ipynb #33c1b3c6
 def make_scene(
     task: TaskName,
-    person: Subject,
+    person: Actor,
     label: str,  # one of the task's classes
     seed: int = 0,  # number of the clip
 ) -> Scene:  # with the intensities as this person shows them
@@ -171,24 +187,24 @@ def make_scene(
     scene.aus = np.clip(scene.aus * person.gain, 0, 1)
     return scene
 
-def _chance(task: TaskName, person: Subject, seed: int, what: int) -> Generator:
+def _chance(task: TaskName, person: Actor, seed: int, what: int) -> Generator:
     return default_rng([person.seed, int(seed), [*TASKS].index(task), what])
 
 # %% ../../nbs/faces/04_tasks.ipynb #142f2b78
 def make_clip(
     task: TaskName,
-    subject: Subject | int,  # a person, or the number of one
+    subject: Actor | int,  # a `Subject`, drawn; a `Person`, photographed; or the number of one to be drawn
     label: str,  # one of the task's classes
     seed: int = 0,  # number of the clip
     size: int = 64,  # pixels
     domain: DomainShift | None = None,  # of people and cameras; that of the person, or the source population, if None
     every: int = 1,  # draw every so many frames only
 ) -> Clip:  # with `aus` float32 [T, N], the true intensities; the frames are faces, so there is nothing to crop
-    "A clip of a drawn face. The same arguments give the same pixels."
-    person = subject if isinstance(subject, Subject) else Subject.sample(subject, domain or DomainShift())
+    "A clip of a face. The same arguments give the same pixels."
+    person = subject if hasattr(subject, 'film') else Subject.sample(subject, domain or DomainShift())
     scene, camera = make_scene(task, person, label, seed), _chance(task, person, seed, 3)
     aus = scene.aus[::every]
-    frames = render(aus, person, Nuisance.sample(camera, domain or person.domain), camera, size, scene.head[::every])
+    frames = person.film(aus, camera, size, scene.head[::every], domain)
     return Clip(frames, scene.times[::every], person.id, label, f'{task}-{person.id}-{seed}',
                 np.ones(len(frames), bool), aus=aus)
 
@@ -205,18 +221,19 @@ def make_clips(
     seed: int = 0,  # another seed gives other clips of the same people
     size: int = 64,
     every: int = 1,  # draw every so many frames only
+    cast: type[Actor] = Subject,  # drawn people, or `Person`, photographed ones
 ) -> Iterator[Clip]:
     "Clips of some people, person by person, classes in random order."
-    for person, label, number in _plan(task, subjects, n, domain, seed):
+    for person, label, number in _plan(task, subjects, n, domain, seed, cast):
         yield make_clip(task, person, label, number, size, every=every)
 
-def _plan(task: TaskName, subjects: Sequence[int], n: int, domain: DomainShift,
-          seed: int) -> Iterator[tuple[Subject, str, int]]:
+def _plan(task: TaskName, subjects: Sequence[int], n: int, domain: DomainShift, seed: int,
+          cast: type[Actor] = Subject) -> Iterator[tuple[Actor, str, int]]:
     "Person, label and number of each clip: person by person, classes in random order."
     check(n >= 1 and seed >= 0, f'n must be 1 or more and seed 0 or more, got n={n} and seed={seed}')
     classes = find_task(task).classes
     for number in subjects:
-        person = Subject.sample(number, domain)
+        person = cast.sample(number, domain)
         for i, which in enumerate(default_rng([person.seed, seed, 5]).permutation(n) % 2):
             yield person, classes[which], seed * 10_000 + i
 
@@ -228,9 +245,9 @@ def stride(
     return max(1, round(find_task(task).fps / fps))
 
 def draw_person(task: TaskName, number: int, n: int = 20, domain: DomainShift = SOURCE_DOMAIN, seed: int = 0,
-                size: int = 64) -> list[Clip]:
+                size: int = 64, cast: type[Actor] = Subject) -> list[Clip]:
     "All clips of one person as the models see them."
-    return list(make_clips(task, [number], n, domain, seed, size, stride(task)))
+    return list(make_clips(task, [number], n, domain, seed, size, stride(task), cast))
 
 # %% ../../nbs/faces/04_tasks.ipynb #6fdc32a9
 def true_intensities(

@@ -27,7 +27,7 @@ from ..utils.errors import CheckpointError, check
 from ..features import LabeledVideo, VideoFeatures, encode_clip
 from ..utils.files import atomic_path, code_hash, content_hash
 from .people import DomainShift, Nuisance, Subject, render
-from .tasks import SOURCE_DOMAIN, SOURCE_SUBJECTS, TARGET_DOMAIN, VALIDATION_SUBJECTS, TaskName
+from .tasks import Actor, SOURCE_DOMAIN, SOURCE_SUBJECTS, TARGET_DOMAIN, VALIDATION_SUBJECTS, TaskName
 from .tasks import draw_person, find_task
 from ..utils.weights import read_weights
 
@@ -47,15 +47,16 @@ def rendered_videos(
     seed: int = 0,  # another seed gives other clips of the same people
     n_jobs: int | None = None,  # processes; -1 for one per core; None: as `joblib.parallel_config` says, or 1
     progress: bool = True,  # show a bar
+    cast: type[Actor] = Subject,  # drawn people, or `Person`, photographed ones
 ) -> list[LabeledVideo]:
-    "Embeddings and labels of clips of drawn faces."
+    "Embeddings and labels of clips of faces."
     find_task(task)
     check(len(subjects) > 0, 'there are no subjects to draw. Give at least one number.')
     videos = []
     with tqdm(total=len(subjects), unit='person', desc=f'drawing {task}', disable=not progress) as bar:
         for group in (subjects[i:i + _GROUP] for i in range(0, len(subjects), _GROUP)):
-            people = Parallel(n_jobs=n_jobs)(delayed(draw_person)(task, number, n, domain, seed, backbone.image_size)
-                                             for number in group)
+            people = Parallel(n_jobs=n_jobs)(
+                delayed(draw_person)(task, number, n, domain, seed, backbone.image_size, cast) for number in group)
             videos += [LabeledVideo(encode_clip(backbone, clip, batch_size=128), clip.label) for clips in people
                        for clip in clips]
             bar.update(len(group))
@@ -102,7 +103,7 @@ def kept_target_videos(
 ) -> list[LabeledVideo]:
     "`target_videos`, drawn and embedded only once. A file that cannot be read is made again."
     facts = (backbone.hash, code_hash('faces'), task, seed, n_subjects, sorted(asdict(domain).items()),
-             kwargs.get('n', 20))
+             kwargs.get('n', 20), kwargs.get('cast', Subject).__name__)
     path = Path(folder or cache_folder())/f'strangers-{task}-{seed}-{content_hash(repr(facts))}.safetensors'
     with suppress(CheckpointError): return _read_videos(path, backbone.hash)
     videos = target_videos(backbone, task, seed, n_subjects, domain, **kwargs)
