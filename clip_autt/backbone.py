@@ -187,7 +187,7 @@ CONFIGS = {
 }
 CONFIGS['facs-people'] = CONFIGS['facs-tiny'] | dict(
     vision_cfg=CONFIGS['facs-tiny']['vision_cfg'] | dict(image_size=96))
-BUNDLED = {name: f'{name}/clip.safetensors' for name in ('facs-tiny', 'facs-people')}  # weights in the package
+BUNDLED = {'facs-tiny': 'facs-tiny/clip.safetensors'}  # weights in the package
 
 # %% ../nbs/core/01_backbone.ipynb #c6b86136
 @contextmanager

@@ -12,12 +12,16 @@ import pytest
 import torch
 
 from clip_autt import AUBank, ClipAU, ClipAUTT, encode, load_backbone, make_clip
-from clip_autt.au import TEMPLATES, fill_template
+from clip_autt.au import DEFAULT_TEMPLATE, TEMPLATES, fill_template
 from clip_autt.backbone import UnseenTokenWarning, UntrainedWarning
 from clip_autt.utils.assets import asset, assets, file_hash
 from clip_autt.utils.errors import BackboneError, CheckpointError, InputError
-from clip_autt.faces.pretrain import OPEN, RESERVED_SUBJECTS, SHOWN, check_seeds, draw_faces
-from clip_autt.faces.tasks import TARGET_DOMAIN, TASKS, make_clips, stride
+from clip_autt.faces.album import photograph_people, shown_faces
+from clip_autt.faces.anatomy import AU_ROW, BANK
+from clip_autt.faces.pretrain import OPEN, RESERVED_SUBJECTS, SHOWN, auc_per_au, check_seeds, draw_faces
+from clip_autt.faces.tasks import SOURCE_SUBJECTS, TARGET_DOMAIN, TASKS, VALIDATION_SUBJECTS, make_clips, stride
+
+PEOPLE = Path(__file__).parents[1] / "weights" / "facs-people"
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +161,36 @@ def test_the_build_script_uses_no_reserved_people(monkeypatch, tmp_path):
     assert max(map(max, used)) < RESERVED_SUBJECTS
     with pytest.raises(InputError, match="reserved"):
         b.faces(tmp_path, RESERVED_SUBJECTS - 1, 2, 1)
+
+
+def test_facs_people_was_trained_on_people_who_are_in_no_other_set(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "tools")
+    import build_people as b
+
+    used = [set(check_seeds(*span)) for span in (b.TRAIN, b.VALIDATION, b.TEST)] + [set(b.EMOTIONAL)]
+    assert len(set().union(*used)) == sum(map(len, used)), "somebody is in two sets"
+    assert not set().union(*used) & {*SOURCE_SUBJECTS, *VALIDATION_SUBJECTS, *range(1000)}
+
+
+def test_facs_people_reads_people_whom_it_has_not_seen():
+    backbone = load_backbone("facs-people", PEOPLE / "clip.safetensors")
+    assert backbone.image_size == 96 and backbone.hash != load_backbone("facs-tiny").hash
+    album = photograph_people(947_000, 60)
+    faces = shown_faces(album)
+    prompts = [fill_template(DEFAULT_TEMPLATE, [au.prompt])[0] for au in BANK]
+    texts = torch.nn.functional.normalize(backbone.encode_text(prompts), dim=-1)
+    scores = torch.nn.functional.normalize(backbone.encode_frames(album.pictures), dim=-1) @ texts.T
+
+    def auc(au):
+        j = AU_ROW[au]
+        known = faces.seen[:, j] != OPEN
+        return auc_per_au(scores[known, j : j + 1].numpy(), faces.seen[known, j : j + 1] == SHOWN)[0]
+
+    for au in ("AU4", "AU12", "AU26", "AU43", "AU51", "AU53"):
+        assert auc(au) > 0.85, (au, auc(au))
+
+
+def test_the_card_of_facs_people_says_what_was_measured():
+    facts, text = json.loads((PEOPLE / "metrics.json").read_text()), (PEOPLE / "README.md").read_text(encoding="utf-8")
+    assert f"{facts['auc_mean']:.3f}" in text and f"{facts['zero_shot']:.3f}" in text
+    assert len(facts["auc"]) == len(BANK) and "CC0" in text and "no medical assessment" in text

@@ -1,5 +1,6 @@
 """The training of facs-people: cameras, captions that fit to some degree, and runs that resume exactly."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -99,7 +100,9 @@ def test_mirrored_pictures_have_mirrored_captions(album):
 
 
 def test_it_begins_where_facs_tiny_ended():
+    before = deepcopy(CONFIGS)
     small, large = people_model(64), people_model(96)
+    assert before == CONFIGS
     names = [k for k in small.state_dict() if k != "visual.attnpool.positional_embedding"]
     assert all(torch.equal(small.state_dict()[k], large.state_dict()[k]) for k in names)
     assert large.visual.image_size == CONFIGS["facs-people"]["vision_cfg"]["image_size"] == 96

