@@ -67,7 +67,7 @@ def _coarse(x: Tensor, g: Generator) -> Tensor:
 def _restyled(x: Tensor, g: Generator) -> Tensor:
     "A quarter of the pictures in part through a random filter, which changes textures and colours but no shapes."
     x = x.clone()
-    for part in np.array_split(g.permutation(len(x))[:len(x) // 4], 4):
+    for part in filter(len, np.array_split(g.permutation(len(x))[:len(x) // 4], 4)):
         n = int(g.choice([1, 3, 5]))
         y = F.conv2d(F.pad(x[part], (n // 2,) * 4, mode='replicate'), _normal(g, 3, 3, n, n) / n)
         y = (y - y.mean((2, 3), keepdim=True)) / (y.std((2, 3), keepdim=True) + .01)
