@@ -59,7 +59,7 @@ def relinked(text: str, place: Path) -> str:
         if (
             not target.is_relative_to(ROOT)
             or page
-            or target.suffix in (".png", ".gif", ".jpeg", ".svg", ".webp")
+            or target.suffix in (".png", ".gif", ".jpg", ".jpeg", ".svg", ".webp")
             or not target.exists()
         ):
             return path + anchor
