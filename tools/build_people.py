@@ -7,7 +7,7 @@ python tools/build_people.py --ablate    # small runs instead: what each choice 
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from build_assets import ROOT
 from joblib import Parallel, delayed
 from pages import kept, table
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -194,6 +195,12 @@ def card(facts: dict, size: int) -> str:
     )
 
 
+def of_size(people: Album, size: int) -> Album:
+    "The album with smaller pictures."
+    pictures = [np.asarray(Image.fromarray(x).resize((size, size))) for x in people.pictures]
+    return replace(people, pictures=np.stack(pictures))
+
+
 def ablate(folder: Path, seeds: range, steps: int, jobs: int, measure: Callable = measured) -> str:
     "A table of small runs."
     people, strangers = album(folder, *TRAIN, jobs), album(folder, *VALIDATION, jobs)
@@ -204,7 +211,11 @@ def ablate(folder: Path, seeds: range, steps: int, jobs: int, measure: Callable 
             path = small_run(folder, name, seed, steps, people)
             model = people_model(size)
             model.load_state_dict({k: v for k, v in load_file(path).items() if k != "token_rows"})
-            found.append(kept(path.with_suffix(".json"), lambda model=model: measure(model, strangers))["auc_mean"])
+            found.append(
+                kept(
+                    path.with_suffix(".json"), lambda model=model, size=size: measure(model, of_size(strangers, size))
+                )["auc_mean"]
+            )
         lines.append((name, *(f"{x:.3f}" for x in found)))
     return table(("variant", *(f"AUC, seed {seed}" for seed in seeds)), lines)
 
