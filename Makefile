@@ -14,7 +14,7 @@ help:
 	@echo "make lab      install JupyterLab, copy the tutorials to a folder and open them (DIR=my_course: another folder; LAB=--allow-root: options)"
 	@echo "make site     build the documentation site into build/site, offline (a minute)"
 	@echo "make bench    measure speed and memory, write docs/benchmarks.md (about 10 minutes)"
-	@echo "make assets   train the bundled models and their heads from scratch (two to three hours)"
+	@echo "make assets   train facs-tiny, its heads and facs-people from scratch (two to three hours)"
 	@echo "make results  measure the embedded benchmark, write docs/results.md (about half an hour)"
 	@echo "make departures, agreement   what the released code's departures do; whether AU scores follow muscles"
 	@echo "make scale    measure what an hour of video costs, write docs/scale.md (some minutes)"

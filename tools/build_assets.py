@@ -55,6 +55,23 @@ def faces(folder: Path, first: int, n: int, jobs: int) -> Faces:
     return Faces(*(np.concatenate(part) for part in zip(*chunks)))
 
 
+def measured(model: torch.nn.Module, strangers: Faces) -> dict:
+    "How well prompts find what strangers show."
+    auc = retrieval_auc(model.eval(), strangers)
+    return dict(
+        auc={au.id: round(float(a), 4) for au, a in zip(BANK, auc)},
+        auc_mean=float(auc.mean()),
+        auc_worst=float(auc.min()),
+        tone_gap=tone_gap(model, strangers),
+    )
+
+
+def auc_rows(auc: dict[str, float]) -> str:
+    "Rows of a table, four action units in each."
+    cells = [f"{au} | {a:.3f}" for au, a in auc.items()]
+    return "\n".join("| " + " | ".join((cells[i : i + 4] + ["| "] * 3)[:4]) + " |" for i in range(0, len(cells), 4))
+
+
 def backbone(folder: Path, device: str, jobs: int, recipe: Recipe) -> dict:
     "Train facs-tiny, put its weights into the package, and measure it on new people."
     new_people = faces(folder, *VALIDATION, jobs)
@@ -71,15 +88,7 @@ def backbone(folder: Path, device: str, jobs: int, recipe: Recipe) -> dict:
     target = assets() / "facs-tiny" / "clip.safetensors"
     with atomic_path(target) as tmp:
         save_file(packed(model), tmp)
-    test = faces(folder, *TEST, jobs)
-    auc = retrieval_auc(model, test)
-    return dict(
-        recipe=vars(recipe),
-        auc={au.id: round(float(a), 4) for au, a in zip(BANK, auc)},
-        auc_mean=float(auc.mean()),
-        auc_worst=float(auc.min()),
-        tone_gap=tone_gap(model, test),
-    )
+    return dict(recipe=vars(recipe), **measured(model, faces(folder, *TEST, jobs)))
 
 
 def kept(path: Path, make) -> tuple[list[LabeledVideo], list[LabeledVideo]]:
@@ -165,15 +174,13 @@ glasses are caricatures. The hashes of all files are in `hashes.json`.
 
 def card(facts: dict, tokens: int) -> str:
     "The model card."
-    rows = [f"{au} | {auc:.3f}" for au, auc in facts["auc"].items()]
-    table = "\n".join("| " + " | ".join((rows[i : i + 4] + ["| "] * 3)[:4]) + " |" for i in range(0, len(rows), 4))
     heads = "\n".join(
         f"| {task} | {h['epoch']} | {h['val_war']:.3f} | {h['personal_war']:.3f} |"
         for task, h in facts["heads"].items()
     )
     config = load_backbone("facs-tiny").config
     return CARD.format(
-        **facts | dict(table=table, heads=heads),
+        **facts | dict(table=auc_rows(facts["auc"]), heads=heads),
         vision=config["vision_cfg"],
         text=config["text_cfg"],
         tokens=tokens,

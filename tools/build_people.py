@@ -6,13 +6,12 @@ python tools/build_people.py --ablate    # small runs instead: what each choice 
 
 import argparse
 import json
-from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from build_assets import ROOT
+from build_assets import ROOT, auc_rows, measured
 from joblib import Parallel, delayed
 from pages import kept, table
 from PIL import Image
@@ -27,7 +26,7 @@ from clip_autt.faces.identity import Identity
 from clip_autt.faces.lens import Shot
 from clip_autt.faces.people_clip import PeopleRecipe, as_filmed, people_model, train_on_people
 from clip_autt.faces.photo import photograph
-from clip_autt.faces.pretrain import OPEN, check_seeds, packed, pixels, retrieval_auc, tone_gap
+from clip_autt.faces.pretrain import OPEN, check_seeds, packed, pixels
 from clip_autt.utils.files import atomic_path
 
 TRAIN, VALIDATION, TEST = (100_000, 20_000), (900_000, 1_000), (910_000, 1_000)  # first person and how many
@@ -57,21 +56,9 @@ def album(folder: Path, first: int, n: int, jobs: int) -> Album:
     return Album(*(np.concatenate([part[f.name] for part in parts]) for f in fields(Album)))
 
 
-def measured(model: torch.nn.Module, strangers: Album) -> dict:
-    "How well prompts find what strangers show."
-    faces = shown_faces(strangers)
-    auc = retrieval_auc(model.eval(), faces)
-    return dict(
-        auc={au.id: round(float(a), 4) for au, a in zip(BANK, auc)},
-        auc_mean=float(auc.mean()),
-        auc_worst=float(auc.min()),
-        tone_gap=tone_gap(model, faces),
-    )
-
-
 def train(folder: Path, recipe: PeopleRecipe, device: str, jobs: int) -> dict:
     "Train facs-people, write its weights, and measure it on new people."
-    new_people = album(folder, *VALIDATION, jobs)
+    new_people = shown_faces(album(folder, *VALIDATION, jobs))
 
     def report(step, loss, model):
         facts = measured(model, new_people)
@@ -87,7 +74,7 @@ def train(folder: Path, recipe: PeopleRecipe, device: str, jobs: int) -> dict:
     with atomic_path(target) as tmp:
         save_file(packed(model), tmp)
     target.chmod(0o644)
-    return dict(recipe=asdict(recipe), **measured(model, album(folder, *TEST, jobs)))
+    return dict(recipe=asdict(recipe), **measured(model, shown_faces(album(folder, *TEST, jobs))))
 
 
 def emotions_found(backbone: Backbone, strength: float = 0.8) -> float:
@@ -145,7 +132,7 @@ A small CLIP that was trained on **photographs of people in 3-D** who do not exi
 * The architecture of `facs-tiny` for pictures of {size} pixels. It began with the weights of `facs-tiny`, which was trained on drawn faces, and was trained on for {recipe[steps]:,} steps of {recipe[batch]} pictures.
 * Training: {n_pictures:,} pictures of {n_train:,} people (subjects {train_first:,} to {train_last:,}), with random crops, colours, blur, noise and covered parts; a sigmoid loss in which a caption fits as far as the face shows it. Built by `make assets`;
   explained in `nbs/faces/19_expressions.ipynb` to `21_people_clip.ipynb`. Subjects from 1,000,000 up were never used.
-* The people come from the CC0 data of MakeHuman (`head/README.md`). No picture of a real person was used for training. Real films were used to compare variants, and to measure; which ones is said on the page about real faces.
+* The people come from the CC0 data of MakeHuman (`clip_autt/assets/head/README.md`). No picture of a real person was used for training. Real films were used to compare variants, and to measure; which ones is said on the page about real faces.
 * Stored in half precision. License: that of the package. It is not in the wheel: `load_backbone('facs-people', 'weights/facs-people/clip.safetensors')`.
 
 ## Measured
@@ -174,12 +161,10 @@ follow tables, not people.
 
 def card(facts: dict, size: int) -> str:
     "The model card."
-    cells = [f"{au} | {auc:.3f}" for au, auc in facts["auc"].items()]
-    lines = "\n".join("| " + " | ".join((cells[i : i + 4] + ["| "] * 3)[:4]) + " |" for i in range(0, len(cells), 4))
     return CARD.format(
         **facts,
         size=size,
-        table=lines,
+        table=auc_rows(facts["auc"]),
         worst=min(facts["auc"], key=facts["auc"].get),
         n_aus=len(facts["auc"]),
         n_pictures=4 * TRAIN[1],
@@ -201,21 +186,18 @@ def of_size(people: Album, size: int) -> Album:
     return replace(people, pictures=np.stack(pictures))
 
 
-def ablate(folder: Path, seeds: range, steps: int, jobs: int, measure: Callable = measured) -> str:
+def ablate(folder: Path, seeds: range, steps: int, jobs: int) -> str:
     "A table of small runs."
     people, strangers = album(folder, *TRAIN, jobs), album(folder, *VALIDATION, jobs)
     lines = []
     for name, (size, *_) in ABLATIONS.items():
-        found = []
+        found, faces = [], shown_faces(of_size(strangers, size))
         for seed in seeds:
             path = small_run(folder, name, seed, steps, people)
             model = people_model(size)
             model.load_state_dict({k: v for k, v in load_file(path).items() if k != "token_rows"})
-            found.append(
-                kept(
-                    path.with_suffix(".json"), lambda model=model, size=size: measure(model, of_size(strangers, size))
-                )["auc_mean"]
-            )
+            facts = kept(path.with_suffix(".json"), lambda model=model, faces=faces: measured(model, faces))
+            found.append(facts["auc_mean"])
         lines.append((name, *(f"{x:.3f}" for x in found)))
     return table(("variant", *(f"AUC, seed {seed}" for seed in seeds)), lines)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from build_assets import kept
 from departure_heads import train_head
 from pages import ROOT
 from torch import Tensor
@@ -110,21 +111,6 @@ def run(model: ClipAU, setup: Setup, videos: Sequence[LabeledVideo], seed: int =
 
 
 # ---- what is computed once
-
-
-def kept(path: Path, make) -> list[list[LabeledVideo]]:
-    "Lists of embedded videos, computed once."
-    if not path.is_file():
-        sets = [
-            [(v.frames, v.times, v.found, v.id, v.subject, v.backbone, label) for v, label in videos]
-            for videos in make()
-        ]
-        with atomic_path(path) as tmp:
-            torch.save(sets, tmp)
-    return [
-        [LabeledVideo(VideoFeatures(*facts), label) for *facts, label in videos]
-        for videos in torch.load(path, weights_only=True)
-    ]
 
 
 @cache

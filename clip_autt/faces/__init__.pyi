@@ -54,7 +54,7 @@ from .muscles import (
 )
 from .people import (
     DomainShift as DomainShift, Nuisance as Nuisance, Subject as Subject, camera as camera,
-    intensities as intensities, render as render, sample_appearance as sample_appearance,
+    intensities as intensities, render as render, resting_face as resting_face, sample_appearance as sample_appearance,
 )
 from .people_clip import (
     PeopleRecipe as PeopleRecipe, as_filmed as as_filmed, degree_captions as degree_captions,
@@ -70,7 +70,8 @@ from .practice import LAYOUTS as LAYOUTS, STRESS_RATES as STRESS_RATES, make_pra
 from .pretrain import (
     ABSENT as ABSENT, CALM_FACE as CALM_FACE, FACS_NAMES as FACS_NAMES, Faces as Faces, OPEN as OPEN,
     RESERVED_SUBJECTS as RESERVED_SUBJECTS, Recipe as Recipe, SHOWN as SHOWN, auc_per_au as auc_per_au,
-    augment as augment, batches as batches, captions as captions, check_seeds as check_seeds, draw_face as draw_face,
+    augment as augment, batches as batches, captions as captions, check_seeds as check_seeds,
+    cycle_optimizer as cycle_optimizer, draw_face as draw_face,
     draw_faces as draw_faces, embed_pictures as embed_pictures, encode_captions as encode_captions,
     new_model as new_model, packed as packed, pair_loss as pair_loss, pixels as pixels,
     retrieval_auc as retrieval_auc, sample_expression as sample_expression, tone_gap as tone_gap,

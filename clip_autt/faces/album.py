@@ -11,10 +11,11 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.random import Generator, default_rng
 
-from .anatomy import AU_ROW, BANK
+from .anatomy import AU_ROW
 from .expressions import random_expression
 from .identity import Identity
 from .lens import Shot
+from .people import resting_face
 from .photo import photograph
 from .pretrain import OPEN, Faces, check_seeds, visible
 from ..utils.errors import check
@@ -23,13 +24,9 @@ from ..utils.errors import check
 __all__ = ['resting_intensities', 'Album', 'album_page', 'photograph_people', 'targets', 'shown_faces']
 
 # %% ../../nbs/faces/20_album.ipynb #5f4cc9ba
-_RESTING = 'AU1 AU2 AU4 AU5 AU6 AU7 AU10 AU11 AU12 AU14 AU15 AU17 AU20 AU23 AU24 AU25 AU38 AU39 AU41'.split()
-
 def resting_intensities(g: Generator) -> np.ndarray:  # [N]
     "A few action units that never leave somebody's face."
-    rest = np.zeros(len(BANK))
-    for au in g.choice(_RESTING, 4, replace=False): rest[AU_ROW[str(au)]] = max(0., .7 * g.uniform(-.12, .3))
-    return rest
+    return np.maximum(resting_face(g, .7), 0)
 
 # %% ../../nbs/faces/20_album.ipynb #dd1977e5
 _TURNS = [AU_ROW[f'AU{code}'] for code in (51, 52, 53, 54)]

@@ -18,7 +18,7 @@ from .drawing import BEARDS, GLASSES, HAIRSTYLES, Appearance, face_curves, paint
 from ..utils.errors import check
 
 # %% auto #0
-__all__ = ['DomainShift', 'sample_appearance', 'Subject', 'Nuisance', 'camera', 'intensities', 'render']
+__all__ = ['DomainShift', 'sample_appearance', 'resting_face', 'Subject', 'Nuisance', 'camera', 'intensities', 'render']
 
 # %% ../../nbs/faces/03_people.ipynb #5636be01
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def sample_appearance(
 _RESTING = 'AU1 AU2 AU4 AU5 AU6 AU7 AU10 AU11 AU12 AU14 AU15 AU17 AU20 AU23 AU24 AU25 AU38 AU39 AU41'.split()
 _ONE_SIDED = 'AU46', 'AU37-wipe'
 
-def _resting_face(g: Generator, dial: float) -> np.ndarray:
+def resting_face(g: Generator, dial: float) -> np.ndarray:  # [N]
+    "A few action units that never quite leave somebody's face; a negative one holds back."
     rest = np.zeros(len(BANK))
     for au in g.choice(_RESTING, 4, replace=False): rest[BANK.index(str(au))] = g.uniform(-.12, .30) * dial
     return rest
@@ -116,7 +117,7 @@ class Subject:
         tone = float(streams[0].random())
         shape = np.clip(streams[1].standard_normal(len(SHAPE_MODES)), -2.2, 2.2) * .8 * domain.identity
         habit = streams[5].beta(1.5, 1.5, len(BANK))
-        return cls(int(seed), tone, sample_appearance(streams[0], tone), shape, _resting_face(streams[2], domain.rest),
+        return cls(int(seed), tone, sample_appearance(streams[0], tone), shape, resting_face(streams[2], domain.rest),
                    _gains(streams[3], domain.expressivity), _sides(streams[4], domain.expressivity), habit, domain)
 
     def film(self, aus: np.ndarray, g: Generator, size: int = 64, head: np.ndarray | None = None,

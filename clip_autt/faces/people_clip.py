@@ -20,7 +20,7 @@ from ..au import TEMPLATES, mirror_order
 from ..backbone import BUNDLED, CONFIGS
 from .album import Album, targets
 from .anatomy import BANK
-from .pretrain import CALM_FACE, FACS_NAMES, OPEN, encode_captions, vocabulary
+from .pretrain import CALM_FACE, FACS_NAMES, OPEN, cycle_optimizer, encode_captions, vocabulary
 from ..utils.assets import asset
 from ..utils.errors import check
 from ..utils.files import atomic_path
@@ -183,12 +183,6 @@ def people_batch(album: Album, t: np.ndarray, recipe: PeopleRecipe, step: int, s
     return film(pictures, g, size), texts, degrees
 
 # %% ../../nbs/faces/21_people_clip.ipynb #565bcf01
-def _optimizer(model: nn.Module, recipe: PeopleRecipe) -> tuple:
-    matrices, rest = ([p for p in model.parameters() if (p.dim() > 1) == m] for m in (True, False))
-    optimizer = torch.optim.AdamW([dict(params=matrices, weight_decay=recipe.weight_decay),
-                                   dict(params=rest, weight_decay=0.)], recipe.lr, betas=(.9, .98))
-    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, max(2, recipe.steps), pct_start=.08)
-
 def _step(model: nn.Module, batch: tuple[Tensor, list[str], Tensor], optimizer, schedule) -> float:
     pixels, texts, degrees = batch
     device = next(model.parameters()).device
@@ -214,7 +208,7 @@ def train_on_people(
 ) -> nn.Module:
     "Train on with an album, from where an interrupted run stopped."
     check(len(album) >= recipe.batch, f'{len(album)} pictures are fewer than one batch of {recipe.batch}')
-    optimizer, schedule = _optimizer(model, recipe)
+    optimizer, schedule = cycle_optimizer(model, recipe, recipe.steps, warm_up=.08)
     parts, first = dict(model=model, optimizer=optimizer, schedule=schedule), 0
     if checkpoint is not None and Path(checkpoint).is_file():
         saved = torch.load(checkpoint, map_location='cpu', weights_only=True)

@@ -31,8 +31,8 @@ from ..texttower import encode_short, text_tower
 # %% auto #0
 __all__ = ['RESERVED_SUBJECTS', 'SHOWN', 'ABSENT', 'OPEN', 'CALM_FACE', 'FACS_NAMES', 'check_seeds', 'sample_expression',
            'visible', 'Faces', 'draw_face', 'draw_faces', 'captions', 'pair_loss', 'vocabulary', 'encode_captions',
-           'new_model', 'pixels', 'embed_pictures', 'augment', 'batches', 'Recipe', 'train_epoch', 'train_tiny_clip',
-           'auc_per_au', 'retrieval_auc', 'tone_gap', 'packed']
+           'new_model', 'pixels', 'embed_pictures', 'augment', 'batches', 'Recipe', 'cycle_optimizer', 'train_epoch',
+           'train_tiny_clip', 'auc_per_au', 'retrieval_auc', 'tone_gap', 'packed']
 
 # %% ../../nbs/faces/08_pretrain.ipynb #48d3f0aa
 RESERVED_SUBJECTS = 1_000_000  # subjects from here on are for outside evaluation
@@ -243,11 +243,17 @@ class Recipe:
     weight_decay: float = .05
     seed: int = 0
 
-def _optimizer(model: nn.Module, recipe: Recipe, steps: int) -> tuple:
+def cycle_optimizer(
+    model: nn.Module,
+    recipe: Recipe,  # anything with `lr` and `weight_decay`
+    steps: int,
+    warm_up: float = .06,  # share of the steps in which the rate rises
+) -> tuple:  # optimizer and schedule
+    "AdamW that lets only matrices decay, and one cycle of its learning rate."
     matrices, rest = ([p for p in model.parameters() if (p.dim() > 1) == m] for m in (True, False))
     optimizer = torch.optim.AdamW([dict(params=matrices, weight_decay=recipe.weight_decay),
                                    dict(params=rest, weight_decay=0.)], recipe.lr, betas=(.9, .98))
-    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, max(2, steps), pct_start=.06)
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, max(2, steps), pct_start=warm_up)
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
@@ -284,7 +290,7 @@ def train_tiny_clip(
     "Train facs-tiny from scratch, or from where a run was interrupted."
     check(len(faces) >= recipe.batch, f'{len(faces)} pictures are fewer than one batch of {recipe.batch}')
     model = new_model(recipe.seed).to(device)
-    optimizer, schedule = _optimizer(model, recipe, recipe.cycle * (len(faces) // recipe.batch))
+    optimizer, schedule = cycle_optimizer(model, recipe, recipe.cycle * (len(faces) // recipe.batch))
     parts, first = dict(model=model, optimizer=optimizer, schedule=schedule), 0
     if checkpoint is not None and Path(checkpoint).is_file():
         saved = torch.load(checkpoint, map_location=device, weights_only=True)
