@@ -29,7 +29,7 @@ SEEDS = 0, 10, 20, 30, 40
 FEW = SEEDS[:3]  # where the question needs no narrow interval
 DIAL_SEEDS = SEEDS[:1]
 ALL = [*METHODS]
-RIVALS = [m for m in ALL if m != "personal"]
+RIVALS = [m for m in ALL if not m.startswith("personal")]
 HARD = "clip-au", "tent", "tda", "reta", "clip-autt", "clip-au+baseline", "personal"
 WEIGHTS = content_hash((assets() / "hashes.json").read_bytes())
 
