@@ -111,9 +111,10 @@ _ADDED = {  # part of the face: how often something is added there, and what
     'lids': (.40, 'AU5 AU7 AU41 AU42 AU43 AU43 AU44 AU46'), 'cheeks': (.12, 'AU6'), 'nose': (.25, 'AU9 AU38 AU39'),
     'upper lip': (.15, 'AU10 AU11'), 'corners of the lips': (.45, 'AU12 AU13 AU14 AU15 AU20'),
     'chin': (.14, 'AU17 AU31 AU29'),
-    'lips': (.75, 'AU16 AU18 AU19 AU22 AU23 AU24 AU25 AU26 AU27 AU28 AU32 AU33 AU37-wipe AU37-lick'),
-    'head': (.20, 'AU51 AU52'), 'chin up or down': (.18, 'AU53 AU54'), 'gaze': (.22, 'AU61 AU62'),
-    'gaze up or down': (.22, 'AU63 AU64')}
+    'lips': (.75, 'AU16 AU18 AU19 AU22 AU23 AU24 AU25 AU26 AU27 AU28 AU32 AU33 AU37-wipe AU37-lick')}
+_TURNED = {
+    'head': (.22, 'AU51 AU52'), 'chin up or down': (.16, 'AU53 AU54'), 'gaze': (.22, 'AU61 AU62'),
+    'gaze up or down': (.20, 'AU63 AU64')}
 _SINGLE = [au.id for au in BANK if au.id != 'AU45']  # no picture tells a blink from closed eyes
 
 def _intensity(g: Generator, au: str) -> float:
@@ -130,16 +131,17 @@ def _drawn(g: Generator, rows: dict[str, Expression]) -> list[str]:
     row = [*rows.values()][g.choice(len(share), p=share / share.sum())]
     return [au for au in row.always if g.random() < .95] + [au for au in row.often if g.random() < .5]
 
-def _additions(g: Generator, factor: float) -> list[str]:
+def _some(g: Generator, parts: dict[str, tuple[float, str]], factor: float = 1.) -> list[str]:
     "Something in some parts of the face."
-    return [str(g.choice(aus.split())) for chance, aus in _ADDED.values() if g.random() < factor * chance]
+    return [str(g.choice(aus.split())) for chance, aus in parts.values() if g.random() < factor * chance]
 
 def random_intensities(g: Generator) -> np.ndarray:  # [N]
     "What a random face shows, the same on both sides."
     a, kind = np.zeros(len(BANK)), g.choice(4, p=[_CALM, _SHOWN, _SAID, _ANYTHING])
-    if kind == 1: _with(a, g, _additions(g, .25 * (g.random() < .5)) + _drawn(g, EXPRESSIONS))
-    if kind == 2: _with(a, g, _additions(g, .35) + _drawn(g, VISEMES))
-    if kind == 3: _with(a, g, [*_additions(g, float(g.random() < .8)), str(g.choice(_SINGLE))])
+    if kind == 1: _with(a, g, _some(g, _ADDED, .25 * (g.random() < .5)) + _drawn(g, EXPRESSIONS))
+    if kind == 2: _with(a, g, _some(g, _ADDED, .35) + _drawn(g, VISEMES))
+    if kind == 3: _with(a, g, [*_some(g, _ADDED, float(g.random() < .8)), str(g.choice(_SINGLE))])
+    if kind: _with(a, g, _some(g, _TURNED))
     return possible(a)
 
 # %% ../../nbs/faces/19_expressions.ipynb #401a09da
