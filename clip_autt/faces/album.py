@@ -17,11 +17,25 @@ from .identity import Identity
 from .lens import Shot
 from .people import resting_face
 from .photo import photograph
-from .pretrain import OPEN, Faces, check_seeds, visible
 from ..utils.errors import check
 
 # %% auto #0
-__all__ = ['resting_intensities', 'Album', 'album_page', 'photograph_people', 'targets', 'shown_faces']
+__all__ = ['RESERVED_SUBJECTS', 'SHOWN', 'ABSENT', 'OPEN', 'check_seeds', 'resting_intensities', 'Album', 'album_page',
+           'photograph_people', 'visible', 'targets', 'seen']
+
+# %% ../../nbs/faces/20_album.ipynb #51f9934d
+RESERVED_SUBJECTS = 1_000_000  # subjects from here on are for outside evaluation
+
+def check_seeds(
+    first: int,  # first subject
+    n: int,  # number of subjects
+) -> range:  # the subjects
+    "Subjects that training may use; reserved ones are an `InputError`."
+    check(first >= 0 and n >= 1, f'subjects are numbered from 0, and at least one is needed, got first={first} and '
+          f'n={n}')
+    check(first + n <= RESERVED_SUBJECTS, f'subjects {first} to {first + n - 1} reach into those reserved for outside '
+          f'evaluation. Stay below {RESERVED_SUBJECTS:,}.')
+    return range(first, first + n)
 
 # %% ../../nbs/faces/20_album.ipynb #5f4cc9ba
 def resting_intensities(g: Generator) -> np.ndarray:  # [N]
@@ -76,6 +90,30 @@ def photograph_people(
     people = check_seeds(first, n_people)
     return _joined(Parallel(n_jobs=n_jobs, batch_size=16)(delayed(album_page)(number, n, size) for number in people))
 
+# %% ../../nbs/faces/20_album.ipynb #deb01b65
+_LOOKS_LIKE = {au: rest.split() for au, rest in {  # a picture of the first may show the others too
+    **dict.fromkeys('AU9 AU10 AU16 AU22 AU32 AU33 AU37-wipe AU37-lick'.split(), 'AU25'), 'AU19': 'AU25 AU26',
+    'AU26': 'AU25 AU27', 'AU27': 'AU25 AU26',
+    'AU7': 'AU44', 'AU41': 'AU7 AU42 AU64', 'AU42': 'AU7 AU41 AU44 AU64', 'AU44': 'AU6 AU7 AU42', 'AU46': 'AU41 AU42',
+    'AU64': 'AU41',
+    'AU43': 'AU7 AU41 AU42 AU44 AU61 AU62 AU63 AU64', 'AU9': 'AU10 AU11 AU25', 'AU10': 'AU11 AU25', 'AU12': 'AU6 AU11',
+    'AU13': 'AU12',
+    'AU18': 'AU22', 'AU23': 'AU24', 'AU24': 'AU23', 'AU28': 'AU23 AU24', 'AU33': 'AU18 AU25 AU31',
+    'AU37-wipe': 'AU19 AU25 AU37-lick', 'AU37-lick': 'AU19 AU25 AU37-wipe',
+}.items()}
+SHOWN, ABSENT, OPEN = 1, 0, -1
+
+def visible(
+    a: np.ndarray,  # [N] intensities
+) -> np.ndarray:  # int8 [N] SHOWN, ABSENT or OPEN
+    "What a single picture of these intensities tells. It cannot tell a blink (AU45) from closed eyes (AU43)."
+    seen = np.where(a > 0, OPEN, ABSENT).astype(np.int8)
+    for au, others in _LOOKS_LIKE.items():
+        if a[AU_ROW[au]] > 0: seen[[AU_ROW[other] for other in others]] = OPEN
+    seen[a >= .4] = SHOWN
+    seen[AU_ROW['AU45']] = seen[AU_ROW['AU43']]
+    return seen
+
 # %% ../../nbs/faces/20_album.ipynb #3ab168f7
 def targets(
     album: Album,
@@ -90,8 +128,8 @@ def targets(
     return t
 
 # %% ../../nbs/faces/20_album.ipynb #d21b97ce
-def shown_faces(
+def seen(
     album: Album,
-) -> Faces:
-    "The album with yes, no and open in place of degrees, as `retrieval_auc` and `tone_gap` take it."
-    return Faces(album.pictures, np.stack([visible(row) for row in album.aus.max(1) / 255]), album.tones)
+) -> np.ndarray:  # int8 [I, N] SHOWN, ABSENT or OPEN
+    "The album with yes, no and open in place of degrees."
+    return np.stack([visible(row) for row in album.aus.max(1) / 255])
