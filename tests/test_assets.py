@@ -17,7 +17,7 @@ from clip_autt.backbone import UnseenTokenWarning, UntrainedWarning
 from clip_autt.utils.assets import asset, assets, file_hash
 from clip_autt.utils.errors import BackboneError, CheckpointError, InputError
 from clip_autt.faces.album import photograph_people, shown_faces
-from clip_autt.faces.anatomy import AU_ROW, BANK
+from clip_autt.faces.head import AU_ROW, BANK
 from clip_autt.faces.pretrain import OPEN, RESERVED_SUBJECTS, SHOWN, auc_per_au, check_seeds, draw_faces
 from clip_autt.faces.tasks import SOURCE_SUBJECTS, TARGET_DOMAIN, TASKS, VALIDATION_SUBJECTS, make_clips, stride
 

@@ -6,7 +6,7 @@ from numpy.random import default_rng
 
 from clip_autt.au import EMOTIONS, PAIN
 from clip_autt.faces.album import Album, album_page, photograph_people, resting_intensities, targets
-from clip_autt.faces.anatomy import AU_ROW, BANK
+from clip_autt.faces.head import AU_ROW, BANK
 from clip_autt.faces.expressions import EXPRESSIONS, VISEMES, possible, random_expression, random_intensities
 from clip_autt.faces.pretrain import OPEN
 from clip_autt.utils.errors import InputError

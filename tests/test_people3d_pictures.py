@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clip_autt.faces.anatomy import AU_ROW, BANK
+from clip_autt.faces.head import AU_ROW, BANK
 from clip_autt.faces.lens import Lens, Shot, backdrop, developed, head_rotation
 from clip_autt.faces.hair import FACIAL_HAIR, HAIR_STYLES, SPECTACLES, style_layers, style_of
 from clip_autt.faces.identity import Identity

@@ -11,7 +11,7 @@ from numpy.random import default_rng
 from clip_autt.au import mirror_order
 from clip_autt.backbone import CONFIGS
 from clip_autt.faces.album import Album, photograph_people, targets
-from clip_autt.faces.anatomy import AU_ROW, BANK
+from clip_autt.faces.head import AU_ROW, BANK
 from clip_autt.faces.people_clip import (
     PeopleRecipe,
     as_filmed,

@@ -8,7 +8,7 @@ from numpy.random import default_rng
 from safetensors.torch import save_file
 
 from clip_autt import load_backbone
-from clip_autt.faces.anatomy import AU_ROW, BANK
+from clip_autt.faces.head import AU_ROW, BANK
 from clip_autt.au import TEMPLATES
 from clip_autt.utils.errors import InputError
 from clip_autt.faces.pretrain import (

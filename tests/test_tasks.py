@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from clip_autt.faces.anatomy import BANK, POINT_INDEX, AU_ROW, shaped
+from clip_autt.faces.head import BANK, POINT_INDEX, AU_ROW, shaped
 from clip_autt.faces.drawing import Appearance
 from clip_autt.utils.errors import BankError, InputError
 from clip_autt.faces.people import Nuisance, DomainShift, Subject, render

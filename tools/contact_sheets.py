@@ -4,7 +4,7 @@ import numpy as np
 from pages import ROOT
 from PIL import Image, ImageDraw, ImageFont
 
-from clip_autt.faces.anatomy import AU_ROW, BANK
+from clip_autt.faces.head import AU_ROW, BANK
 from clip_autt.faces.identity import Identity
 from clip_autt.faces.lens import Shot
 from clip_autt.faces.photo import photograph
