@@ -1,4 +1,4 @@
-"""Draw the contact sheets of docs/faces.md: every action unit on six people, and sixty people at rest."""
+"""Make the contact sheets of docs/faces.md: every action unit on six people, and sixty people at rest."""
 
 import numpy as np
 from pages import ROOT

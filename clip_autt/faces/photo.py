@@ -126,7 +126,7 @@ def photograph(
     person: Identity,
     left: Mapping[str, float] | np.ndarray,  # intensities of the person's left half: {'AU12': .8, ...}, [N] or [T, N]
     right: Mapping[str, float] | np.ndarray | None = None,  # of the right half; the same if None
-    size: int = 64,  # of the pictures, in pixels
+    size: int = 96,  # of the pictures, in pixels
     shot: Shot = _PLAIN,  # light, camera and what is behind
     head: np.ndarray | None = None,  # [T, 3] yaw, pitch and roll in degrees, on top of the action units of the head
     who: Complexion | None = None,  # colours, if not the person's own

@@ -310,7 +310,7 @@ def _settings(name: str, layout: str, clips: int | None, frames: int | None, siz
         check(low <= value <= high, f'{what}={value}: {name} takes {low} to {high}.', ManifestError)
         return value
     clips, frames = among('clips', clips, *_KINDS[name].clips), among('frames', frames, *_KINDS[name].frames)
-    return _Settings(name, layout, clips, frames, among('size', size, 32, 64, 512), among('seed', seed, 0, 0, 9))
+    return _Settings(name, layout, clips, frames, among('size', size, 32, 96, 512), among('seed', seed, 0, 0, 9))
 
 # %% ../../nbs/faces/16_practice.ipynb #3d0cc708
 def make_practice_dataset(
@@ -320,7 +320,7 @@ def make_practice_dataset(
     people: Iterable[str] | int | None = None,  # names, or how many of each part of the lists; None takes all
     clips: int | None = None,  # recordings of each person; 6 for BioVid, 11 for StressID and 2 for BAH if None
     frames: int | None = None,  # of a clip (BioVid, 75), of a minute (StressID, 20), of a long segment (BAH, 120)
-    size: int = 64,  # side of a face in pixels; a video is 1.75 times as wide
+    size: int = 96,  # side of a face in pixels; a video is 1.75 times as wide
     seed: int = 0,  # 0 to 9; another seed has other people and clips
     n_jobs: int | None = None,  # processes; -1 for one per core; None: as `joblib.parallel_config` says, or 1
     progress: bool = True,  # show a bar
