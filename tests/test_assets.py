@@ -3,6 +3,7 @@
 import json
 import shutil
 import warnings
+from dataclasses import asdict
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -47,9 +48,8 @@ def sentences(facs) -> torch.Tensor:  # [N, D]
 
 
 def auc(scores: np.ndarray, yes: np.ndarray, no: np.ndarray) -> float:
-    "How often one of the pictures that show it scores higher than one of those that do not."
+    "How often one of the pictures that show it scores higher than one that does not."
     rows = yes | no
-    assert min(yes.sum(), no.sum()) >= 8, "too few pictures to say anything"
     return float(auc_per_au(scores[rows, None], yes[rows, None])[0])
 
 
@@ -114,9 +114,10 @@ def test_a_text_beyond_its_context_is_refused(facs):
 
 
 def test_sentences_find_the_faces_of_new_people(strangers, scores):
-    "Mean and each clearly visible action unit; the model card has the full figures."
+    "The mean, and each action unit that is clearly visible; the model card has the full figures."
     shown = seen(strangers)
     found = {au: auc(scores[:, j], shown[:, j] == SHOWN, shown[:, j] == ABSENT) for au, j in AU_ROW.items()}
+    assert min((shown[:, AU_ROW[au]] == SHOWN).sum() for au in CLEARLY_VISIBLE) > 20, "enough pictures to say so"
     assert {au: round(found[au], 3) for au in CLEARLY_VISIBLE if found[au] <= 0.85} == {}
     assert np.mean([*found.values()]) > 0.85
 
@@ -131,22 +132,23 @@ def test_it_tells_left_from_right(facs, strangers, scores, left, right, at_least
     assert auc(scores[:, b], shown[:, b], shown[:, a]) > at_least
 
 
-def test_the_card_says_what_was_measured():
+def test_the_card_says_what_was_measured(facs, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "tools")
+    import build_assets as b
+
     card = (assets() / "facs-tiny" / "README.md").read_text(encoding="utf-8")
     facts = json.loads((assets() / "facs-tiny" / "metrics.json").read_text(encoding="utf-8"))
     assert {*facts} == {"auc", "auc_mean", "auc_worst", "tone_gap", "parts", "zero_shot", "chance", "heads"}
-    assert [*facts["auc"]] == BANK.ids and all(f"{au} | {x:.3f}" in card for au, x in facts["auc"].items())
+    assert [*facts["auc"]] == list(BANK.ids) and [*facts["heads"]] == [*TASKS]
     assert facts["auc_mean"] == pytest.approx(np.mean([*facts["auc"].values()]), abs=1e-3)
     assert facts["auc_worst"] == pytest.approx(min(facts["auc"].values()), abs=1e-3)
-    for number in (f"{facts['auc_mean']:.3f}", f"{facts['auc_worst']:.3f}", f"{facts['tone_gap']:+.3f}"):
-        assert f"| {number}" in card, number
-    assert f"| {facts['zero_shot']:.3f}, chance {facts['chance']:.3f} |" in card
-    for part in facts["parts"]:
-        assert f"{part['steps']:,} steps of {part['size']} pixels" in card
-    assert facts["parts"][-1]["size"] == 96 and [*facts["heads"]] == [*TASKS]
-    for task, head in facts["heads"].items():
-        assert f"| {task} | {head['epoch']} | {head['val_war']:.3f} | {head['personal_war']:.3f} |" in card
-    assert "CC0" in card and "no medical assessment" in card and "{" not in card
+    assert facts["parts"] == [dict(part=p.title, size=p.size, **asdict(p.recipe)) for p in b.PARTS]
+    said = [f"{facts['auc_mean']:.3f} |", f"{facts['auc_worst']:.3f} (", f"{facts['tone_gap']:+.3f} |"]
+    said += [f"{facts['zero_shot']:.3f}, chance {facts['chance']:.3f} |", "CC0", "no medical assessment"]
+    said += [f"{au} | {x:.3f} |" for au, x in facts["auc"].items()]
+    said += [f"{h['val_war']:.3f} | {h['personal_war']:.3f} |" for h in facts["heads"].values()]
+    assert not [x for x in said if x not in card]
+    assert b.card(facts, facs) == card, "the card is made of these numbers"
 
 
 @pytest.mark.parametrize("task", TASKS)

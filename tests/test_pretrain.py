@@ -148,7 +148,8 @@ def test_mirrored_pictures_have_mirrored_captions(album):
 def test_a_step_sees_what_its_number_and_the_seed_say(album):
     t = targets(album)
     one, again, later, other = (
-        training_batch(album, t, Recipe(batch=16, seed=seed), step, 32) for seed, step in ((0, 3), (0, 3), (0, 4), (1, 3))
+        training_batch(album, t, Recipe(batch=16, seed=seed), step, 32)
+        for seed, step in ((0, 3), (0, 3), (0, 4), (1, 3))
     )
     assert torch.equal(one[0], again[0]) and one[1] == again[1] and torch.equal(one[2], again[2])
     for batch in (later, other):

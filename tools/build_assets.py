@@ -50,8 +50,8 @@ class Part(NamedTuple):
 
 PARTS = (
     Part("plain", 64, shifted, Recipe(5_000, lr=2e-3)),
-    Part("filmed", 64, as_filmed, Recipe(4_000, lr=1.5e-3, seed=1)),
-    Part("larger", 96, as_filmed, Recipe(4_000, lr=1e-3, seed=2)),
+    Part("filmed", 64, as_filmed, Recipe(2_000, lr=1.5e-3, seed=1)),
+    Part("larger", 96, as_filmed, Recipe(3_000, lr=1e-3, seed=2)),
 )
 
 
