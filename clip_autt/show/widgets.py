@@ -172,7 +172,7 @@ class SubjectMixer(LiveFigure):
         self,
         model: ClipAU | None = None,  # the package's own of the task if None
         task: Literal['pain', 'stress', 'ambivalence'] = 'pain',
-        person: int = 30_001,  # number of a rendered person
+        person: int = 30_005,  # number of a rendered person
         seed: int = 9,  # number of the scene
     ):
         classes = find_task(task).classes
