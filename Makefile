@@ -14,12 +14,12 @@ help:
 	@echo "make lab      install JupyterLab, copy the tutorials to a folder and open them (DIR=my_course: another folder; LAB=--allow-root: options)"
 	@echo "make site     build the documentation site into build/site, offline (a minute)"
 	@echo "make bench    measure speed and memory, write docs/benchmarks.md (about 10 minutes)"
-	@echo "make assets   train facs-tiny, its heads and facs-people from scratch (two to three hours)"
+	@echo "make assets   train facs-tiny and its heads from scratch (about two hours on two cores)"
 	@echo "make results  measure the embedded benchmark, write docs/results.md (about half an hour)"
 	@echo "make departures, agreement   what the released code's departures do; whether AU scores follow muscles"
 	@echo "make scale    measure what an hour of video costs, write docs/scale.md (some minutes)"
 	@echo "make outputs  run all notebooks, save their outputs, write README.md"
-	@echo "make animation  draw the picture at the top of the README"
+	@echo "make animation  make the moving picture at the top of the README"
 	@echo "make clean    remove the environment and everything that was built"
 
 # $(call pip,WHAT): pip without questions, bars and warnings of build tools; all it says is shown where it fails
@@ -73,10 +73,8 @@ bench: $(VENV)/.installed-dev
 	@$(BIN)/python tools/bench_table.py .benchmarks.json
 
 assets: $(VENV)/.installed-dev
-	@echo "== drawing faces, training facs-tiny and its heads (about an hour; an interrupted run goes on where it stopped)"
+	@echo "== rendering an album (12 minutes), training facs-tiny (an hour) and its heads (20 minutes); an interrupted run goes on where it stopped"
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/build_assets.py
-	@echo "== photographing people in 3-D, training facs-people (an hour and a half; goes on where it stopped)"
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/build_people.py
 
 results: $(VENV)/.installed-dev
 	@echo "== measuring the embedded benchmark (about half an hour)"

@@ -53,7 +53,10 @@ from .evaluation.metrics import macro_f1 as macro_f1, paired_bootstrap as paired
 from .evaluation.paper import run_paper_protocol as run_paper_protocol
 from .evaluation.results import Results as Results, concat_results as concat_results
 from .evaluation.stream import Stream as Stream
-from .faces.people import DomainShift as DomainShift, Nuisance as Nuisance, Subject as Subject, render as render
+from .faces.lens import Shot as Shot
+from .faces.people import (
+    DomainShift as DomainShift, Subject as Subject, render as render, sample_shot as sample_shot,
+)
 from .faces.portraits import moving_portrait as moving_portrait, portrait as portrait
 from .faces.practice import make_practice_dataset as make_practice_dataset
 from .faces.pretrain import auc_per_au as auc_per_au

@@ -181,12 +181,10 @@ class UntrainedWarning(UserWarning):
 CONFIGS = {
     'tiny': dict(embed_dim=64, vision_cfg=dict(image_size=32, patch_size=8, layers=2, width=64, head_width=64),
                  text_cfg=dict(context_length=77, vocab_size=49408, width=64, heads=2, layers=2)),
-    'facs-tiny': dict(embed_dim=128, vision_cfg=dict(image_size=64, layers=[1, 2, 2, 1], width=24, head_width=64),
+    'facs-tiny': dict(embed_dim=128, vision_cfg=dict(image_size=96, layers=[1, 2, 2, 1], width=24, head_width=64),
                       text_cfg=dict(context_length=40, vocab_size=49408, width=128, heads=4, layers=3),
                       init_logit_scale=2.3, init_logit_bias=-3.),
 }
-CONFIGS['facs-people'] = CONFIGS['facs-tiny'] | dict(
-    vision_cfg=CONFIGS['facs-tiny']['vision_cfg'] | dict(image_size=96))
 BUNDLED = {'facs-tiny': 'facs-tiny/clip.safetensors'}  # weights in the package
 
 # %% ../nbs/core/01_backbone.ipynb #c6b86136

@@ -17,7 +17,7 @@ PARALLEL = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that 
 # set once, by the first process, for all workers and for whatever they start
 os.environ.setdefault(
     "CLIP_AUTT_CACHE", tempfile.mkdtemp(prefix="clip_autt")
-)  # drawn faces of this run; nothing in the user's folders
+)  # rendered faces of this run; nothing in the user's folders
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "PASSIVE"
 )  # threads that spin while they wait are twenty times slower where other programs run

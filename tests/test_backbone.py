@@ -164,6 +164,6 @@ def test_half_precision_is_close(tiny):
 
 def test_mirrored_and_reversed_frames_are_views_that_can_be_encoded():
     backbone = load_backbone("facs-tiny")
-    frames = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
     for view in (frames[::-1], frames[:, :, ::-1]):
         assert torch.equal(backbone.encode_frames(view), backbone.encode_frames(view.copy()))

@@ -151,8 +151,10 @@ def test_there_is_one_process_unless_joblib_or_the_call_says_more(monkeypatch):
         (dict(tasks=[]), "at least one task"),
     ],
 )
-def test_refused_before_anything_is_drawn(kwargs, message, monkeypatch):
-    monkeypatch.setattr("clip_autt.evaluation.embedded.kept_target_videos", lambda *a, **k: pytest.fail("drew faces"))
+def test_refused_before_anything_is_rendered(kwargs, message, monkeypatch):
+    monkeypatch.setattr(
+        "clip_autt.evaluation.embedded.kept_target_videos", lambda *a, **k: pytest.fail("rendered faces")
+    )
     with pytest.raises(InputError, match=message):
         benchmark(**{"tasks": ["pain"], "seeds": [0], "methods": ["clip-au"], "progress": False, **kwargs})
 

@@ -5,10 +5,20 @@ import pytest
 from numpy.random import default_rng
 
 from clip_autt.au import EMOTIONS, PAIN
-from clip_autt.faces.album import Album, album_page, photograph_people, resting_intensities, targets
-from clip_autt.faces.anatomy import AU_ROW, BANK
+from clip_autt.faces.album import (
+    ABSENT,
+    OPEN,
+    SHOWN,
+    Album,
+    album_page,
+    photograph_people,
+    resting_intensities,
+    seen,
+    targets,
+    visible,
+)
+from clip_autt.faces.head import AU_ROW, BANK
 from clip_autt.faces.expressions import EXPRESSIONS, VISEMES, possible, random_expression, random_intensities
-from clip_autt.faces.pretrain import OPEN
 from clip_autt.utils.errors import InputError
 
 MIRRORED = ("AU51", "AU52", "AU53", "AU54", "AU61", "AU62", "AU63", "AU64")
@@ -124,9 +134,39 @@ def test_who_else_is_in_the_album_changes_nothing(album):
         assert np.array_equal(getattr(page, name), getattr(album, name)[15:18]), name
 
 
+def test_how_many_processes_photograph_changes_nothing(album):
+    again = photograph_people(940_002, 3, n=3, size=32, n_jobs=2)
+    for name in ("aus", "heads", "people", "tones"):
+        assert np.array_equal(getattr(again, name), getattr(album, name)[6:15]), name
+    difference = np.abs(again.pictures.astype(int) - album.pictures[6:15])
+    assert difference.max() <= 3 and (difference == 0).mean() > 0.99, "threads add up in another order"
+
+
 def test_pictures_of_a_person_differ(album):
     first, second = album.pictures[0].astype(int), album.pictures[1].astype(int)
     assert np.abs(first - second).mean() > 4
+
+
+def test_strong_is_shown_weak_is_open_and_none_is_absent():
+    a = np.zeros(len(BANK))
+    a[[AU_ROW["AU4"], AU_ROW["AU12"]]] = 0.9, 0.2
+    found = visible(a)
+    said = {"AU4": SHOWN, "AU12": OPEN, "AU6": OPEN, "AU17": ABSENT}  # AU6 looks like a part of AU12
+    assert {au: found[AU_ROW[au]] for au in said} == said
+    a[AU_ROW["AU43"]] = 1
+    found = visible(a)
+    assert found[AU_ROW["AU45"]] == SHOWN and found[AU_ROW["AU61"]] == OPEN, "behind closed lids nobody sees a gaze"
+
+
+def test_an_album_is_seen_by_the_stronger_half_of_each_face(album):
+    a = album.aus.max(1) / 255
+    assert np.array_equal(seen(album), np.stack([visible(row) for row in a]))
+    wink = AU_ROW["AU46"]
+    one_sided = Album(
+        album.pictures[:1], np.zeros((1, 2, len(BANK)), np.uint8), album.heads[:1], album.people[:1], album.tones[:1]
+    )
+    one_sided.aus[0, 1, wink] = 255
+    assert seen(one_sided)[0, wink] == SHOWN
 
 
 def test_targets_say_how_far_and_leave_open_what_cannot_be_seen(album):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from clip_autt.faces.anatomy import AU_ROW, BANK
+from clip_autt.faces.head import AU_ROW, BANK
 from clip_autt.faces.head import (
     LEFT_EYE,
     LOWER_TEETH,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clip_autt.faces.anatomy import AU_ROW, BANK
+from clip_autt.faces.head import AU_ROW, BANK
 from clip_autt.faces.lens import Lens, Shot, backdrop, developed, head_rotation
 from clip_autt.faces.hair import FACIAL_HAIR, HAIR_STYLES, SPECTACLES, style_layers, style_of
 from clip_autt.faces.identity import Identity
@@ -111,7 +111,7 @@ PLACES = {
     **dict.fromkeys(("AU6", "AU44", "AU46"), slice(13, 40)),
     "AU9": slice(14, 50),
     **dict.fromkeys(("AU10", "AU38"), slice(28, 56)),
-    "AU11": slice(13, 56),  # the target for the fold beside the nose draws the brow along
+    "AU11": slice(13, 56),  # the target for the fold beside the nose moves the brow along
     "AU39": slice(20, 56),
 }
 
@@ -154,7 +154,7 @@ def test_closed_eyes_show_no_eye():
     for seed in range(6):
         who = Identity.sample(seed, tone=0.9, age=30.0)
         wears = style_of(who, hair="bald", glasses="none")
-        shut, open_ = (int(photograph(who, {"AU43": a}, wears=wears)[0, 20:30, 12:52].max()) for a in (1, 0))
+        shut, open_ = (int(photograph(who, {"AU43": a}, size=64, wears=wears)[0, 20:30, 12:52].max()) for a in (1, 0))
         assert open_ > shut + 25
 
 
@@ -203,7 +203,7 @@ def test_hair_changes_the_head_but_not_the_mouth(hair):
 
 def test_beards_and_glasses_are_where_they_belong():
     man = Identity.sample(3, tone=0.1, age=40.0, male=1.0)
-    shown = lambda **kw: photograph(man, {}, wears=style_of(man, hair="short", **kw))[0].astype(float)
+    shown = lambda **kw: photograph(man, {}, size=64, wears=style_of(man, hair="short", **kw))[0].astype(float)
     bare = shown(beard="none", glasses="none")
     for beard in FACIAL_HAIR[1:]:
         d = np.abs(shown(beard=beard, glasses="none") - bare).sum(-1)
@@ -236,7 +236,7 @@ def test_the_camera_does_what_the_lens_says():
     assert np.abs(developed(light, Lens(jpeg=10)) - sharp).max() > 2
 
 
-def test_shots_are_drawn_one_property_at_a_time():
+def test_shots_are_sampled_one_property_at_a_time():
     shots = [Shot.sample(seed) for seed in range(30)]
     assert len({s.light.key for s in shots}) == len({s.lens.zoom for s in shots}) == 30
     assert shots[:3] == [Shot.sample(seed) for seed in range(3)]

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from clip_autt import ClipAU, ClipAUTT, LabeledVideo, VideoFeatures
-from clip_autt.personal.baseline import Baseline, normalize_to_baseline, resting_statistics, population_baseline
+from clip_autt.personal.baseline import (
+    PRIOR_CLIPS,
+    Baseline,
+    normalize_to_baseline,
+    population_baseline,
+    resting_statistics,
+    shrunk,
+)
 from clip_autt.utils.errors import CheckpointError, InputError
 from clip_autt.methods.source_statistics import attach_source, source_statistics
 from clip_autt.methods.tpt import TPT
@@ -77,23 +84,67 @@ def test_a_baseline_ignores_where_a_person_rests_and_how_lively_they_are():
     g = torch.Generator().manual_seed(0)
     x, source = torch.randn(30, 8, generator=g), Baseline(torch.randn(8, generator=g), torch.rand(8, generator=g) + 0.5)
     moved = 3 * x + 7
-    torch.testing.assert_close(
-        normalize_to_baseline(x, Baseline.of(x), source),
-        normalize_to_baseline(moved, Baseline.of(moved), source),
-        atol=1e-4,
-        rtol=1e-4,
-    )
+    a, b = (normalize_to_baseline(v, Baseline.of(v), source, prior_clips=0) for v in (x, moved))
+    torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("own", [0.0, 0.5, 1.0])
-def test_relative_is_the_formula(own):
+@pytest.mark.parametrize("prior", [0.0, 1.0, 3.0])
+def test_relative_is_the_formula(own, prior):
     g = torch.Generator().manual_seed(1)
     x, other = torch.randn(21, 4, generator=g), torch.randn(33, 4, generator=g) + 2
     person, source = Baseline.of(x) + Baseline.of(other), Baseline(torch.ones(4), 2 * torch.ones(4))
     c = torch.stack([x.sort(0).values[10], other.sort(0).values[16]])
     d = torch.stack([(v - m).abs().mean(0) for v, m in zip((x, other), c)])
-    b = own * c[0] + (1 - own) * c.mean(0)
-    torch.testing.assert_close(normalize_to_baseline(x, person, source, own), (x - b) / d.mean(0) * 2 + 1)
+    b = own * c[0] + (1 - own) * (c.sum(0) + prior * 1) / (2 + prior)
+    spread = (d.sum(0) + prior * 2) / (2 + prior)
+    torch.testing.assert_close(normalize_to_baseline(x, person, source, own, prior), (x - b) / spread * 2 + 1)
+
+
+TYPICAL = Baseline(torch.tensor([0.0, 10.0]), torch.tensor([1.0, 4.0]), 40)
+SOMEBODY = Baseline(torch.tensor([6.0, -2.0]), torch.tensor([4.0, 1.0]), 1)
+
+
+@pytest.mark.parametrize(
+    "n, prior, share", [(1, 1, 1 / 2), (1, 3, 3 / 4), (3, 1, 1 / 4), (9, 1, 1 / 10), (4, 0.5, 1 / 9)]
+)
+def test_the_typical_person_counts_for_some_clips(n, prior, share):
+    found = shrunk(replace(SOMEBODY, n=n), TYPICAL, prior)
+    torch.testing.assert_close(found.center, (1 - share) * SOMEBODY.center + share * TYPICAL.center)
+    torch.testing.assert_close(found.spread, (1 - share) * SOMEBODY.spread + share * TYPICAL.spread)
+    assert found.n == n, "clips that were seen"
+
+
+def test_without_a_prior_a_person_is_what_was_seen():
+    found = shrunk(SOMEBODY, TYPICAL, 0)
+    assert torch.equal(found.center, SOMEBODY.center) and torch.equal(found.spread, SOMEBODY.spread)
+
+
+def test_the_typical_person_stays_as_they_are():
+    x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+    own = Baseline.of(x)
+    torch.testing.assert_close(normalize_to_baseline(x, own, own), x)
+
+
+def test_one_clip_of_pain_is_not_somebody_s_resting_face():
+    "All frames of the first clip are far from the typical face: half of that is left, where nothing would be."
+    pain = torch.full((9, 2), 8.0) + torch.tensor([-0.5, 0.0, 0.5]).repeat(3)[:, None]
+    typical = Baseline(torch.zeros(2), torch.full((2,), float(Baseline.of(pain).spread[0])))
+    a, b = (normalize_to_baseline(pain, Baseline.of(pain), typical, 0.0, prior).mean() for prior in (1, 0))
+    assert float(a) == pytest.approx(4) and float(b) == pytest.approx(0, abs=1e-6)
+    assert float(normalize_to_baseline(pain, Baseline.of(pain), typical, 0.0).mean()) == pytest.approx(4), "by default"
+
+
+@pytest.mark.parametrize("prior", [-1, -1e-9, float("nan")])
+def test_a_prior_below_zero_is_refused(model, prior):
+    x = torch.randn(9, 2)
+    for call in (
+        lambda: shrunk(SOMEBODY, TYPICAL, prior),
+        lambda: normalize_to_baseline(x, SOMEBODY, TYPICAL, prior_clips=prior),
+        lambda: PersonalBaseline(model, prior_clips=prior),
+    ):
+        with pytest.raises(InputError, match="prior_clips must be 0 or more"):
+            call()
 
 
 def test_a_frozen_face_is_no_division_by_zero():
@@ -217,13 +268,37 @@ def test_any_number_of_classes(tiny, n_classes):
     assert all(len(r.probs) == n_classes and sum(r.probs.values()) == pytest.approx(1, abs=1e-5) for r in results)
 
 
-def test_the_first_video_is_relative_to_itself(model, videos):
-    result = PersonalBaseline(model, NoAdaptation, estimate_threshold=False).adapt(videos[0])
-    p, x = model.personal, videos[0].frames
-    with torch.no_grad():
-        want = p.head(normalize_to_baseline(x, Baseline.of(x), p.population_baseline)[None]).logits[0]
-    torch.testing.assert_close(result.logits, want)
-    torch.testing.assert_close(result.logits_before, model.predict(videos[0]).logits)
+@pytest.mark.parametrize("prior", [None, 0.0, 2.5])
+def test_a_video_is_relative_to_all_clips_so_far_and_to_the_prior(model, videos, prior):
+    method = PersonalBaseline(
+        model, NoAdaptation, estimate_threshold=False, **({} if prior is None else dict(prior_clips=prior))
+    )
+    results, p, prior = method.adapt_many(videos[:4]), model.personal, PRIOR_CLIPS if prior is None else prior
+    assert method.config.prior_clips == prior
+    for i, result in enumerate(results):
+        seen, x = [v.frames for v in videos[: i + 1]], videos[i].frames
+        center, spread = (torch.stack(part).sum(0) for part in zip(*map(resting_statistics, seen)))
+        base = p.population_baseline
+        center, spread = ((a + prior * b) / (i + 1 + prior) for a, b in ((center, base.center), (spread, base.spread)))
+        at_rest = (resting_statistics(x)[0] + center) / 2
+        with torch.no_grad():
+            want = p.head(((x - at_rest) / spread * base.spread + base.center)[None]).logits[0]
+        torch.testing.assert_close(result.logits, want, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(results[0].logits_before, model.predict(videos[0]).logits)
+
+
+def test_training_sees_what_the_method_will_see(model):
+    "Views of training are relative to the same baselines, typical person included."
+    shown, labeled = [], planted("XY", seed=3, rest=2.0)
+
+    class Watching(NoAdaptation):
+        def adapt_many(self, videos):
+            shown.extend(videos)
+            return super().adapt_many(videos)
+
+    PersonalBaseline(model, Watching).adapt_many([x.video for x in labeled])
+    for a, b in zip(shown, online_relative(labeled, model.personal.population_baseline), strict=True):
+        torch.testing.assert_close(a.frames, b.video.frames)
 
 
 def test_a_new_person_starts_afresh(model, videos):
@@ -334,6 +409,24 @@ def test_profiles(model, tiny, videos, tmp_path):
     ClipAUTT(model).save_profile(tmp_path / "prompts.safetensors")
     with pytest.raises(CheckpointError, match="not a personal profile"):
         later.load_profile(tmp_path / "prompts.safetensors")
+
+
+def test_a_profile_holds_what_was_seen_whatever_the_prior(model, videos, tmp_path):
+    "The typical person belongs to the model: a profile is neither shrunk when it is saved nor twice when it is used."
+    whole = {prior: PersonalBaseline(model, prior_clips=prior, estimate_threshold=False) for prior in (0.0, 1.0)}
+    answers = {prior: method.adapt_many(videos[:6]) for prior, method in whole.items()}
+    for prior, method in whole.items():
+        early = PersonalBaseline(model, prior_clips=1 - prior, estimate_threshold=False)
+        early.adapt_many(videos[:5])
+        early.save_profile(tmp_path / "x.safetensors")
+        own = Baseline.of(*(v.frames for v in videos[:5]))
+        assert early.person.n == 5
+        torch.testing.assert_close(early.person.center, own.center)
+        torch.testing.assert_close(early.person.spread, own.spread)
+        later = PersonalBaseline(model, prior_clips=prior, estimate_threshold=False)
+        later.load_profile(tmp_path / "x.safetensors")
+        torch.testing.assert_close(later.adapt(videos[5]).logits, answers[prior][5].logits)
+        torch.testing.assert_close(later.person.center, method.person.center)
 
 
 def test_a_model_without_a_personal_head_says_what_to_do(tiny):

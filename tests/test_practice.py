@@ -84,7 +84,7 @@ def test_stressid_frames(trees):
 
 
 def test_stress_depends_on_the_task_and_faces_get_lost():
-    "All of StressID, planned and not drawn."
+    "All of StressID, planned and not rendered."
     s = practice._settings("stressid", "cropped", None, None, 64, 0)
     plans = {who: practice._stressid(s, who) for who in FACTS["stressid"].splits}
     stressed, kept = defaultdict(list), {}

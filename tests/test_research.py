@@ -17,7 +17,7 @@ from clip_autt.data.facts import FACTS
 from clip_autt.faces.practice import make_practice_dataset
 
 PARTS = "source", "validation", "target"
-SEEN = "82554", "82567", "82614", "82617", "82711", "82585"  # people of BAH whose drawn faces the detector finds
+SEEN = "82553", "82567", "82614", "82617", "82711", "82585"  # people of BAH whose rendered faces the detector finds
 
 
 def run(*args) -> tuple[int, str]:

@@ -89,7 +89,7 @@ def test_the_drawn_bars_are_the_cosines_of_the_chosen_aus(facs):
 @pytest.mark.parametrize(
     "aus, error", [({12: 1.2}, InputError), ({12: -0.1}, InputError), ({999: 0.5}, BankError), ({37: 0.5}, BankError)]
 )
-def test_faces_that_cannot_be_drawn_are_refused(facs, aus, error):
+def test_faces_that_cannot_be_rendered_are_refused(facs, aus, error):
     with pytest.raises(error):
         face_view(facs, PERSON, aus)
 
@@ -99,7 +99,7 @@ def test_faces_that_cannot_be_drawn_are_refused(facs, aus, error):
 
 def test_the_mixer_plays_the_librarys_clip(facs):
     view = mix_view(facs, "pain", 30_001, "neutral", dict(rest=2.0, identity=0.5), seed=9)
-    own = make_clip("pain", 30_001, "neutral", 9, 64, DomainShift(rest=2.0, identity=0.5), every=2)
+    own = make_clip("pain", 30_001, "neutral", 9, 96, DomainShift(rest=2.0, identity=0.5), every=2)
     assert np.array_equal(view.clip.frames, own.frames)
     assert view.probability == pytest.approx(facs.predict(own).probs["pain"], abs=1e-5)
     assert view.dials == dict(identity=0.5, rest=2.0, expressivity=1.0) and view.trail == (view.probability,)

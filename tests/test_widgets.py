@@ -147,9 +147,9 @@ def test_mixing_a_person(facs):
     assert set(mixer.dials) == {"identity", "rest", "expressivity"} and all(d.max == 2.5 for d in mixer.dials.values())
     before = mixer.picture.value
     mixer.dials["rest"].value = 2.5
-    expected = mix_view(facs, "pain", 30_001, "neutral", dict(rest=2.5), seed=9)
+    expected = mix_view(facs, "pain", 30_005, "neutral", dict(rest=2.5), seed=9)
     assert mixer.view.probability == pytest.approx(expected.probability) and mixer.picture.value != before
-    start = mix_view(facs, "pain", 30_001, "neutral", {}, seed=9).probability
+    start = mix_view(facs, "pain", 30_005, "neutral", {}, seed=9).probability
     assert mixer.view.trail == pytest.approx((start, expected.probability)) and mixer.view.fixed[
         "all dials at 1"
     ] == pytest.approx(start)

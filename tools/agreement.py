@@ -1,6 +1,7 @@
 """Do action-unit scores follow the muscles they are named after? Writes docs/explanations.md.
 
-Measured on rendered faces, where the truth is known.
+Measured on rendered faces, where the truth is known. A line below the title of `templates/explanations.md` names the
+model that the present numbers belong to. Whoever measures anew and writes the page takes that line out.
 
 python tools/agreement.py                                   # the embedded benchmark: seeds 0, 10, 20, 30, 40
 python tools/agreement.py --seeds 30000 30010 --page x.md   # other strangers, another page
@@ -93,7 +94,7 @@ def main() -> None:
         help="where embedded videos are kept",
     )
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "explanations.md")
-    parser.add_argument("--jobs", type=int, default=1, help="processes that draw; -1 for one per core")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that render; -1 for one per core")
     args = parser.parse_args()
     runs = {task: [measure(task, seed, args.folder, args.jobs) for seed in args.seeds] for task in args.tasks}
     found = sorted({r["aus"] for rs in runs.values() for r in rs})

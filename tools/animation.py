@@ -9,7 +9,7 @@ from PIL import Image
 
 from clip_autt import TARGET_DOMAIN, ClipAU, PersonalBaseline, encode_clip, write_video
 from clip_autt.show.film import annotated_frames
-from clip_autt.faces.tasks import draw_person
+from clip_autt.faces.tasks import film_person
 
 ROOT = Path(__file__).parents[1]
 PERSON, N, WIDTH, SECONDS = 30_041, 20, 560, 0.16  # a stranger, their clips, pixels, of a frame
@@ -19,8 +19,8 @@ def films():
     "The last clips of a stranger, each with what was concluded about it."
     model = ClipAU.from_pretrained("facs-tiny")
     method = PersonalBaseline(model)
-    clips = draw_person("pain", PERSON, n=N, domain=TARGET_DOMAIN, seed=30_000)
-    large = draw_person("pain", PERSON, n=N, domain=TARGET_DOMAIN, seed=30_000, size=256)
+    clips = film_person("pain", PERSON, n=N, domain=TARGET_DOMAIN, seed=30_000)
+    large = film_person("pain", PERSON, n=N, domain=TARGET_DOMAIN, seed=30_000, size=256)
     videos = [encode_clip(model.backbone, c) for c in clips]
     results = [method.adapt(v) for v in videos]
     changed = [i for i, (c, r) in enumerate(zip(clips, results)) if r.label == c.label]

@@ -11,15 +11,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from joblib import Parallel, delayed
-from pages import ROOT
+
 from safetensors.torch import save_file
 from torch import Tensor
 
 from clip_autt.backbone import Backbone, load_backbone
 from clip_autt.faces.album import Album, check_seeds, photograph_people
-from clip_autt.faces.anatomy import BANK
+from clip_autt.faces.head import BANK
 from clip_autt.faces.augment import as_filmed, shifted
-from clip_autt.faces.person import Person
 from clip_autt.faces.pretrain import Recipe, enlarged, new_model, packed, retrieval_auc, tone_gap, train_tiny_clip
 from clip_autt.faces.tasks import SOURCE_SUBJECTS, TASKS, VALIDATION_SUBJECTS
 from clip_autt.faces.videos import source_videos, zero_shot_emotions
@@ -28,9 +27,11 @@ from clip_autt.methods.source_statistics import attach_source
 from clip_autt.model import ClipAU
 from clip_autt.personal.training import prepare_personal
 from clip_autt.train import fit
+from clip_autt.utils.assets import assets, write_hashes
 from clip_autt.utils.files import atomic_path
 
-NAME, TARGET = "facs-people", ROOT / "weights" / "facs-people"
+ROOT = Path(__file__).resolve().parents[1]
+NAME, TARGET = "facs-tiny", assets() / "facs-tiny"
 TRAIN, VALIDATION, TEST = (100_000, 20_000), (900_000, 1_000), (910_000, 1_000)  # first person and how many
 CHUNK = 1_000  # people
 EMOTIONAL = range(920_000, 920_100)
@@ -49,8 +50,8 @@ class Part(NamedTuple):
 
 PARTS = (
     Part("plain", 64, shifted, Recipe(5_000, lr=2e-3)),
-    Part("filmed", 64, as_filmed, Recipe(4_000, lr=1.5e-3, seed=1)),
-    Part("larger", 96, as_filmed, Recipe(4_000, lr=1e-3, seed=2)),
+    Part("filmed", 64, as_filmed, Recipe(2_000, lr=1.5e-3, seed=1)),
+    Part("larger", 96, as_filmed, Recipe(3_000, lr=1e-3, seed=2)),
 )
 
 
@@ -138,9 +139,7 @@ def kept_videos(path: Path, make: Callable[[], Sequence]) -> tuple[list[LabeledV
 
 def head(folder: Path, task: str, clip: Backbone, jobs: int) -> dict:
     "Train CLIP-AU for a task and store it beside the weights."
-    train, val = kept_videos(
-        folder / f"{task}-{clip.hash}.pt", lambda: source_videos(clip, task, n_jobs=jobs, cast=Person)
-    )
+    train, val = kept_videos(folder / f"{task}-{clip.hash}.pt", lambda: source_videos(clip, task, n_jobs=jobs))
     model = ClipAU(clip, classes=TASKS[task].classes)
     history = fit(model, train, val, epochs=30, lr=1e-3, patience=10, progress=False)
     personal = prepare_personal(model, train, val)
@@ -165,9 +164,9 @@ A small CLIP for lessons, tests and first looks at faces. It was trained on **pi
 
 * Image tower: modified ResNet {vision[layers]}, width {vision[width]}, {vision[image_size]} pixels. Text tower: {text[layers]} layers, width {text[width]}, {tokens} of 49,408 tokens stored.
 * Training, from random weights: {n_pictures:,} pictures of {n_train:,} people (subjects {train_first:,} to {train_last:,}), batches of {batch}. {course}. A sigmoid loss over pictures and captions, in which a caption fits as far as the face shows it. Built by
-  `make assets`; explained in `nbs/faces/19_expressions.ipynb` to `22_pretrain.ipynb`. Subjects from 1,000,000 up were never used.
+  `make assets`; explained in `nbs/faces/12_expressions.ipynb` to `19_pretrain.ipynb`. Subjects from 1,000,000 up were never used.
 * The people come from the CC0 data of MakeHuman (`clip_autt/assets/head/README.md`). No picture of a real person was used for training. Real films were used to measure, and earlier to compare variants of the cameras and of the loss.
-* Stored in half precision. License: that of the package. It is not in the wheel: `load_backbone('facs-people', 'weights/facs-people/clip.safetensors')`.
+* Stored in half precision. License: that of the package.
 
 ## Measured
 
@@ -247,14 +246,20 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     parts = [part._replace(recipe=replace(part.recipe, steps=n)) for part, n in zip(PARTS, args.steps)]
     facts = backbone(args.folder, parts, args.device, args.jobs)
-    clip = load_backbone(NAME, TARGET / "clip.safetensors")
+    write_hashes(assets())
+    clip = load_backbone(NAME)
     facts["zero_shot"], facts["chance"] = zero_shot_emotions(clip, EMOTIONAL)
     facts["heads"] = {task: head(args.folder, task, clip, args.jobs) for task in TASKS}
     (TARGET / "metrics.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     (TARGET / "README.md").write_text(card(facts, clip), encoding="utf-8")
     for path in TARGET.rglob("*.safetensors"):
         path.chmod(0o644)  # safetensors writes files that only their owner can read
-    print(f"AUC mean {facts['auc_mean']:.3f}, worst {facts['auc_worst']:.3f}, tone gap {facts['tone_gap']:+.3f}")
+    write_hashes(assets())
+    size = sum(p.stat().st_size for p in assets().rglob("*") if p.is_file())
+    print(
+        f"AUC mean {facts['auc_mean']:.3f}, worst {facts['auc_worst']:.3f}, tone gap {facts['tone_gap']:+.3f}; "
+        f"{size / 1e6:.1f} MB in the package"
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Draw the contact sheets of docs/faces.md: every action unit on six people, and sixty people at rest."""
+"""Make the contact sheets of docs/faces.md: every action unit on six people, and sixty people at rest."""
 
 import numpy as np
 from pages import ROOT
 from PIL import Image, ImageDraw, ImageFont
 
-from clip_autt.faces.anatomy import AU_ROW, BANK
+from clip_autt.faces.head import AU_ROW, BANK
 from clip_autt.faces.identity import Identity
 from clip_autt.faces.lens import Shot
 from clip_autt.faces.photo import photograph

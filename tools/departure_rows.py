@@ -134,7 +134,7 @@ ROWS = (
     Row(
         "14",
         "Frames are resized bicubically for training and bilinearly at test.",
-        "cannot be switched: faces are drawn at the size that the backbone takes, so no frame is resized",
+        "cannot be switched: faces are rendered at the size that the backbone takes, so no frame is resized",
     ),
     row(
         "15",

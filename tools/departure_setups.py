@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from build_assets import kept
+from build_assets import kept_videos
 from departure_heads import train_head
 from pages import ROOT
 from torch import Tensor
@@ -120,7 +120,7 @@ def clip() -> Backbone:
 
 @cache
 def strangers(folder: Path, task: str, seed: int, jobs: int = 1) -> list[LabeledVideo]:
-    return kept(
+    return kept_videos(
         folder / f"{clip().hash}-{task}-{seed}-videos.pt",
         lambda: [target_videos(clip(), task, seed, n_jobs=jobs, progress=False)],
     )[0]
@@ -135,7 +135,7 @@ def head(task: str, name: str) -> ClipAU:
         return ClipAU.from_pretrained(f"facs-tiny/{task}", backbone=clip())
     path = ASSETS / f"{clip().hash}-{task}-head-{name.replace(' ', '-')}"
     if not (path / "config.json").is_file():
-        train, val = kept(ASSETS / f"{task}-{clip().hash}.pt", lambda: source_videos(clip(), task, n_jobs=-1))
+        train, val = kept_videos(ASSETS / f"{task}-{clip().hash}.pt", lambda: source_videos(clip(), task, n_jobs=-1))
         train_head(name, clip(), task, train, val).save_pretrained(path)
         print(task, "trained the head:", name, flush=True)
     return ClipAU.from_pretrained(path, backbone=clip())

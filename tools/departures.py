@@ -1,5 +1,8 @@
 """What each departure of the released CLIP-AUTT code does, one at a time: writes docs/departures.md.
 
+A line below the title of `departures_page.md` names the model that the present numbers belong to. Whoever measures anew
+and writes the page takes that line out.
+
 python tools/departures.py                                    # the embedded benchmark: seeds 0, 10, 20, 30, 40
 python tools/departures.py --seeds 30000 30010 --page x.md    # other strangers, another page
 """

@@ -33,7 +33,7 @@ WINGS = [  # from the lowest floor to the highest: imports go down only
     Wing("data", "manifests, your own folders, BioVid, StressID, BAH, embeddings on disk", "data/00_manifest"),
     Wing("personal", "our method: personal baseline and personal threshold", "personal/03_method"),
     Wing("methods", "the rivals, one notebook each; the oracle; the registry", "methods/05_tent"),
-    Wing("faces", "rendered people, their tasks, training of the bundled CLIP", "faces/04_tasks"),
+    Wing("faces", "rendered people, their tasks, training of the bundled CLIP", "faces/13_tasks"),
     Wing("evaluation", "streams, metrics, tables, the paper's protocol, explanations", "evaluation/03_evaluate"),
     Wing("show", "plots, the report, annotated videos, widgets", "show/00_plots"),
     Wing("cli", "the command line", "cli/03_main"),

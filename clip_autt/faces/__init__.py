@@ -1,4 +1,4 @@
-"People who are drawn, their tasks, and how the bundled model was made."
+"People who do not exist, their tasks, and how the bundled model was made."
 
 import lazy_loader  # names are loaded on first use
 

@@ -1,8 +1,9 @@
 "This library's method: a personal baseline and a personal threshold."
 
 from .baseline import (
-    Baseline as Baseline, VIDEO_WEIGHT as VIDEO_WEIGHT, normalize_to_baseline as normalize_to_baseline,
-    population_baseline as population_baseline, resting_statistics as resting_statistics,
+    Baseline as Baseline, PRIOR_CLIPS as PRIOR_CLIPS, VIDEO_WEIGHT as VIDEO_WEIGHT,
+    normalize_to_baseline as normalize_to_baseline,
+    population_baseline as population_baseline, resting_statistics as resting_statistics, shrunk as shrunk,
 )
 from .method import MostConfidentWindow as MostConfidentWindow, PersonalBaseline as PersonalBaseline
 from .threshold import (

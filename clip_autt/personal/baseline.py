@@ -14,7 +14,8 @@ from torch import Tensor
 from ..utils.errors import check, dtype_shape
 
 # %% auto #0
-__all__ = ['VIDEO_WEIGHT', 'resting_statistics', 'Baseline', 'population_baseline', 'normalize_to_baseline']
+__all__ = ['PRIOR_CLIPS', 'VIDEO_WEIGHT', 'resting_statistics', 'Baseline', 'population_baseline', 'shrunk',
+           'normalize_to_baseline']
 
 # %% ../../nbs/personal/00_baseline.ipynb #bb5b0b09
 def resting_statistics(
@@ -56,6 +57,19 @@ def population_baseline(
     center, spread = (torch.stack([getattr(p, k) for p in people]).median(0).values for k in ('center', 'spread'))
     return Baseline(center, spread, len(people))
 
+# %% ../../nbs/personal/00_baseline.ipynb #3648e9dc
+PRIOR_CLIPS = 1.  # clips that the typical person counts for
+
+def shrunk(
+    person: Baseline,  # over n videos
+    population: Baseline,  # of the typical person
+    prior_clips: float = PRIOR_CLIPS,  # 0 or more
+) -> Baseline:
+    "The person's baseline, drawn toward the typical one the more, the fewer videos it comes from."
+    check(prior_clips >= 0, f'prior_clips must be 0 or more, got {prior_clips}')
+    mean = lambda a, b: (person.n * a + prior_clips * b) / (person.n + prior_clips)
+    return Baseline(mean(person.center, population.center), mean(person.spread, population.spread), person.n)
+
 # %% ../../nbs/personal/00_baseline.ipynb #117caee4
 VIDEO_WEIGHT = .5  # weight of the video's own center
 
@@ -64,8 +78,10 @@ def normalize_to_baseline(
     person: Baseline,  # of the person in it, this video included
     population: Baseline,  # of the typical person
     video_weight: float = VIDEO_WEIGHT,  # of the video's own center, from 0 to 1; the rest is the person's
+    prior_clips: float = PRIOR_CLIPS,  # clips that the typical person counts for in the person's baseline
 ) -> Tensor:  # [T, D]
     "Frame embeddings as if the typical person showed what this person shows."
     check(0 <= video_weight <= 1, f'video_weight must be from 0 to 1, got {video_weight}')
+    person = shrunk(person, population, prior_clips)
     center = video_weight * resting_statistics(frames)[0] + (1 - video_weight) * person.center
     return (frames - center) / person.spread.clamp(min=1e-6) * population.spread + population.center

@@ -18,7 +18,7 @@ from ..features import VideoFeatures, encode
 from ..method import SCOPES, OnlineMethod, StepOutput, TestTimeMethod, VideoViews
 from ..model import ClipAU
 from ..outputs import Adapted, Passes, Prediction
-from .baseline import VIDEO_WEIGHT, Baseline, normalize_to_baseline
+from .baseline import PRIOR_CLIPS, VIDEO_WEIGHT, Baseline, normalize_to_baseline
 from .threshold import personal_threshold
 from ..utils.checkpoint import read_profile, write_profile
 from ..utils.errors import check
@@ -44,6 +44,7 @@ class PersonalBaseline:
         window: int = 16
         estimate_threshold: bool = True
         video_weight: float = VIDEO_WEIGHT
+        prior_clips: float = PRIOR_CLIPS
         inner: str = ''  # the method inside and its settings
 
     def __init__(
@@ -54,17 +55,19 @@ class PersonalBaseline:
         window: int = 16,  # frames in the window that is reported, where `make` is None
         estimate_threshold: bool = True,  # estimate the person's threshold as well
         video_weight: float = VIDEO_WEIGHT,  # of a video's own center in its baseline, from 0 to 1
+        prior_clips: float = PRIOR_CLIPS,  # clips that the typical person counts for in the baseline, 0 or more
         reset: Literal['video', 'subject', 'never'] = 'subject',  # when to forget the person
     ):
         check(model.personal is not None, 'this model has no personal head. Train one with '
               'prepare_personal(model, train, val), or load a bundled model.')
         check(reset in SCOPES, f'reset must be one of {", ".join(SCOPES)}, got {reset!r}')
         check(0 <= video_weight <= 1, f'video_weight must be from 0 to 1, got {video_weight}')
+        check(prior_clips >= 0, f'prior_clips must be 0 or more, got {prior_clips}')
         self.model, self.reset_scope = model, reset
         head = model.personal.head
         self.inner = make(head) if make else MostConfidentWindow(head, MostConfidentWindow.Config(window))
         inner = f'{type(self.inner).__name__} {getattr(self.inner, "config", "")}'.strip()
-        self.config = self.Config(window, estimate_threshold, video_weight, inner)
+        self.config = self.Config(window, estimate_threshold, video_weight, prior_clips, inner)
         self.begin: tuple[Baseline | None, Tensor] = None, torch.zeros(0, len(model.classes))  # or a loaded profile
         self.reset()
 
@@ -154,7 +157,8 @@ def _relative(
     now = Baseline.of(frames) if before is None else before + Baseline.of(frames)
     if learn and v.seen: method.person = now
     population = method.model.personal.population_baseline
-    return replace(v, frames=normalize_to_baseline(frames, now, population, method.config.video_weight))
+    c = method.config
+    return replace(v, frames=normalize_to_baseline(frames, now, population, c.video_weight, c.prior_clips))
 
 # %% ../../nbs/personal/03_method.ipynb #602d711b
 @torch.no_grad()

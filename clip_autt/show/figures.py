@@ -72,7 +72,7 @@ def show_image(
 # %% ../../nbs/show/03_figures.ipynb #2830e13d
 @dataclass(frozen=True, eq=False)
 class FaceView:
-    "A drawn face, and how similar CLIP finds it to the sentence of each action unit."
+    "A rendered face, and how similar CLIP finds it to the sentence of each action unit."
     aus: dict[int | str, float]  # intensities from 0 to 1, by FACS code or id
     picture: np.ndarray = field(repr=False)  # uint8, large, for the reader
     seen: np.ndarray = field(repr=False)  # uint8 [S, S, 3], what the model reads
@@ -96,7 +96,7 @@ def face_view(
     person: Subject,
     aus: Mapping[int | str, float],  # intensities from 0 to 1, by FACS code or id; the others are 0
 ) -> FaceView:
-    "Draw a face and compare it with the sentences of the action units."
+    "Render a face and compare it with the sentences of the action units."
     rows = np.zeros((2, len(model.bank)))
     for au, x in aus.items(): rows[1, model.bank.index(au)] = x
     seen = render(rows, person, size=model.backbone.image_size)

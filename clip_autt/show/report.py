@@ -231,8 +231,8 @@ _READ_NEXT = {
 }
 
 def _about(task: str, faces: str) -> str:
-    drawn = 'A program drew them; nobody was filmed. No number here tells how well the method works on people.'
-    facts = f'Everything below is about {faces}.' + (f' {drawn}' if 'rendered' in faces else '')
+    origin = 'A program rendered them; nobody was filmed. No number here tells how well the method works on people.'
+    facts = f'Everything below is about {faces}.' + (f' {origin}' if 'rendered' in faces else '')
     what = (f'The task: {task}. A model that was trained on other people meets new ones. Without any label it adapts '
             "to each of them, from nothing but their videos. This library's own method, personal, describes each face "
             "relative to its own resting state, and estimates the person's own threshold. CLIP-AUTT tunes the prompts "

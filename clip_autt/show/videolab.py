@@ -57,7 +57,7 @@ class VideoView:
 def preview(
     source: Clip | str | Path | bytes,  # a clip, a video file, or its content
     name: str,
-    size: int = 64,  # side of the crop in pixels
+    size: int = 96,  # side of the crop in pixels
 ) -> VideoView:
     "Find the face in a few frames of the video. A file that is not a video is a `VideoError`."
     if isinstance(source, Clip):
@@ -162,19 +162,19 @@ def take_upload(
 # %% ../../nbs/show/05_videolab.ipynb #f36c9036
 def sample_videos(
     model: ClipAU,
-    person: int = 30_001,  # number of a drawn stranger
+    person: int = 30_001,  # number of a rendered stranger
     n: int = 6,
-) -> dict[str, Callable[[], Clip]]:  # name -> draws the clip
+) -> dict[str, Callable[[], Clip]]:  # name -> makes the clip
     "Clips of one rendered person, for the task with the classes of the model; and a photograph that moves."
     task = next((name for name, t in TASKS.items() if t.classes == model.classes), None)
-    drawn = {}
+    rendered = {}
     if task:
         who, classes = Subject.sample(person, TARGET_DOMAIN), TASKS[task].classes
-        def draw(i: int) -> Callable[[], Clip]:
+        def film(i: int) -> Callable[[], Clip]:
             scene = task, who, classes[i % 2], 300_000_000 + i, model.backbone.image_size
             return partial(make_clip, *scene, every=stride(task))
-        drawn = {f'rendered stranger {person}, clip {i + 1}': draw(i) for i in range(n)}
-    return {**drawn, 'a photograph that moves': partial(moving_portrait, 2., FPS)}
+        rendered = {f'rendered stranger {person}, clip {i + 1}': film(i) for i in range(n)}
+    return {**rendered, 'a photograph that moves': partial(moving_portrait, 2., FPS)}
 
 # %% ../../nbs/show/05_videolab.ipynb #a09550ca
 class VideoLab(w.VBox):
@@ -263,7 +263,7 @@ def _html(lab: VideoLab) -> str:
     "Notes, answer and reasons as HTML."
     v, parts = lab.view, [*map(escape, lab.view.notes)]
     if v.result is not None: parts += [v.result._repr_html_(), v.reasons._repr_html_() if v.reasons else '']
-    if v.result is not None and v.truth: parts.append(f'The drawn person acted: <b>{escape(v.truth)}</b>.')
+    if v.result is not None and v.truth: parts.append(f'The rendered person acted: <b>{escape(v.truth)}</b>.')
     if lab.names: parts.append(f'{len(lab.names)} videos of this person so far: {escape(", ".join(lab.names))}.')
     return '<br>'.join(parts)
 

@@ -96,7 +96,7 @@ class AUExplorer(LiveFigure):
     def __init__(
         self,
         model: ClipAU | None = None,  # 'facs-tiny' if None; its backbone looks, its sentences are compared with
-        person: int | Subject = 30_001,  # number of a drawn person
+        person: int | Subject = 30_001,  # number of a rendered person
         aus: Sequence[int | str] | None = None,  # FACS codes or ids; None: those of the emotions and of pain
     ):
         self.model = _model(model)
@@ -172,7 +172,7 @@ class SubjectMixer(LiveFigure):
         self,
         model: ClipAU | None = None,  # the package's own of the task if None
         task: Literal['pain', 'stress', 'ambivalence'] = 'pain',
-        person: int = 30_001,  # number of a drawn person
+        person: int = 30_005,  # number of a rendered person
         seed: int = 9,  # number of the scene
     ):
         classes = find_task(task).classes

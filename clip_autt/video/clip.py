@@ -77,7 +77,7 @@ class Clip:
     id: str = ''  # the name of the clip
     found: np.ndarray | None = None  # bool [T], frames with a face; None before face cropping
     warnings: tuple[str, ...] = ()  # what a reader of the result should know
-    aus: np.ndarray | None = None  # float32 [T, N], true intensities of action units; known only for drawn faces
+    aus: np.ndarray | None = None  # float32 [T, N], true intensities of action units; known only for rendered faces
 
     def __post_init__(self):
         check_frames(self.frames)

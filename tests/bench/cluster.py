@@ -1,11 +1,11 @@
-"""Two workers against one: videos a second of `evaluate` on drawn strangers, with Dask and with loky, one thread each.
+"""Two workers against one: videos a second of `evaluate` on strangers, with Dask and with loky, one thread each.
 
     CLIP_AUTT_CACHE=build/cache OMP_NUM_THREADS=1 python tests/bench/cluster.py [--subjects 10] [--repeat 2]
 
-Starts a Dask scheduler and its workers on this machine, and asks nobody else. Faces are drawn once and kept (validation
-strangers, from 30,000 on). The first call of each set of workers is not counted: there they start, import PyTorch and
-get the model. `busy` is how many workers were at work on average. On a machine that does other things, too, seconds
-mean little, but `busy` still says what the spreading itself costs.
+Starts a Dask scheduler and its workers on this machine, and asks nobody else. Faces are rendered once and kept
+(validation strangers, from 30,000 on). The first call of each set of workers is not counted: there they start, import
+PyTorch and get the model. `busy` is how many workers were at work on average. On a machine that does other things, too,
+seconds mean little, but `busy` still says what the spreading itself costs.
 """
 
 import argparse
