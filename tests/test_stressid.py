@@ -97,7 +97,7 @@ def test_frame_numbers(name, number):
     assert frame_number(name) == number
 
 
-@given(st.sampled_from([1, 5, 25, 62]), st.sets(st.integers(0, 60), min_size=30), st.randoms())
+@given(st.sampled_from([1, 5, 25, 62]), st.sets(st.integers(0, 60), min_size=45), st.randoms())
 def test_the_rate_is_found_whatever_is_missing(rate, seconds, rnd):
     numbers = [rate * s for s in seconds]
     rnd.shuffle(numbers)
