@@ -79,16 +79,20 @@ def _covered(x: Tensor, g: Generator) -> Tensor:
 # %% ../../nbs/faces/18_augment.ipynb #80b4de5a
 _MEAN, _STD = (torch.tensor(x).view(3, 1, 1) for x in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD))
 
+def _pixels(pictures: np.ndarray) -> Tensor:  # [B, 3, S, S] in 0 to 1
+    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
+
+def _normalised(x: Tensor) -> Tensor: return ((x - _MEAN) / _STD).contiguous(memory_format=torch.channels_last)
+
 def as_filmed(
     pictures: np.ndarray,  # uint8 [B, S, S, 3]
     g: Generator,
     size: int = 64,  # of what the model reads
 ) -> Tensor:  # [B, 3, size, size] normalised
     "Pictures as many cameras would have taken them."
-    x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
-    x = _coarse(_sharpened(_restyled(_coloured(_cropped(x, g, size), g), g), g), g)
+    x = _coarse(_sharpened(_restyled(_coloured(_cropped(_pixels(pictures), g, size), g), g), g), g)
     x = _covered(x + .04 * _normal(g, *x.shape) * _random(g, len(x), 1, 1, 1) ** 2, g)
-    return ((x.clamp(0, 1) - _MEAN) / _STD).contiguous(memory_format=torch.channels_last)
+    return _normalised(x.clamp(0, 1))
 
 # %% ../../nbs/faces/18_augment.ipynb #82fd90a7
 def shifted(
@@ -97,7 +101,6 @@ def shifted(
     size: int = 64,  # of what the model reads
 ) -> Tensor:  # [B, 3, size, size] normalised
     "Pictures as they are, moved by up to two pixels."
-    moved = np.roll(pictures, tuple(g.integers(-2, 3, 2)), (1, 2))
-    x = torch.from_numpy(np.ascontiguousarray(moved)).permute(0, 3, 1, 2).float() / 255
+    x = _pixels(np.roll(pictures, tuple(g.integers(-2, 3, 2)), (1, 2)))
     if x.shape[-1] != size: x = F.interpolate(x, (size, size), mode='bilinear', antialias=True)
-    return ((x - _MEAN) / _STD).contiguous(memory_format=torch.channels_last)
+    return _normalised(x)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -67,8 +67,7 @@ def shrunk(
 ) -> Baseline:
     "The person's baseline, drawn toward the typical one the more, the fewer videos it comes from."
     check(prior_clips >= 0, f'prior_clips must be 0 or more, got {prior_clips}')
-    mean = lambda a, b: (person.n * a + prior_clips * b) / (person.n + prior_clips)
-    return Baseline(mean(person.center, population.center), mean(person.spread, population.spread), person.n)
+    return replace(person + replace(population, n=prior_clips), n=person.n)
 
 # %% ../../nbs/personal/00_baseline.ipynb #117caee4
 VIDEO_WEIGHT = .5  # weight of the video's own center
