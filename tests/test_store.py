@@ -95,6 +95,7 @@ def test_settings_said_in_two_ways_are_one(store, tiny, video):
     assert store.key(tiny, video, fps=12.5, start_s=0, stop_s=None) == store.key(tiny, video)
     boxes = [(1, 2, 3, 4), [1.0, 2.0, 3.0, 4.0], np.array([1, 2, 3, 4]), FaceBox(1, 2, 3, 4)]
     assert len({store.key(tiny, video, crop=box) for box in boxes}) == 1
+    assert store.key(tiny, video, crop=FaceBox(1, 2, 3, 4, 20)) != store.key(tiny, video, crop=boxes[0])
 
 
 def test_weights_activation_colours_and_precision_are_part_of_the_key(store, tiny, video, tmp_path, monkeypatch):
@@ -112,7 +113,7 @@ def test_weights_activation_colours_and_precision_are_part_of_the_key(store, tin
     )
     assert store.key(tiny, video) not in keys
     monkeypatch.undo()
-    monkeypatch.setattr("clip_autt.data.entries.ENCODING_VERSION", 2)
+    monkeypatch.setattr("clip_autt.data.entries.ENCODING_VERSION", 3)
     assert store.key(tiny, video) not in keys
 
 

@@ -27,7 +27,8 @@ MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\w$\\])\$(?!\s)([^$\n]+?)(?<!\s)\$(?![\w$
 LINK = re.compile(r"(?<=\]\()([^)\s:#]+)((?:#[^)\s]*)?)(?=\))")
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
 HOWTO = ["own_clips", "own_backbone", "own_method", "own_au_bank", "reproduce_the_paper", "gpu", "cluster"]
-PAGES = ["results", "faces", "real_faces", "search", "departures", "explanations", "benchmarks", "scale", "reliability"]
+PAGES = ["results", "faces", "real_faces", "detector", "search", "departures", "explanations", "benchmarks", "scale"]
+PAGES += ["reliability"]
 
 
 def mathml(text: str) -> str:

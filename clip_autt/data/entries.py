@@ -72,7 +72,7 @@ def _hash_of(path: str, *version: int) -> str:
     return digest.hexdigest()
 
 # %% ../../nbs/data/08a_entries.ipynb #c3317b74
-ENCODING_VERSION = 1  # goes up when the same video and settings give other embeddings
+ENCODING_VERSION = 2  # goes up when the same video and settings give other embeddings
 
 def encoding_facts(
     backbone: Backbone,
@@ -82,7 +82,8 @@ def encoding_facts(
     stop_s: float | None = None,  # seconds
 ) -> dict:  # plain values that JSON can hold
     "All that shapes the embeddings of a video, beside the video."
-    box = (crop.x, crop.y, crop.width, crop.height) if isinstance(crop, FaceBox) else crop
+    box = [crop.x, crop.y, crop.width, crop.height] if isinstance(crop, FaceBox) else crop
+    if isinstance(crop, FaceBox) and crop.roll_deg: box.append(crop.roll_deg)
     visual = backbone.model.visual
     layers = hashlib.sha256(' '.join(sorted({type(m).__name__ for m in visual.modules()})).encode()).hexdigest()[:8]
     preprocessing = {name: list(map(float, value)) if isinstance(value, (tuple, list)) else value

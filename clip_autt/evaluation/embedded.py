@@ -41,6 +41,7 @@ def evaluate_people(
     stream: Stream | None = None,  # the protocol; `Stream()` if None
     model: str | None = None,  # folder of a trained head; the bundled one if None
     n_subjects: int = N_TARGETS,
+    per_person: int = 20,  # videos of each person
     domain: DomainShift = TARGET_DOMAIN,  # population of the people
     n_jobs: int | None = None,  # processes; -1 for one per core; None: as `joblib.parallel_config` says, or 1
     progress: bool = False,  # show a bar
@@ -53,7 +54,8 @@ def evaluate_people(
     bar = tqdm(desc='rendering faces', unit='video', leave=False, delay=.5, disable=not progress)
     with warnings.catch_warnings(), bar:
         warnings.simplefilter('ignore', UnseenTokenWarning)  # zero-shot asks a small model for words on purpose
-        videos = kept_target_videos(clip_au.backbone, task, seed, n_subjects, domain, n_jobs=n_jobs, progress=False)
+        videos = kept_target_videos(clip_au.backbone, task, seed, n_subjects, domain, n=per_person, n_jobs=n_jobs,
+                                    progress=False)
         made = make_methods(methods, clip_au, seed) | with_settings(clip_au, seed, settings)
         bar.set_description('evaluating', refresh=False)
         bar.reset(len(videos) * (len(made) + with_oracle))

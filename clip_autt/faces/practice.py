@@ -179,8 +179,6 @@ def _acted(task: str, person: Subject, label: str, n: int, rate: float, g: Gener
         return np.clip(scene.aus * person.gain, 0, 1) * awake, scene.head * awake
     return tuple(np.concatenate(part) for part in zip(*map(play, runs)))
 
-_LABORATORY = dict(light=.3)  # lamps and walls of a laboratory, not of the street
-
 def _film(s: _Settings, subject: str, k: int, recording: _Recording) -> np.ndarray:
     "The pictures of a person's recording number k, uint8 [P, H, W, 3]."
     g, task = s.chance(subject, 2, k), _KINDS[s.name].task
@@ -189,7 +187,7 @@ def _film(s: _Settings, subject: str, k: int, recording: _Recording) -> np.ndarr
     aus, head = (np.concatenate(part) for part in zip(*(_acted(task, person, p.label, p.pictures, recording.rate, g)
                                                         for p in recording.stretches)))
     if not s.is_video: return render(aus, person, sample_shot(g, person.domain), g, s.size, head)
-    shot = sample_shot(g, replace(person.domain, **_LABORATORY))
+    shot = sample_shot(g, person.domain)
     shot = replace(shot, lens=replace(shot.lens, zoom=.78 * shot.lens.zoom))  # further away, to be cropped
     return render(aus, person, shot, g, 2 * round(s.size * .875), head)
 
