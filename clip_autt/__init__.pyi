@@ -33,6 +33,7 @@ from .method import (
 from .autt import ClipAUTT as ClipAUTT
 from .released import Departures as Departures, ReleasedClipAUTT as ReleasedClipAUTT, ReleasedPrompts as ReleasedPrompts
 from .data.au_tables import AUTable as AUTable, read_au_table as read_au_table
+from .data.readout import read_aus as read_aus, write_au_table as write_au_table
 from .data.bah import BAH as BAH
 from .data.base import DataSet as DataSet
 from .data.biovid import BioVid as BioVid

@@ -20,7 +20,7 @@ from .utils.split import split_subjects
 from .utils.errors import InputError, InputTypeError, check, dtype_shape
 from .video.clip import Clip, FrameFiles
 from .video.face import FaceBox, bridge_gaps, center_box, choose_box, crop_face, crop_frames
-from .video.face import face_notes, face_present, last_good
+from .video.face import FACE_SCORE, face_notes, face_scores, last_good
 from .video.io import clip_id, is_cropped, iter_frames, sample_frames
 
 # %% auto #0
@@ -141,7 +141,12 @@ class Crops(NamedTuple):
     "A few crops, one after the other in a video."
     times: list[float]  # [n] seconds
     images: np.ndarray  # uint8 [n, S, S, 3]
-    seen: np.ndarray  # bool [n], whether there is a face
+    scores: np.ndarray  # float [n], how confident the detector is of a face, 0 to 1; 1 where it was not asked
+
+    @property
+    def seen(self) -> np.ndarray:  # bool [n]
+        "Whether there is a face."
+        return self.scores >= FACE_SCORE
 
 def crop_batches(
     video: str | Path | bytes | FrameFiles,  # a video file, its bytes, a folder of images, or listed image files
@@ -160,16 +165,16 @@ def crop_batches(
     box, face_warnings = choose_box(crop, sample_frames(video, 8, **span).frames if auto else None)
     moments = ((t, *_crop(frame, box, auto, size)) for t, frame in iter_frames(video, **span, notes=notes))
     while batch := list(islice(moments, batch_size)):
-        times, images, seen = zip(*batch)
-        yield Crops(list(times), np.stack(images), np.array(seen))
+        times, images, scores = zip(*batch)
+        yield Crops(list(times), np.stack(images), np.array(scores))
     notes.extend(face_warnings)
 
-def _crop(frame: np.ndarray, box: FaceBox | None, auto: bool, size: int) -> tuple[np.ndarray, bool]:
-    "The square of one frame, [S, S, 3], and whether it shows a face. A face that was not searched for counts as seen."
+def _crop(frame: np.ndarray, box: FaceBox | None, auto: bool, size: int) -> tuple[np.ndarray, float]:
+    "The square of one frame, [S, S, 3], and the score of its face; 1 for one that was not searched for."
     frames = frame[None]
     square = center_box(*frame.shape[:2]) if box is None else box.square(*frame.shape[:2])
-    seen = not auto or (box is not None and bool(face_present(frames, box)[0]))
-    return crop_frames(frames, square, size)[0], seen
+    score = 1. if not auto else 0. if box is None else float(face_scores(frames, box)[0])
+    return crop_frames(frames, square, size)[0], score
 
 # %% ../nbs/core/03_features.ipynb #059a44aa
 def embed_crops(

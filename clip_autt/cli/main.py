@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from .au_command import aus
 from .course import lab
 from .data_commands import datasets_app, protocol_command, store_app
 from .options import (TASK_HELP, BackboneName, Classes, Counted, Crop, Device, FirstSubject, Fps, Head,
@@ -294,6 +295,7 @@ def _example(model: ClipAU, task: str, seed: int, subjects: int, settings: dict)
     return next(islice(clips, last, None)), results[last]
 
 # %% ../../nbs/cli/03_main.ipynb #775a798f
+app.command()(aus)
 app.command()(train)
 app.command('protocol')(protocol_command)
 app.command()(lab)

@@ -36,6 +36,12 @@ from .manifest import (
     read_table as read_table, read_text as read_text, row_item as row_item, row_problems as row_problems,
     span_seconds as span_seconds,
 )
+from .readout import (
+    READABLE as READABLE, Readout as Readout, au_sentences as au_sentences, blinks as blinks,
+    fit_readout as fit_readout, frame_table as frame_table, intensities as intensities, load_readout as load_readout,
+    read_aus as read_aus, readable as readable, reading_errors as reading_errors, save_readout as save_readout,
+    sentence_scores as sentence_scores, write_au_table as write_au_table,
+)
 from .store import FeatureStore as FeatureStore, Pruned as Pruned, StoreGroup as StoreGroup, StoreInfo as StoreInfo
 from .stressid import (
     STRESSID_TASKS as STRESSID_TASKS, StressID as StressID, frame_number as frame_number, item_task as item_task,

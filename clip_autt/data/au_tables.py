@@ -31,9 +31,11 @@ class Dialect:
     scale: float = 1.  # the highest intensity
     needs: tuple[str, ...] = ()  # columns without which it is not this dialect
     first: int = 0  # number of the first frame
+    least: float = .75  # confidence that a frame needs, as its authors advise
 
 # %% ../../nbs/data/11_au_tables.ipynb #6b2f8d78
 DIALECTS = (
+    Dialect('clip_autt', r'AU(\d\d)_r', r'AU(\d\d)_c', 5., ('face_id', 'pspi'), 1, 0.),
     Dialect('OpenFace 2', r'AU(\d\d)_r', r'AU(\d\d)_c', 5., ('face_id',), 1),
     Dialect('OpenFace 1', r'AU(\d\d)_r', r'AU(\d\d)_c', 5., (), 1),
     Dialect('OpenFace 3', r'action_units (\d+)', needs=('action_units',)),
@@ -83,8 +85,8 @@ def find_dialect(
     found = next((d for d in DIALECTS if {*d.needs} <= {*names} and _has_aus(d, names)), None)
     check(found is not None, f'{where}: not a table of a known detector. Its columns are '
           f'{some_of([*map(repr, names)], 6)}. {_KNOWN}')
-    foreign = [] if found.first == 0 else [c for c in {**_columns(found.intensity, names),
-                                                       **_columns(found.presence, names)} if c not in OPENFACE_AUS]
+    codes = {**_columns(found.intensity, names), **_columns(found.presence, names)}
+    foreign = [c for c in codes if c not in OPENFACE_AUS] if found.name in ('OpenFace 1', 'OpenFace 2') else []
     check(not foreign, f'{where}: AU{foreign[0] if foreign else 0:02d} is not among the AUs of OpenFace 1 and 2. Some '
           'tools number the columns of OpenFace 3 '
           'from 1 on. Rename the columns by their FACS codes.')
@@ -103,6 +105,8 @@ class AUTable:
     face: str | None = None  # id of the face; None where the dialect has no ids
     faces: tuple[str, ...] = ()  # ids of all faces in the file
     name: str = ''  # of the file
+    confidence: np.ndarray | None = None  # float64 [T], how sure the detector was of the face, 0 to 1; None: unknown
+    warnings: tuple[str, ...] = ()  # what a reader of the numbers should know
 
     def __len__(self) -> int: return len(self.frames)
 
@@ -280,17 +284,18 @@ def read_au_table(
     path: str | Path,  # a .csv or .tsv file
     face: str | int | None = None,  # id of the face; None for the one seen in most frames
     fps: float | None = None,  # frames a second: times from frame numbers, instead of the table's own
-    min_confidence: float = .75,  # a frame with less counts as one without a face
+    min_confidence: float | None = None,  # a frame with less has no face; None: .75, and 0 for this library's own
 ) -> AUTable:
     "Read a table of OpenFace 1, 2 or 3, py-feat, LibreFace or MediaPipe. `InputError` for a table of any other kind."
     path = Path(path)
     check(fps is None or fps > 0, f'fps must be above 0, got {fps}')
-    check(0 <= min_confidence <= 1, f'min_confidence must be from 0 to 1, got {min_confidence}')
+    check(0 <= (min_confidence or 0) <= 1, f'min_confidence must be from 0 to 1, got {min_confidence}')
     dialect, table = _rows(path)
+    least = dialect.least if min_confidence is None else min_confidence
     codes, intensity, presence = _blocks(path, dialect, table)
     ids, numbers = _first(table, _FACES), _frame_numbers(path, table)
     faces_of = None if ids is None else table[ids].str.strip().to_numpy(object)
-    rows, sure, chosen, faces = _pick(path, numbers, faces_of, _score(path, table, min_confidence), face)
+    rows, sure, chosen, faces = _pick(path, numbers, faces_of, _score(path, table, least), face)
     frames, unsure = numbers[rows], np.isnan(sure)[:, None]
     times = (frames - dialect.first) / fps if fps else _times(path, table.iloc[rows])
     masked = [None if x is None else np.where(unsure, np.nan, x[rows]) for x in (intensity, presence)]

@@ -19,8 +19,9 @@ from ..utils.errors import check
 from .io import sample_indices
 
 # %% auto #0
-__all__ = ['CROP_SCALE', 'LEVEL_FROM_DEG', 'FaceBox', 'center_box', 'enclosing_box', 'roll_deg', 'find_tilt', 'find_box',
-           'crop_frames', 'face_present', 'bridge_gaps', 'last_good', 'face_notes', 'crop_face', 'choose_box']
+__all__ = ['CROP_SCALE', 'LEVEL_FROM_DEG', 'FACE_SCORE', 'FaceBox', 'center_box', 'enclosing_box', 'roll_deg', 'find_tilt',
+           'find_box', 'crop_frames', 'face_scores', 'face_present', 'bridge_gaps', 'last_good', 'face_notes',
+           'crop_face', 'choose_box']
 
 # %% ../../nbs/video/05_face.ipynb #08604203
 CROP_SCALE = 1.2  # side of the square that is cut out, times the longer side of the face
@@ -191,13 +192,22 @@ def _upright(image: Image.Image, box: FaceBox) -> tuple[Image.Image, tuple[float
     return turned, (x, y, x + box.width, y + box.height)
 
 # %% ../../nbs/video/05_face.ipynb #61fc19e0
+FACE_SCORE = .4  # of the detector, in a square where a face has been found before
+
+def face_scores(
+    frames: np.ndarray,  # uint8 [T, H, W, 3]
+    box: FaceBox,  # from `find_box`
+) -> np.ndarray:  # float [T], 0 to 1
+    "How confident the detector is of a face in the square around the box, for each frame by itself."
+    crops = crop_frames(frames, box.square(*frames.shape[1:3]), 96)
+    return np.array([detect_faces(crop, 96, min_score=.1).scores.max(initial=0) for crop in crops], float)
+
 def face_present(
     frames: np.ndarray,  # uint8 [T, H, W, 3]
     box: FaceBox,  # from `find_box`
 ) -> np.ndarray:  # bool [T]
     "Whether there is a face in the square around the box, for each frame by itself."
-    crops = crop_frames(frames, box.square(*frames.shape[1:3]), 96)
-    return np.array([len(detect_faces(crop, 96, min_score=.4).scores) > 0 for crop in crops], bool)
+    return face_scores(frames, box) >= FACE_SCORE
 
 # %% ../../nbs/video/05_face.ipynb #902d0933
 def bridge_gaps(
