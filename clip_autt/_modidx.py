@@ -434,6 +434,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'clip_autt/data/readout.py'),
                                         'clip_autt.data.readout.sentence_scores': ( 'data/readout.html#sentence_scores',
                                                                                     'clip_autt/data/readout.py'),
+                                        'clip_autt.data.readout.shrunk_rest': ( 'data/readout.html#shrunk_rest',
+                                                                                'clip_autt/data/readout.py'),
                                         'clip_autt.data.readout.write_au_table': ( 'data/readout.html#write_au_table',
                                                                                    'clip_autt/data/readout.py')},
             'clip_autt.data.store': { 'clip_autt.data.store.FeatureStore': ('data/store.html#featurestore', 'clip_autt/data/store.py'),

@@ -1,7 +1,6 @@
 """Do action-unit scores follow the muscles they are named after? Writes docs/explanations.md.
 
-Measured on rendered faces, where the truth is known. A line below the title of `templates/explanations.md` names the
-model that the present numbers belong to. Whoever measures anew and writes the page takes that line out.
+Measured on rendered faces, where the truth is known.
 
 python tools/agreement.py                                   # the embedded benchmark: seeds 0, 10, 20, 30, 40
 python tools/agreement.py --seeds 30000 30010 --page x.md   # other strangers, another page

@@ -237,6 +237,8 @@ def card(facts: dict, clip: Backbone) -> str:
 
 
 def main() -> None:
+    import build_readout  # which takes the albums from here
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "assets", help="where all is kept")
     parser.add_argument("--steps", type=int, nargs=len(PARTS), default=[part.recipe.steps for part in PARTS])
@@ -250,6 +252,7 @@ def main() -> None:
     clip = load_backbone(NAME)
     facts["zero_shot"], facts["chance"] = zero_shot_emotions(clip, EMOTIONAL)
     facts["heads"] = {task: head(args.folder, task, clip, args.jobs) for task in TASKS}
+    build_readout.build(args.folder, args.jobs)
     (TARGET / "metrics.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     (TARGET / "README.md").write_text(card(facts, clip), encoding="utf-8")
     for path in TARGET.rglob("*.safetensors"):

@@ -1,4 +1,4 @@
-"""Fit the read-out of action units and write it beside the weights: `python tools/build_readout.py`, part of `make assets`.
+"""Fit the read-out of action units, and write it beside the weights. Part of `make assets`.
 
 Fitted on the validation people of `build_assets.py`, measured on the test people; the albums are kept in build/assets.
 """
@@ -18,7 +18,9 @@ from clip_autt.faces.augment import as_filmed
 from clip_autt.faces.pretrain import auc_per_au
 from clip_autt.utils.assets import assets, write_hashes
 
-MEAN, STD = (np.array(x, np.float32) for x in ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)))
+MEAN, STD = (
+    np.array(x, np.float32) for x in ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+)
 
 
 def filmed(pictures: np.ndarray, seed: int, size: int) -> np.ndarray:

@@ -26,9 +26,9 @@ BUILD = ROOT / "build"
 MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\w$\\])\$(?!\s)([^$\n]+?)(?<!\s)\$(?![\w$])", re.S)
 LINK = re.compile(r"(?<=\]\()([^)\s:#]+)((?:#[^)\s]*)?)(?=\))")
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
-HOWTO = ["own_clips", "own_backbone", "own_method", "own_au_bank", "reproduce_the_paper", "gpu", "cluster"]
-PAGES = ["results", "faces", "real_faces", "detector", "search", "departures", "explanations", "benchmarks", "scale"]
-PAGES += ["reliability"]
+HOWTO = """action_units own_clips own_backbone own_method own_au_bank reproduce_the_paper gpu cluster""".split()
+PAGES = """results faces real_faces detector action_units search departures explanations benchmarks scale
+reliability""".split()
 
 
 def mathml(text: str) -> str:

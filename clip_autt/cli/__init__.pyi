@@ -1,5 +1,8 @@
 "The command line."
 
+from .au_command import (
+    CAVEAT as CAVEAT, aus as aus, summary_text as summary_text, table_names as table_names,
+)
 from .course import (
     ONLINE as ONLINE, copy_tutorials as copy_tutorials, lab as lab, outside_code as outside_code, relink as relink,
     tutorial_files as tutorial_files,

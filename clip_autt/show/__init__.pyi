@@ -1,5 +1,6 @@
 "Plots, the report, annotated films and widgets."
 
+from .au_timeline import moved_most as moved_most, plot_au_table as plot_au_table
 from .figures import (
     DIALS as DIALS, Drawing as Drawing, FaceView as FaceView, MixView as MixView, ScoredWindows as ScoredWindows,
     WindowView as WindowView, face_view as face_view, mix_view as mix_view, new_drawing as new_drawing,

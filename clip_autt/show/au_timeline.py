@@ -26,7 +26,8 @@ def moved_most(
     "The action units that reach the largest intensities, each measured by its error; see `Readout`."
     if not table.detected.any(): return []
     peak = 5 * np.nanmax(table.intensity, 0)
-    strongest = [table.codes[i] for i in np.argsort(-peak / reading_errors(table.codes), kind='stable') if peak[i] >= least]
+    order = np.argsort(-peak / reading_errors(table.codes), kind='stable')
+    strongest = [table.codes[i] for i in order if peak[i] >= least]
     return [au.code for au in AUBank.default() if au.code in strongest[:n]]
 
 # %% ../../nbs/show/07_au_timeline.ipynb #2efafdd1
