@@ -84,7 +84,7 @@ from .personal.baseline import Baseline as Baseline, normalize_to_baseline as no
 from .personal.method import PersonalBaseline as PersonalBaseline
 from .personal.threshold import personal_threshold as personal_threshold
 from .personal.training import prepare_personal as prepare_personal
-from .show.film import annotate_video as annotate_video
+from .show.film import annotate_aus as annotate_aus, annotate_video as annotate_video
 from .show.plots import (
     plot_au_change as plot_au_change, plot_aus as plot_aus, plot_entropy as plot_entropy, plot_film as plot_film,
 )

@@ -96,6 +96,13 @@ class Backbone:
         return weights_hash(self.model.state_dict())
 
     @property
+    def caveats(self) -> tuple[str, ...]:
+        "What every result of these weights must say."
+        if self.pretrained is None: return ('the backbone has random weights: the result means nothing',)
+        note = 'the model was trained on rendered faces; on a real face its answer means little'
+        return (note,) if self.pretrained == 'bundled' else ()
+
+    @property
     def image_size(self) -> int:
         "Side of the square that the image encoder reads, in pixels."
         size = self.model.visual.image_size

@@ -1,15 +1,16 @@
 """Annotated films: every frame and its moment, the window in its place, no box without a face, and no result lost."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from clip_autt import ClipAU, PersonalBaseline, read_video, write_video
-from clip_autt.show.film import annotate_video, annotated_frames, film_names
+from clip_autt.data.readout import read_aus
+from clip_autt.show.film import annotate_aus, annotate_video, annotated_frames, au_story, emotion_story, film_names
 from clip_autt.cli.main import app
 from clip_autt.utils.errors import VideoError
-from clip_autt.video.face import FaceBox
 from clip_autt.features import encode_video
 from clip_autt.faces.portraits import moving_portrait
 from typer.testing import CliRunner
@@ -30,29 +31,77 @@ def made(model, tmp_path_factory):
     return film, v, method, method.adapt(v)
 
 
+@pytest.fixture(scope="module")
+def story(made):
+    film, v, method, result = made
+    return emotion_story(method, result, v, read_aus(film))
+
+
 def orange(image):
     "Pixels in the colour of the chosen window, in the part that is film."
-    r, g, b = (image[:400, :400, i].astype(int) for i in range(3))
+    r, g, b = (image[:432, :576, i].astype(int) for i in range(3))
     return (r > 180) & (abs(g - 94) < 25) & (b < 40)
 
 
-def test_the_box_is_coloured_inside_of_the_window_only(made):
-    film, v, method, result = made
-    box = FaceBox(0.3, 0.3, 0.4, 0.4)
-    inside = {round(t, 3): bool(orange(f).sum() > 500) for t, f in annotated_frames(film, method, result, v, box)}
+def test_the_square_is_coloured_inside_of_the_window_only(made, story):
+    film, _, _, result = made
+    inside = {round(t, 3): bool(orange(f).sum() > 500) for t, f in annotated_frames(film, story)}
     assert any(inside.values()) and not all(inside.values())
     assert all(seen == (result.window.start_s <= t < result.window.stop_s) for t, seen in inside.items())
 
 
-def test_a_frame_without_a_face_has_no_box(made):
-    from dataclasses import replace
-
-    film, v, method, result = made
-    blind = replace(v, found=v.found & (v.times < 1))
-    frames = list(annotated_frames(film, method, result, blind, FaceBox(0.3, 0.3, 0.4, 0.4)))
-    plain = list(annotated_frames(film, method, result, blind, None))
-    differs = {round(t, 2): bool((a != b).any()) for (t, a), (_, b) in zip(frames, plain)}
+def test_a_frame_without_a_face_has_no_square_and_no_bars(made, story):
+    film = made[0]
+    hidden = story.table.times >= 1
+    gone = np.where(hidden[:, None], np.nan, story.table.intensity)
+    absent = np.where(hidden[:, None], np.nan, story.table.presence)
+    blind = replace(story, table=replace(story.table, intensity=gone, presence=absent))
+    frames = dict(annotated_frames(film, blind))
+    plain = dict(annotated_frames(film, blind, crop="none"))
+    differs = {t: bool((frames[t][:432, :576] != plain[t][:432, :576]).any()) for t in frames}
     assert all(shown == (t < 1) for t, shown in differs.items() if abs(t - 1) > 0.1)
+    late = [f[250:432, 600:] for t, f in frames.items() if t > 1.1]
+    assert all((panel == late[0]).all() for panel in late), "bars of a frame that shows nobody"
+
+
+def test_bars_move_with_the_film(made, story):
+    panels = [f[120:432, 590:] for _, f in annotated_frames(made[0], story)]
+    assert len({panel.tobytes() for panel in panels}) > 20
+
+
+def test_what_every_result_must_say_is_in_the_picture_and_legible(made, story):
+    assert "on a real face its answer means little" in story.caption and "No medical assessment" in story.caption
+    assert "rendered faces only" in au_story(story.table).caption
+    frame = next(iter(annotated_frames(made[0], story)))[1]
+    dark = (frame[-40:].max(-1) < 90).any(1)
+    assert dark.sum() >= 10, "letters ten pixels high and more"
+
+
+def test_the_curves_end_in_the_answer(made, story):
+    result = made[3]
+    before, after = story.curves
+    middle = (result.window.start_s + result.window.stop_s) / 2
+    at = int(np.abs(before.times - middle).argmin())
+    assert (before.name, after.name) == ("as anybody", "as this person")
+    assert after.values.min() >= 0 and after.values.max() <= 100 and after.values[at] > 50
+    assert len(before.values) == len(after.values) == len(result.entropy)
+
+
+def test_a_method_without_answers_for_windows_has_one_curve(made, model):
+    from clip_autt import ClipAUTT
+
+    film, v, _, _ = made
+    method = ClipAUTT(model)
+    assert [c.name for c in emotion_story(method, method.adapt(v), v, read_aus(film)).curves] == ["as anybody"]
+
+
+def test_action_units_alone(made, tmp_path):
+    film = made[0]
+    out = annotate_aus(film, tmp_path / "aus.mp4", read_aus(film))
+    assert read_video(out).frames.shape[1:] == (744, 960, 3)
+    np.testing.assert_allclose(read_video(out).times, read_video(film).times, atol=2e-3)
+    result = CliRunner().invoke(app, ["aus", str(film), "--video", str(tmp_path / "b.mp4")])
+    assert result.exit_code == 0 and "b.mp4" in result.output and (tmp_path / "b.mp4").is_file()
 
 
 def test_every_frame_keeps_its_moment_even_where_they_are_uneven(made, tmp_path):
@@ -64,9 +113,8 @@ def test_every_frame_keeps_its_moment_even_where_they_are_uneven(made, tmp_path)
     assert np.allclose(read_video(out).times, read_video(film).times, atol=2e-3)
 
 
-def test_a_long_film_is_a_stream(made):
-    film, v, method, result = made
-    frames = annotated_frames(film, method, result, v)
+def test_a_long_film_is_a_stream(made, story):
+    frames = annotated_frames(made[0], story)
     t, first = next(frames)
     assert t == 0 and first.dtype == np.uint8 and first.shape[0] % 2 == 0 == first.shape[1] % 2
     frames.close()

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from clip_autt import TARGET_DOMAIN, ClipAU, PersonalBaseline, encode_clip, write_video
-from clip_autt.show.film import annotated_frames
+from clip_autt.data.readout import read_aus
+from clip_autt.show.film import annotated_frames, emotion_story
 from clip_autt.faces.tasks import film_person
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +30,8 @@ def films():
     for i in [*wrong[-2:], right[-1]]:
         with tempfile.TemporaryDirectory() as d:
             film = write_video(large[i], Path(d) / "clip.mp4")
-            yield from (frame for _, frame in list(annotated_frames(film, method, results[i], videos[i]))[::2])
+            story = emotion_story(method, results[i], videos[i], read_aus(film, crop="none"))
+            yield from (frame for _, frame in list(annotated_frames(film, story, crop="none"))[::2])
 
 
 def main() -> None:

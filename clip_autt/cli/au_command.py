@@ -5,7 +5,6 @@
 # %% ../../nbs/cli/02b_au_command.ipynb #cd64a4ee
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -70,6 +69,8 @@ def aus(
         help='Where the table goes: a .csv file, or a folder for several films.')] = None,
     plot: Annotated[Optional[str], typer.Option(
         help='Where a picture of the action units over time goes: a .png file, or a folder.')] = None,
+    video: Annotated[Optional[str], typer.Option(
+        help='Where a copy of the film with its action units goes: an .mp4 or .webm file, or a folder.')] = None,
     rest: Annotated[str, typer.Option(
         help="What counts as 0: 'film', its usual face; 'typical'; or a film of this face at rest by the same "
              'camera.')] = 'film',
@@ -78,28 +79,45 @@ def aus(
     quiet: Quiet = False,
 ) -> None:
     "Action units of films, frame by frame, as OpenFace writes them."
-    try: tables, pictures = (table_names(paths, out, ending) for out, ending in ((csv, '.csv'), (plot, '.png')))
+    try:
+        tables, pictures = (table_names(paths, out, ending) for out, ending in ((csv, '.csv'), (plot, '.png')))
+        films = _film_names(paths, video)
     except ClipAUTTError as e: stop(e)
     failed = 0
     try:
-        for path in paths: failed += not _one(path, tables.get(path), pictures.get(path), rest, fps, crop, quiet)
+        for path in paths:
+            wanted = [names.get(path) for names in (tables, pictures, films)]
+            failed += not _one(path, wanted, rest, fps, crop, quiet)
     except KeyboardInterrupt: interrupted('the tables of finished films are written')
     if not quiet: typer.echo(f'note: {CAVEAT}')
     if failed: raise typer.Exit(1)
 
-def _one(path: str, csv: Path | None, plot: Path | None, rest: str, fps: float | None, crop: str, quiet: bool) -> bool:
-    "Read one film and write what was asked for; whether that went well."
+def _film_names(paths: list[str], video: str | None) -> dict[str, Path]:
+    if video is None: return {}
+    from clip_autt.show.film import film_names
+
+    return film_names(paths, video)
+
+def _one(path: str, wanted: list[Path | None], rest: str, fps: float | None, crop: str, quiet: bool) -> bool:
+    "Read one film and write table, picture and film where they were asked for; whether that went well."
     from clip_autt.data.readout import read_aus, write_au_table
 
+    csv, plot, video = wanted
     try:
         table = read_aus(path, rest, fps, crop, progress=shows_bars(quiet))
         if csv: write_au_table(table, csv)
         if plot: _draw(table, plot)
+        if video: _annotate(path, video, table, crop)
     except ClipAUTTError as e:
         typer.echo(f'error: {e}', err=True)
         return False
-    if not quiet: typer.echo('\n'.join([summary_text(table), *(f'  wrote {p}' for p in (csv, plot) if p)]))
+    if not quiet: typer.echo('\n'.join([summary_text(table), *(f'  wrote {p}' for p in wanted if p)]))
     return True
+
+def _annotate(path: str, video: Path, table: AUTable, crop: str) -> None:
+    from clip_autt.show.film import annotate_aus
+
+    annotate_aus(path, video, table, crop)
 
 def _draw(table: AUTable, path: Path) -> None:
     import matplotlib

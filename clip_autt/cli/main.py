@@ -19,7 +19,7 @@ from .course import lab
 from .data_commands import datasets_app, protocol_command, store_app
 from .options import (TASK_HELP, BackboneName, Classes, Counted, Crop, Device, FirstSubject, Fps, Head,
                                    Jobs, Json, MethodNames, Model, Order, Paths, Pretrained, Quiet, Reset, Settings,
-                                   Subjects, caveats, deliver, interrupted, load_model, method_names, notes,
+                                   Subjects, deliver, interrupted, load_model, method_names, notes,
                                    parse_settings, shows_bars, stop)
 from .records import run_batch
 from .train_commands import train
@@ -60,7 +60,7 @@ def predict(
     try: clip_au = load_model(model, backbone, pretrained, head, classes, device)
     except ClipAUTTError as e: stop(e)
     records = run_batch(paths, lambda path: clip_au.predict(path, fps=fps, crop=crop), json_path, quiet,
-                        caveats(clip_au))
+                        clip_au.backbone.caveats)
     if any(r['error'] for r in records): raise typer.Exit(1)
 
 # %% ../../nbs/cli/03_main.ipynb #82b94e1c
@@ -101,7 +101,7 @@ def personalize(
             check(hasattr(adapter, 'load_profile'), 'this method has no profiles; personal and clip-autt have')
         if profile: adapter.load_profile(profile)
     except ClipAUTTError as e: stop(e)
-    records = run_batch(paths, lambda path: _adapt(adapter, path, fps, crop, films), json_path, quiet, caveats(clip_au),
+    records = run_batch(paths, lambda path: _adapt(adapter, path, fps, crop, films), json_path, quiet, clip_au.backbone.caveats,
                         _explainer(adapter) if explain else None)
     try:
         if save_profile and any(r['label'] for r in records): adapter.save_profile(save_profile)

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['Paths', 'Model', 'BackboneName', 'Pretrained', 'Head', 'Classes', 'Fps', 'Crop', 'Device', 'Json', 'Quiet', 'Seed',
            'Jobs', 'TASK_HELP', 'Subjects', 'FirstSubject', 'MethodNames', 'Settings', 'Order', 'Reset', 'Counted',
-           'shows_bars', 'load_model', 'caveats', 'method_names', 'parse_settings', 'stop', 'interrupted', 'notes',
-           'deliver']
+           'shows_bars', 'load_model', 'method_names', 'parse_settings', 'stop', 'interrupted', 'notes', 'deliver']
 
 # %% ../../nbs/cli/00a_options.ipynb #5c2e955d
 Paths = Annotated[list[str], typer.Argument(help='Video files, or folders of numbered images.')]
@@ -81,14 +80,6 @@ def load_model(
     saved = Path(head).parent if Path(head).suffix == '.safetensors' else Path(head)
     if saved.is_dir(): return ClipAU.from_pretrained(saved, pretrained=pretrained, device=device)
     return ClipAU.load_released(head, backbone, pretrained or 'openai', names, device=device)
-
-def caveats(
-    model: ClipAU,
-) -> tuple[str, ...]:
-    "What every result of a model must say."
-    if model.backbone.pretrained is None: return ('the backbone has random weights: the result means nothing',)
-    bundled = model.backbone.pretrained == 'bundled'
-    return ('the model was trained on rendered faces; on a real face its answer means little',) if bundled else ()
 
 # %% ../../nbs/cli/00a_options.ipynb #636340e7
 def method_names(

@@ -20,6 +20,7 @@ from ..model import ClipAU
 from ..outputs import Adapted, Passes, Prediction
 from .baseline import PRIOR_CLIPS, VIDEO_WEIGHT, Baseline, normalize_to_baseline
 from .threshold import personal_threshold
+from ..temporal import score_windows
 from ..utils.checkpoint import read_profile, write_profile
 from ..utils.errors import check
 from ..utils.patch import patch
@@ -195,6 +196,20 @@ class MostConfidentWindow(OnlineMethod):
         logits, au = self.score(views.all)
         h = entropy(logits[1:])
         return StepOutput(logits[0], logits[0], au[0], au[0], int(h.argmin()), h, passes=Passes(forward=1))
+
+# %% ../../nbs/personal/03_method.ipynb #dc0e0841
+@patch
+@torch.no_grad()
+def window_logits(
+    self: PersonalBaseline,
+    video,  # a path, bytes, a Clip or VideoFeatures, as a rule one of those that were adapted to
+    window: int = 16,  # frames; a shorter video is one window
+) -> Tensor:  # [M, C]
+    "Logits of every window of a video, with what is known about the person by now. Learns nothing."
+    head, v = self.model.personal.head, _features(self, video)
+    x = score_windows(head.temporal, _relative(self, v, self.person, learn=False).frames, window)
+    logits = head.classifier(head.au_scores(x, head.embed_text(head.au_text)))
+    return logits - _threshold(self, self.logits) if len(self.logits) else logits
 
 # %% ../../nbs/personal/03_method.ipynb #9cd0c831
 @patch

@@ -6,7 +6,11 @@ from .figures import (
     WindowView as WindowView, face_view as face_view, mix_view as mix_view, new_drawing as new_drawing,
     png_bytes as png_bytes, score_video as score_video, show_image as show_image,
 )
-from .film import annotate_video as annotate_video, annotated_frames as annotated_frames, film_names as film_names
+from .film import (
+    Curve as Curve, DISCLAIMER as DISCLAIMER, Story as Story, annotate_aus as annotate_aus,
+    annotate_video as annotate_video, annotated_frames as annotated_frames, au_story as au_story,
+    emotion_story as emotion_story, film_names as film_names,
+)
 from .plots import (
     AFTER as AFTER, BEFORE as BEFORE, CHOSEN as CHOSEN, axes_or_new as axes_or_new,
     checked_numbers as checked_numbers, color_range as color_range, compared_bars as compared_bars,

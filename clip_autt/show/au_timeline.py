@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from ..au import AUBank
 from ..data.au_tables import AUTable
 from ..data.readout import frame_table, reading_errors
-from .plots import CHOSEN, color_range
+from .plots import CHOSEN
 from ..utils.errors import check
 
 # %% auto #0
