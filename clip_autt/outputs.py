@@ -68,7 +68,8 @@ class Prediction:
     def __repr__(self) -> str: return _line(self, '')
 
     def _repr_html_(self) -> str:
-        return _table(self, [(name, f'{p:.1%}', p) for name, p in self.probs.items()], self.au)
+        rows = [(name, f'{p:.1%}', p) for name, p in self.probs.items()]
+        return _table(self, rows, self.au, 'scores of action units: + more, - less than their sentence says')
 
 # %% ../nbs/core/07_outputs.ipynb #3e102be9
 def _probs(result: Prediction, logits: Tensor) -> dict[str, float]:
@@ -85,25 +86,29 @@ def _line(result: Prediction, before: str) -> str:
 
 # %% ../nbs/core/07_outputs.ipynb #3cda3689
 def bar_table(
-    rows: Sequence[tuple[str, str, float]],  # name, value as text, length of the bar in 0..1
+    rows: Sequence[tuple[str, str, float]],  # name, value as text, length of the bar in -1..1
     caption: str,
 ) -> str:  # HTML
-    "A small table with a bar in each row."
-    bar = '<div style="width:{:.0f}px;height:.7em;background:#0072b2"></div>'
+    "A small table with a bar in each row. Where one is negative, bars go to both sides of a middle."
+    middle = 60 if any(x < 0 for *_, x in rows) else 0
+    bar = ('<div style="width:120px"><div style="margin-left:{:.0f}px;width:{:.0f}px;height:.7em;background:{}"></div>'
+           '</div>')
     row = '<tr><td style="text-align:left">{}</td><td>{}</td><td>{}</td></tr>'
-    cells = ''.join(row.format(escape(name), escape(value), bar.format(120 * min(max(x, 0), 1)))
-                    for name, value, x in rows)
+    def drawn(x: float) -> str:
+        length = (120 - middle) * min(abs(x), 1)
+        return bar.format(middle - length * (x < 0), length, '#d55e00' if x < 0 else '#0072b2')
+    cells = ''.join(row.format(escape(name), escape(value), drawn(x)) for name, value, x in rows)
     return f'<table><caption style="text-align:left">{escape(caption)}</caption>{cells}</table>'
 
 # %% ../nbs/core/07_outputs.ipynb #063e0bd9
-def _table(result: Prediction, rows: list, scores: Tensor, n: int = 5) -> str:
+def _table(result: Prediction, rows: list, scores: Tensor, what: str, n: int = 5) -> str:
     "A result as HTML: the given rows, then the n action units that stand out most in `scores`."
     faces = f'a face in {result.n_faces} of {result.n_frames} frames'
     if not result.seen: return f'<p><b>no prediction</b>: {faces}</p>'
     top = scores.abs().topk(min(n, len(scores))).indices.tolist()
     largest = max(float(scores.abs().max()), 1e-9)
-    aus = [(result.bank.prompts[i], f'{scores[i]:+.3f}', float(scores[i].abs()) / largest) for i in top]
-    return bar_table([*rows, *aus], f'{result.label} · {faces}')
+    aus = [(result.bank.prompts[i], f'{scores[i]:+.3f}', float(scores[i]) / largest) for i in top]
+    return bar_table(rows, f'{result.label} · {faces}') + bar_table(aus, what)
 
 # %% ../nbs/core/07_outputs.ipynb #pa55e5a1
 class Passes(NamedTuple):
@@ -137,4 +142,4 @@ class Adapted(Prediction):
         w = self.window
         name, seconds = (f'most confident window: frames {w.start} to {w.stop - 1}',
                          f'{w.start_s:.2f} to {w.stop_s:.2f} s')
-        return _table(self, [*rows, (name, seconds, 0.)], self.au - self.au_before)
+        return _table(self, [*rows, (name, seconds, 0.)], self.au - self.au_before, 'action units that changed most')

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from clip_autt.cli.course import copy_tutorials
@@ -61,12 +62,19 @@ def wait_for(address: str, server: subprocess.Popen, seconds: float = 120) -> No
     raise TimeoutError(address)
 
 
+def write_notebook(path: Path, code: str) -> None:
+    cell = nbformat.v4.new_code_cell(code)
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), path)
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     "JupyterLab on a copy of the course, with nothing of the user's; its address."
     home = tmp_path_factory.mktemp("lab")
     course = home / "course"
     copy_tutorials(course)
+    write_notebook(course / "videolab.ipynb", "from clip_autt.show import VideoLab\nVideoLab()")
     for name, values in SETTINGS.items():
         path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,6 +162,59 @@ def test_a_tutorial_runs_in_jupyterlab_and_its_slider_changes_the_picture(lab, b
     )
     assert slider.get_attribute("aria-valuenow") != value
     shot(page, f"{name}-after")
+    page.close()
+
+
+def set_theme(page, lab: str, theme: str) -> None:
+    "Choose JupyterLab's theme, as its menu does."
+    page.goto(f"{lab}/lab/tree/videolab.ipynb?reset", timeout=120_000)
+    put = """([url, raw]) => fetch(url, {method: 'PUT', body: JSON.stringify({raw}), headers: {
+             'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)[1]}}).then(r => r.status)"""
+    url = f"{lab}/lab/api/settings/@jupyterlab/apputils-extension:themes"
+    assert page.evaluate(put, [url, json.dumps({"theme": theme})]) == 204
+
+
+@pytest.mark.parametrize("width, theme", [(1280, "JupyterLab Light"), (800, "JupyterLab Dark")])
+def test_the_video_lab_works_with_a_mouse(lab, browser, tmp_path, width, theme):
+    "Upload, predict, action units, profile: what each offers is on the page, and the files come down."
+    from clip_autt.faces.portraits import moving_portrait
+    from clip_autt.video.io import write_video
+
+    film = write_video(moving_portrait(2, 12.5), tmp_path / "her.mp4")
+    page = browser.new_page(viewport={"width": width, "height": 1000})
+    set_theme(page, lab, theme)
+    run_all(page, lab, "videolab.ipynb")
+    assert page.locator("body").get_attribute("data-jp-theme-name") == theme
+    out = page.locator(".jp-OutputArea-output:has(.widget-upload)")
+    menu, name = out.locator("select"), out.locator("input[type=text]")
+    assert menu.is_visible() and name.first.is_visible() and name.last.is_visible()
+    with page.expect_file_chooser() as chooser:
+        out.locator(".widget-upload").click()
+    chooser.value.set_files(film)
+    picture = out.locator("img")
+    picture.wait_for(state="visible", timeout=60_000)
+    before = picture.get_attribute("src")
+    out.get_by_role("button", name="predict").click()
+    changed = "([img, old]) => img.src !== old && img.complete && img.naturalWidth > 0"
+    page.wait_for_function(changed, arg=[picture.element_handle(), before], timeout=60_000)
+    assert out.get_by_text("on a real face its answer means little").is_visible()
+    shot(page, f"videolab-{width}-{theme.split()[-1].lower()}")
+    for button, file in (("action units", "her.mp4-aus.csv"), ("save profile", "profile.safetensors")):
+        out.get_by_role("button", name=button).click()
+        link = out.get_by_text(f"Download {file}")
+        link.wait_for(state="visible", timeout=120_000)
+        with page.expect_download() as download:
+            link.click()
+        content = Path(download.value.path()).read_bytes()
+        assert download.value.suggested_filename == file and len(content) > 500
+        if file.endswith(".csv"):
+            assert content.startswith(b"frame,face_id,timestamp")
+    box = out.bounding_box()
+    for widget in (menu, name.last, out.get_by_role("button", name="save profile")):
+        place = widget.bounding_box()
+        assert place["x"] + place["width"] <= box["x"] + box["width"] + 1, "nothing is pushed out of the page"
+    assert page.locator(ERRORS).all_inner_texts() == []
+    set_theme(page, lab, "JupyterLab Light")
     page.close()
 
 

@@ -78,4 +78,8 @@ def test_options_after_two_dashes_go_to_jupyterlab(tmp_path, monkeypatch):
     done = CliRunner().invoke(
         app, ["lab", str(tmp_path / "course"), "--no-browser", "--", "--allow-root", "--port=9999"]
     )
-    assert done.exit_code == 0 and asked == [(["--no-browser", "--allow-root", "--port=9999"], "course")]
+    assert done.exit_code == 0 and len(asked) == 1
+    (first, uploads, *rest), folder = asked[0]
+    assert (first, rest, folder) == ("--no-browser", ["--allow-root", "--port=9999"], "course")
+    limit = json.loads(uploads.removeprefix("--ServerApp.tornado_settings="))["websocket_max_message_size"]
+    assert limit >= 500e6, "a film of a phone can be uploaded"

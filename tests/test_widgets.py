@@ -1,11 +1,15 @@
 """Widgets without a browser: setting a value does what a hand does, and nothing of an upload stays behind."""
 
+import base64
 import datetime
+import io
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 import ipywidgets
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import make_features
@@ -382,7 +386,7 @@ def test_a_video_without_a_face_gets_no_answer(facs, tmp_path):
         lab.predict.click()
         assert (
             lab.view.result.label is None
-            and "no prediction" in lab.text.value
+            and "No prediction" in lab.text.value
             and lab.method.person is None
             and lab.names == []
         )
@@ -393,7 +397,7 @@ def test_saving_and_loading_the_person(lab, facs, tmp_path):
     lab.predict.click()
     lab.path.value = str(tmp_path / "her.safetensors")
     lab.save.click()
-    assert "learned from 1 videos" in lab.message.value and "No picture" in lab.message.value
+    assert "learned from 1 video:" in lab.message.value and "No picture" in lab.message.value
     method = PersonalBaseline(facs, reset="never")
     method.load_profile(tmp_path / "her.safetensors")
     assert torch.equal(method.logits, lab.method.logits) and torch.equal(method.person.center, lab.method.person.center)
@@ -415,6 +419,65 @@ def test_what_cannot_be_saved_is_a_sentence(lab, tmp_path, learned, path, words)
     lab.path.value = str(tmp_path / path)
     lab.save.click()
     assert words in lab.message.value and not [*tmp_path.glob("**/a.*")]
+
+
+def test_every_part_of_the_lab_can_be_seen(lab):
+    "Hiding the bar once hid the menu and the name of the file, too: they shared one layout."
+    parts = lab.clips, lab.upload, lab.file, lab.path, lab.predict, lab.aus, lab.new_person, lab.save
+    assert lab.bar.layout.visibility == "hidden" and all(part.layout.visibility != "hidden" for part in parts)
+    assert len({id(part.layout) for part in (*parts, lab.bar)}) == len(parts) + 1
+    rows = [child for child in lab.children if isinstance(child, ipywidgets.HBox)]
+    assert all(row.layout.flex_flow == "row wrap" for row in rows), "nothing is pushed out of a narrow page"
+
+
+def test_every_fact_stands_once_and_every_answer_says_what_the_model_is(lab):
+    lab.clips.value = "one"
+    lab.predict.click()
+    assert "<table" not in lab.text.value and "on a real face its answer means little" in lab.text.value
+    assert lab.text.value.count("1 video of this person") == 1
+
+
+def downloaded(html: str) -> tuple[str, bytes]:
+    name, data = re.search(r'download="([^"]+)" href="data:application/octet-stream;base64,([^"]+)"', html).groups()
+    return name, base64.b64decode(data)
+
+
+def test_action_units_are_offered_as_a_file(lab, clip):
+    lab.aus.click()
+    assert "first" in lab.message.value
+    lab.clips.value = "one"
+    lab.predict.click()
+    lab.aus.click()
+    name, content = downloaded(lab.message.value)
+    table = pd.read_csv(io.BytesIO(content))
+    assert name == "one-aus.csv" and len(table) == len(clip) and "AU04_r" in table and lab.method.person.n == 1
+
+
+def test_the_profile_is_offered_as_a_file_and_its_place_is_said(lab, tmp_path):
+    lab.clips.value = "one"
+    lab.predict.click()
+    lab.path.value = str(tmp_path / "her.safetensors")
+    lab.save.click()
+    assert str(tmp_path / "her.safetensors") in lab.message.value
+    assert downloaded(lab.message.value) == ("her.safetensors", (tmp_path / "her.safetensors").read_bytes())
+
+
+def test_a_film_of_any_size_comes_by_its_path(lab, face_mp4):
+    lab.file.value = str(face_mp4)
+    assert lab.view.name == "face.mp4" and lab.view.box is not None and lab.file.value == ""
+    lab.file.value = "gone.mp4"
+    assert "No such file" in lab.message.value and lab.view is None
+
+
+def test_the_preview_shows_a_frame_with_the_face(facs, face_mp4):
+    from clip_autt import read_video
+    from clip_autt.show.videolab import preview
+
+    clip = read_video(face_mp4)
+    frames = clip.frames.copy()
+    frames[len(frames) // 2 - 2 :] = 90
+    view = preview(clip.replace(frames=frames, found=None), "leaves")
+    assert view.frame.std() > 20, "not the wall that she left"
 
 
 def test_the_sample_videos_are_of_one_stranger(facs):

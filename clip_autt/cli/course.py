@@ -88,6 +88,8 @@ def copy_tutorials(
     return written, kept
 
 # %% ../../nbs/cli/01_course.ipynb #d106c009
+_LARGEST_UPLOAD = 512 * 2 ** 20  # bytes of a film that travels from the browser; Jupyter's own limit is 10 MB
+
 def lab(
     folder: Annotated[Path, typer.Argument(
         help='Where the tutorials go; files that are there are kept.')] = Path('clip_autt_tutorials'),
@@ -114,6 +116,7 @@ def lab(
                    f'clip-autt lab {folder} -- --allow-root', err=True)
         raise typer.Exit(1)
     start = ['--no-browser'] if no_browser else ['01_personalize_in_five_minutes.ipynb']
+    start.append(f'--ServerApp.tornado_settings={{"websocket_max_message_size":{_LARGEST_UPLOAD}}}')
     raise typer.Exit(_wait(subprocess.Popen([sys.executable, '-m', 'jupyterlab', *start, *(options or [])],
                                             cwd=folder)))
 

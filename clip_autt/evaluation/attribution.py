@@ -106,7 +106,7 @@ class Explanation:
     def _repr_html_(self) -> str:
         rows = [*_named(self.top(8)), *self.parts.items()]
         largest = max(1e-12, *(abs(x) for _, x in rows))
-        return bar_table([(name, f'{x:+.3f}', abs(x) / largest) for name, x in rows], _sentence(self))
+        return bar_table([(name, f'{x:+.3f}', x / largest) for name, x in rows], _sentence(self))
 
 _ROUNDING = 1e-4  # of logits in single precision
 

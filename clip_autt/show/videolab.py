@@ -5,21 +5,26 @@
 # %% ../../nbs/show/05_videolab.ipynb #baded12f
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from html import escape
 from pathlib import Path
+from textwrap import fill
 
 import ipywidgets as w
 import numpy as np
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from ..au import AUBank
+from ..data.readout import frame_table, read_aus
+from .au_timeline import moved_most
 from ..video.clip import Clip
 from ..utils.errors import ClipAUTTError
 from ..evaluation.attribution import Explanation, explain, plot_explanation
-from ..video.face import FaceBox, center_box, choose_box, crop_face, crop_frames
+from ..video.face import FaceBox, center_box, choose_box, crop_face, crop_frames, face_scores
 from ..features import FPS, Crops, VideoFeatures, crop_batches, embed_crops, encode_clip
 from ..model import ClipAU
 from ..faces.people import Subject
@@ -66,8 +71,9 @@ def preview(
         sampled, cropped = sample_frames(source, 8, FPS), is_cropped(source)
         n = round(FPS * sampled.times[-1]) + 1
     box, notes = (None, ()) if cropped else choose_box('auto', sampled.frames)
+    best = int(face_scores(sampled.frames, box).argmax()) if box else len(sampled) // 2
     if not cropped and box is None: notes = ('no face was found; the middle of the picture is shown',)
-    frame, shape = sampled.frames[len(sampled) // 2], sampled.frames.shape[1:3]
+    frame, shape = sampled.frames[best], sampled.frames.shape[1:3]
     square = box.square(*shape) if box else center_box(*shape)
     crop, small = crop_frames(frame[None], square, size)[0], Image.fromarray(frame)
     small.thumbnail((320, 320))
@@ -91,8 +97,9 @@ def _video_figure(v: VideoView) -> Drawing:
     if v.result is None: return page
     probability_bars(page.add_axes((.35, .3, .13, .5)), v.result.probs, v.result.probs_before, ('before', 'after'))
     if v.reasons is None: return page
-    reasons = page.add_axes((.68, .13, .24, .74))
+    reasons = page.add_axes((.68, .13, .24, .7))
     plot_explanation(v.reasons, 8, reasons)
+    reasons.set_title(fill(reasons.get_title('left'), 36), loc='left', fontsize=9)
     small_labels(reasons)
     return page
 
@@ -187,20 +194,25 @@ class VideoLab(w.VBox):
         self.model = ClipAU.from_pretrained('facs-tiny') if model is None else model
         self.method = PersonalBaseline(self.model, reset='never')
         self.videos = sample_videos(self.model) if videos is None else dict(videos)
-        self.names, self.source, self.view = [], None, None
-        wide = w.Layout(width='24em')
-        self.clips = w.Dropdown(options=['choose a clip', *self.videos], layout=wide)
+        self.names, self.source, self.view, self.shown = [], None, None, None
+        wide = lambda: w.Layout(width='24em', max_width='100%')
+        self.clips = w.Dropdown(options=['choose a clip', *self.videos], layout=wide())
+        self.file = w.Text(placeholder='or the path of a film, and Enter', continuous_update=False, layout=wide())
         self.upload = w.FileUpload(accept='video/*', multiple=False)
-        names = 'predict', 'new person', 'save profile'
-        self.predict, self.new_person, self.save = (w.Button(description=name) for name in names)
-        self.path = w.Text('profile.safetensors', layout=wide)
-        self.bar, self.message = w.IntProgress(max=100, layout=wide), w.HTML()
+        names = 'predict', 'action units', 'new person', 'save profile'
+        self.predict, self.aus, self.new_person, self.save = (w.Button(description=name) for name in names)
+        self.path = w.Text('profile.safetensors', layout=wide())
+        self.bar, self.message = w.IntProgress(max=100, layout=wide()), w.HTML()
         self.picture, self.text = w.Image(format='png'), w.HTML()
-        above, below = [self.clips, self.upload, self.predict, self.bar], [self.new_person, self.path, self.save]
-        super().__init__([w.HBox(above), w.HBox(below), self.message, self.picture, self.text])
+        rows = ([self.clips, self.upload, self.file], [self.predict, self.aus, self.new_person, self.bar],
+                [self.path, self.save])
+        wrapped = [w.HBox(row, layout=w.Layout(flex_flow='row wrap')) for row in rows]
+        super().__init__([*wrapped, self.message, self.picture, self.text])
         self.clips.observe(self.choose, 'value')
         self.upload.observe(self.receive, 'value')
+        self.file.observe(self.open_file, 'value')
         self.predict.on_click(self.run)
+        self.aus.on_click(self.read_action_units)
         self.new_person.on_click(self.forget)
         self.save.on_click(self.save_profile)
         self.forget()
@@ -217,11 +229,11 @@ def use(
     source: Clip | str | Path | bytes | Callable[[], Clip],
 ) -> None:
     "Take a video and show what would be cut out."
-    self.source = self.view = None
+    self.source = self.view = self.shown = None
     with _working(self):
         source = source() if callable(source) else source
         self.view = preview(source, name, self.model.backbone.image_size)
-        self.source = source
+        self.source = self.shown = source
     _show(self)
 
 # %% ../../nbs/show/05_videolab.ipynb #b60eb663
@@ -237,6 +249,14 @@ def receive(self: VideoLab, change=None) -> None:
     if file is None: return
     self.clips.value = self.clips.options[0]
     self.use(*file)
+
+@patch
+def open_file(self: VideoLab, change=None) -> None:
+    "A film on the machine where the notebook runs, of any size."
+    path = self.file.value.strip()
+    if not path: return
+    self.file.value, self.clips.value = '', self.clips.options[0]
+    self.use(Path(path).name, path)
 
 # %% ../../nbs/show/05_videolab.ipynb #340a67df
 class _working:
@@ -260,12 +280,15 @@ def _show(lab: VideoLab) -> None:
     lab.text.value = '' if lab.view is None else _html(lab)
 
 def _html(lab: VideoLab) -> str:
-    "Notes, answer and reasons as HTML."
+    "What the picture does not show: notes, what every answer must say, the truth, and who is known."
     v, parts = lab.view, [*map(escape, lab.view.notes)]
-    if v.result is not None: parts += [v.result._repr_html_(), v.reasons._repr_html_() if v.reasons else '']
+    if v.result is not None and not v.result.seen: parts.append('<b>No prediction.</b>')
+    if v.result is not None: parts += [f'<b>{escape(note)}</b>' for note in lab.model.backbone.caveats]
     if v.result is not None and v.truth: parts.append(f'The rendered person acted: <b>{escape(v.truth)}</b>.')
-    if lab.names: parts.append(f'{len(lab.names)} videos of this person so far: {escape(", ".join(lab.names))}.')
+    if lab.names: parts.append(f'{_videos(len(lab.names))} of this person so far: {escape(", ".join(lab.names))}.')
     return '<br>'.join(parts)
+
+def _videos(n: int) -> str: return f'{n} video{"s" * (n != 1)}'
 
 # %% ../../nbs/show/05_videolab.ipynb #b24a3bcc
 @patch
@@ -285,12 +308,34 @@ def run(self: VideoLab, button=None) -> None:
         self.source = None
     _show(self)
 
+# %% ../../nbs/show/05_videolab.ipynb #123e67fd
+@patch
+def read_action_units(self: VideoLab, button=None) -> None:
+    "Read the action units of the present video and offer the table."
+    if self.shown is None:
+        self.message.value = 'Choose a clip or upload a video first.'
+        return
+    with _working(self):
+        table = read_aus(self.shown)
+        names = {au.code: au.name for au in AUBank.default()}
+        moved = ', '.join(f'AU{code} {names[code].lower()}' for code in moved_most(table, 5)) or 'nothing'
+        faces = f'a face in {int(table.detected.sum())} of {len(table)} frames'
+        file = frame_table(table).to_csv(index=False).encode()
+        self.message.value = '<br>'.join([f'Moved most: {moved}; {faces}. {_link(file, f"{self.view.name}-aus.csv")}',
+                                          *map(escape, table.warnings)])
+
+def _link(content: bytes, name: str) -> str:
+    "A link that downloads a small file."
+    data = b64encode(content).decode()
+    return (f'<a download="{escape(name, quote=True)}" href="data:application/octet-stream;base64,{data}" '
+            f'style="text-decoration:underline">Download {escape(name)}</a>')
+
 # %% ../../nbs/show/05_videolab.ipynb #ccf6d8a1
 @patch
 def forget(self: VideoLab, button=None) -> None:
     "Start with a new person: nothing of the one before is kept, on the page or in memory."
     self.method.reset()
-    self.names, self.source, self.view, self.message.value = [], None, None, ''
+    self.names, self.source, self.view, self.shown, self.message.value = [], None, None, None, ''
     self.clips.value, self.bar.layout.visibility = self.clips.options[0], 'hidden'
     _show(self)
 
@@ -300,8 +345,8 @@ def save_profile(self: VideoLab, button=None) -> None:
     "Write the profile, and say what is in it."
     with _working(self):
         self.method.save_profile(self.path.value)
-        person, answers = self.method.person, len(self.method.logits)
+        path, person, answers = Path(self.path.value).resolve(), self.method.person, len(self.method.logits)
         held = f'where the face rests and how far it moves, 2 × {len(person.center)} numbers, and {answers} answers'
-        saved = f'Saved {escape(self.path.value)}, learned from {person.n} videos: {held}. '
-        self.message.value = (f'{saved}No picture and no name. '
-                             'Load it with load_profile of PersonalBaseline.')
+        saved = f'Saved {escape(str(path))}, learned from {_videos(person.n)}: {held}. '
+        self.message.value = (f'{saved}No picture and no name. Load it with load_profile of PersonalBaseline. '
+                              + _link(path.read_bytes(), path.name))
