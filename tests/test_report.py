@@ -172,7 +172,7 @@ def test_the_page_is_complete(report):
         "nbs/core/11_autt.ipynb",
         "nbs/personal/03_method.ipynb",
         "true class is pain",
-        "relative to its own resting state",
+        "relative to its own rest",
         "before and after personalization",
     ):
         assert words in page.words, words
@@ -185,12 +185,45 @@ def test_nothing_is_loaded(report):
     page = report()
     addresses = [
         v
-        for _, attrs in page.elements
+        for tag, attrs in page.elements
         for k, v in attrs.items()
-        if k in ("src", "href", "srcset", "data", "action", "poster")
+        if k in ("src", "href", "srcset", "data", "action", "poster") and tag != "a"
     ]
     assert addresses and all(a.startswith("data:") for a in addresses)
-    assert not re.search(r"https?://|url\(|@import|<script", page.html)
+    links = [a["href"] for a in page.all("a")]
+    assert links and all(a.startswith("https://github.com/") and "/blob/main/nbs/" in a for a in links)
+    assert not re.search(r"url\(|@import|<script", page.html)
+
+
+def test_the_answer_stands_first(report):
+    "Two numbers, three sentences and one picture before anything else; tables are folded."
+    results = make_results(subjects=tuple(f"S{i}" for i in range(6)))
+    page, r = report(results), results.summary().loc["personal"]
+    right = {m: int((results.of(m).predicted == results.of(m).label).sum()) for m in ("clip-au", "personal")}
+    n = len(results.of("personal"))
+    assert f"{right['clip-au']} → " in page.words and f" {right['personal']} " in page.words
+    for words in (
+        f"named {right['personal']} of {n} videos right",
+        f"{100 * r.difference:+.1f} points",
+        f"between {100 * r.low:+.1f} and {100 * r.high:+.1f}",
+    ):
+        assert words in page.words, words
+    top = page.html[page.html.index("<h1>") : page.html.index("<h2>")]
+    assert top.count("<img") == 1 and "<table" not in top
+    assert page.html.index('class="note"') < page.html.index("<h2>"), "and what the numbers are about"
+    tables = [m.start() for m in re.finditer("<table><caption>(Scores|Protocol)", page.html)]
+    folds = [(m.start(), m.end()) for m in re.finditer("<details>.*?</details>", page.html, re.S)]
+    assert len(tables) == 2 and all(any(a < t < b for a, b in folds) for t in tables)
+
+
+def test_nothing_is_named_without_being_explained(report):
+    words = report().words
+    for word in ("WAR", "UAR", "95 % interval", "entropy, in nats", "action unit (AU)", "oracle"):
+        assert word in words, word
+
+
+def test_the_policy_forbids_loading(report):
+    page = report()
     assert any("default-src 'none'" in m.get("content", "") for m in page.all("meta"))
 
 

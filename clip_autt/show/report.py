@@ -18,6 +18,7 @@ from PIL import Image
 
 from ..au import AUBank
 from ..video.clip import Clip
+from ..utils.assets import REPOSITORY
 from ..utils.errors import InputError, check
 from ..evaluation.results import Results, gain_of
 from ..utils.files import atomic_path
@@ -44,6 +45,10 @@ def _table(head: Sequence, rows: Iterable[Sequence], caption: str) -> str:
     body = ''.join(row(*x) for x in rows)
     table = f'<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     return f'<div class="wide" role="region" aria-label="{escape(caption)}" tabindex="0">{table}</div>'
+
+def _folded(title: str, *parts: str) -> str:
+    "What only some readers want: one line that opens."
+    return f'<details><summary>{escape(title)}</summary>{"".join(parts)}</details>'
 
 # %% ../../nbs/show/01_report.ipynb #239ce983
 _WIDTH = 4.8  # inches of a figure in the page
@@ -141,7 +146,7 @@ def _in_short(summary: pd.DataFrame) -> Iterable[str]:
         if not math.isfinite(r.low): continue
         better = 'gains' if r.difference > 0 else 'loses'
         verdict = 'includes zero, so no difference is shown' if r.low <= 0 <= r.high else f'excludes zero: it {better}'
-        bound = ' It is tuned on labels of the same persons: an upper bound, no method.' if name == 'oracle' else ''
+        bound = ' It is tuned on some labels of the same persons: a reference, no method.' if name == 'oracle' else ''
         yield f'{name}: WAR {r.war:.3f}, {r.difference:+.3f} against clip-au. The 95 % interval {verdict}.{bound}'
 
 def _protocol(protocol: dict) -> str:
@@ -179,6 +184,28 @@ def _confusions(results: Results) -> Iterable[str]:
         outcome = f'{name}: {right} of {int(table.to_numpy().sum())} videos right'
         yield _picture(fig, f'Confusion matrix of {outcome}', f'{outcome}.')
 
+# %% ../../nbs/show/01_report.ipynb #2d397da1
+def _headline(results: Results, task: str) -> str:
+    "How many videos were right before and after, and what happened in three sentences."
+    summary, n, people = results.summary(), len(results.of(results.methods[0])), results.settings['n_subjects']
+    right = {name: int((results.of(name).predicted == results.of(name).label).sum()) for name in results.methods}
+    own = [name for name in results.methods if name not in ('clip-au', 'oracle')]
+    best = 'personal' if 'personal' in own else max(own, key=lambda name: summary.war[name], default='clip-au')
+    done = (f'A model that was trained on other people met {people} new ones and {n} of their videos ({task}). It was '
+            f'shown no label, and adapted to each person ({best}).')
+    if 'clip-au' not in right or best == 'clip-au': return _paragraphs([f'{right[best]} of {n} videos right', done])
+    r = summary.loc[best]
+    came = (f'It named {right[best]} of {n} videos right, where it had named {right["clip-au"]} right as if everybody '
+            'were the same person.')
+    sure = 'So few people show neither gain nor loss.' if r.low <= 0 <= r.high else 'That is more than chance.'
+    gain, low, high = (f'{100 * x:+.1f}' for x in (r.difference, r.low, r.high))
+    how = (f'The gain is {gain} points; with other people of the same kind it would lie between {low} and {high} '
+           f'(95 % interval). {sure}')
+    if not math.isfinite(r.low): how = f'The difference is {gain} points, of one person, which says nothing of others.'
+    large = (f'<p class="large">{right["clip-au"]} → <span>{right[best]}</span> of {n} '
+             f'<small>videos right: as anybody, and as this person</small></p>')
+    return large + _paragraphs([done, came, how])
+
 # %% ../../nbs/show/01_report.ipynb #251ebc56
 _PAGE = Template('''<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -189,14 +216,18 @@ _PAGE = Template('''<!doctype html>
 ''')
 
 _STYLE = '''
-:root { --text: #1a1a1a; --page: #fff; --line: #ccc; --soft: #f2f4f6; --mark: #b34700 }
+:root { --text: #1a1a1a; --page: #fff; --line: #ccc; --soft: #f2f4f6; --mark: #b34700; --link: #0b5cad }
 @media (prefers-color-scheme: dark) {
-  :root { --text: #e6e6e6; --page: #16181b; --line: #4a4f55; --soft: #23272b; --mark: #ff9d5c }
+  :root { --text: #e6e6e6; --page: #16181b; --line: #4a4f55; --soft: #23272b; --mark: #ff9d5c; --link: #8ec5ff }
 }
 body { margin: 0; background: var(--page); color: var(--text); font: 1rem/1.55 system-ui, sans-serif }
 main { max-width: 66rem; margin: auto; padding: 1rem }
 h1, h2, h3 { line-height: 1.25 } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line) }
 p, li { max-width: 44rem; overflow-wrap: anywhere }
+.large { font-size: clamp(2rem, 7vw, 3.2rem); font-weight: 700; line-height: 1.1; margin: .6rem 0 }
+.large span { color: var(--mark) } .large small { font-size: 1rem; font-weight: 400; display: block; margin-top: .4rem }
+a { color: var(--link) } details { margin: 1rem 0 } summary { cursor: pointer; font-weight: 600; padding: .3rem 0 }
+dt { font-weight: 600 } dd { margin: 0 0 .6rem 1rem; max-width: 43rem }
 .note { border-left: .3rem solid var(--mark); background: var(--soft); padding: .1rem 1rem; max-width: 43rem }
 .few { --least: 26rem } .many { --least: 15rem } .many figure { max-width: 22rem }
 .figures { display: grid; gap: 1rem; align-items: start;
@@ -213,13 +244,26 @@ td, tbody th { white-space: nowrap } code { background: var(--soft); padding: 0 
   :root { --text: #000; --page: #fff; --soft: #fff; --line: #999 }
   figure, tr, .note, .wide { break-inside: avoid } figure { max-width: 12cm }
   h2 { break-after: avoid }
-  .wide { overflow: visible } td, th, tbody th { white-space: normal; font-size: .8rem }
+  details > * { display: block } .wide { overflow: visible } td, th, tbody th { white-space: normal; font-size: .8rem }
 }
 '''
 
 # %% ../../nbs/show/01_report.ipynb #4b0d1bcc
 _MEDICAL = ('This is no medical assessment. The output is the guess of a statistical model about pictures. '
             'It must not be used to judge the health, the pain or the state of mind of a person.')
+
+_WORDS = {
+    'WAR': 'the share of videos that are named right, of each person, then the mean over persons',
+    'UAR': 'the same, with every class counting alike; macro-F1 also punishes a class that is named too often',
+    '95 % interval': 'where the gain would lie if other persons of the same kind had come (paired bootstrap)',
+    'window': 'some frames in a row; the most confident window is the one about which the model is least undecided',
+    'entropy, in nats': 'how undecided the model is: 0 if it is certain, 0.69 if it wavers between two classes',
+    'action unit (AU)': 'what a small group of facial muscles does, by its number in FACS',
+    'clip-au': 'the model as it was trained, which takes everybody for the same person',
+    'personal': "this library's method: a face is described relative to its own rest, with a threshold of its own",
+    'clip-autt': "the published method: the prompts of action units are tuned on the most confident window",
+    'oracle': 'a model that was shown some labels of the same persons; what there is to gain, roughly',
+}
 
 _READ_NEXT = {
     'nbs/personal/03_method.ipynb': "this library's method: baseline and threshold of a person",
@@ -230,20 +274,20 @@ _READ_NEXT = {
     'nbs/core/00_au.ipynb': 'what action units are',
 }
 
-def _about(task: str, faces: str) -> str:
+def _about(faces: str) -> str:
     origin = 'A program rendered them; nobody was filmed. No number here tells how well the method works on people.'
-    facts = f'Everything below is about {faces}.' + (f' {origin}' if 'rendered' in faces else '')
-    what = (f'The task: {task}. A model that was trained on other people meets new ones. Without any label it adapts '
-            "to each of them, from nothing but their videos. This library's own method, personal, describes each face "
-            "relative to its own resting state, and estimates the person's own threshold. CLIP-AUTT tunes the prompts "
-            'of action units, the movements of single facial muscles. Does that help?')
-    return _paragraphs([what]) + f'<div class="note">{_paragraphs([facts, _MEDICAL])}</div>'
+    facts = f'Everything here is about {faces}.' + (f' {origin}' if 'rendered' in faces else '')
+    return f'<div class="note">{_paragraphs([facts, _MEDICAL])}</div>'
 
 def _section(title: str, *parts: str) -> str: return f'<section><h2>{escape(title)}</h2>{"".join(parts)}</section>'
 
 def _read_next() -> str:
-    items = ''.join(f'<li><code>{escape(name)}</code>: {escape(why)}</li>' for name, why in _READ_NEXT.items())
-    return f'<p>In the repository of the library:</p><ul>{items}</ul>'
+    def item(name: str, why: str) -> str:
+        return f'<li><a href="{REPOSITORY}/blob/main/{escape(name)}">{escape(name)}</a>: {escape(why)}</li>'
+    return f'<ul>{"".join(item(*x) for x in _READ_NEXT.items())}</ul>'
+
+def _words() -> str:
+    return '<dl>' + ''.join(f'<dt>{escape(k)}</dt><dd>{escape(v)}</dd>' for k, v in _WORDS.items()) + '</dl>'
 
 # %% ../../nbs/show/01_report.ipynb #77c1498b
 def _check_parts(results: Results, example: Adapted, clip: Clip) -> None:
@@ -269,13 +313,15 @@ def write_report(
     _check_parts(results, example, clip)
     summary, title = results.summary(), f'Personalized at test time: {task}, on {faces}'
     none = _paragraphs(['None: no video failed, and no method collapsed to one class.'])
-    everyone = _list(_in_short(summary)), _scores(summary), _persons(results), _protocol(results.settings)
     confusions = f'<div class="figures many">{"".join(_confusions(results))}</div>'
-    body = [_about(task, faces), _section('One person', _example(example, clip, bank or example.bank)),
-            _section('All persons', *everyone), _section('What was taken for what', confusions),
+    everyone = (_list(_in_short(summary)), _folded('Table of scores', _scores(summary)),
+                _folded('What was taken for what', confusions),
+                _folded('Protocol of each method', _protocol(results.settings)))
+    body = [_headline(results, task), _persons(results), _about(faces),
+            _section('One person', _example(example, clip, bank or example.bank)), _section('All persons', *everyone),
             _section('Warnings', _list(results.warnings) if results.warnings else none)]
     if notes: body.append(_section('Notes', _list([notes] if isinstance(notes, str) else notes)))
-    body.append(_section('What to read next', _read_next()))
+    body.append(_section('What to read next', _folded('Words used here', _words()), _read_next()))
     page = _PAGE.substitute(title=escape(title), style=_STYLE, body=''.join(body))
     with atomic_path(path, InputError) as tmp: tmp.write_text(page, encoding='utf-8')
     return Path(path)
