@@ -54,6 +54,10 @@ SAMPLES["OpenFace 1"] = "\n".join(
     ",".join(x for i, x in enumerate(line.split(",")) if i != 1) for line in OPENFACE_2.splitlines()
 )
 
+SAMPLES["clip_autt"] = "\n".join(
+    f"{line},{end}" for line, end in zip(OPENFACE_2.splitlines(), ("pspi", *"00000"), strict=False)
+)
+
 
 @pytest.fixture
 def read(tmp_path):

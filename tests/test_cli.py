@@ -297,7 +297,11 @@ def test_wrong_words_are_one_line(args, message):
     assert message in result.stderr and result.stderr.startswith("error: ") and "Traceback" not in result.output
 
 
-def test_evaluate_writes_the_contract(tmp_path):
+def test_evaluate_writes_the_contract(tmp_path, monkeypatch):
+    import clip_autt.evaluation.embedded as embedded
+
+    real = embedded.kept_target_videos
+    monkeypatch.setattr(embedded, "kept_target_videos", lambda *a, **k: real(*a, **{**k, "n": 6}))
     call(
         "evaluate",
         "--task",
@@ -330,14 +334,14 @@ def test_evaluate_writes_the_contract(tmp_path):
         "ambivalence",
         7,
         2,
-        40,
+        12,
     )
     assert set(r["methods"]) == {"clip-au", "clip-autt", "personal", "oracle"}
     for row in r["methods"].values():
         assert set(row) == {"war", "uar", "f1", "war_sd", "seconds_per_video", "per_subject"} and set(
             row["per_subject"]
         ) == {"s7", "s8"}
-    assert len((tmp_path / "o.csv").read_text().splitlines()) == 1 + 4 * 40
+    assert len((tmp_path / "o.csv").read_text().splitlines()) == 1 + 4 * 12
 
 
 def test_demo_personalizes_and_writes_a_report(tmp_path):

@@ -101,8 +101,8 @@ def personalize(
             check(hasattr(adapter, 'load_profile'), 'this method has no profiles; personal and clip-autt have')
         if profile: adapter.load_profile(profile)
     except ClipAUTTError as e: stop(e)
-    records = run_batch(paths, lambda path: _adapt(adapter, path, fps, crop, films), json_path, quiet, clip_au.backbone.caveats,
-                        _explainer(adapter) if explain else None)
+    records = run_batch(paths, lambda path: _adapt(adapter, path, fps, crop, films), json_path, quiet,
+                        clip_au.backbone.caveats, _explainer(adapter) if explain else None)
     try:
         if save_profile and any(r['label'] for r in records): adapter.save_profile(save_profile)
     except ClipAUTTError as e: stop(e)

@@ -92,6 +92,7 @@ def emotion_story(
     details = f'as anybody: {result.probs_before[name]:.0%}', f'as this person: {result.probs[name]:.0%}'
     return Story(name, details, table, curves, f'{name}, %', 100., w, caption)
 
+# %% ../../nbs/show/02_film.ipynb #986cdf47
 def _middles(times: np.ndarray, size: int) -> np.ndarray:  # [M] seconds
     "The middle of every window of so many frames."
     return np.array([times[i:i + size].mean() for i in range(max(1, len(times) - size + 1))])
@@ -114,14 +115,18 @@ def _timeline(
     if story.window:
         top.axvspan(story.window.start_s, story.window.stop_s, color=CHOSEN, alpha=.18, lw=0)
         top.set_title('most confident window', fontsize=11, color=CHOSEN, loc='left')
-    values = 5 * story.table.intensity[:, [story.table.codes.index(c) for c in codes]].T
-    below.imshow(values.reshape(-1, len(times)), aspect='auto', vmin=0, vmax=5, cmap='viridis', interpolation='nearest',
-                 extent=(times[0], max(times[-1], times[0] + 1e-3), len(codes), 0))
-    below.set(yticks=np.arange(len(codes)) + .5, yticklabels=[f'AU{c}' for c in codes])
+    if codes:
+        values = 5 * story.table.intensity[:, [story.table.codes.index(c) for c in codes]].T
+        below.imshow(values, aspect='auto', vmin=0, vmax=5, cmap='viridis', interpolation='nearest',
+                     extent=(times[0], max(times[-1], times[0] + 1e-3), len(codes), 0))
+    else: below.text(.5, .5, 'no action unit moved by one step', transform=below.transAxes, ha='center', va='center')
+    below.set(yticks=np.arange(len(codes)) + .5, yticklabels=[f'AU{c}' for c in codes],
+              xlim=(times[0], max(times[-1], times[0] + 1e-3)))
     below.set_xlabel('seconds', fontsize=11)
     for ax in (top, below): ax.tick_params(labelsize=11)
     return _drawn(fig, (top, below))
 
+# %% ../../nbs/show/02_film.ipynb #a41d974f
 def _drawn(fig: Figure, axes) -> tuple[np.ndarray, np.ndarray, list[slice]]:
     "A figure as pixels, and where its axes lie."
     canvas = FigureCanvasAgg(fig)
@@ -137,6 +142,7 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / 'fonts/ttf' / name), size)
 
+# %% ../../nbs/show/02_film.ipynb #9f30bc40
 def _panel(story: Story, at: int) -> Image.Image:
     "Answer and action units at a row of the table."
     picture = Image.new('RGB', (_WIDTH - _FILM, _HEIGHT), 'white')
@@ -179,6 +185,7 @@ def _framed(
     for x, y in to_place(points): draw.ellipse((x - 3, y - 3, x + 3, y + 3), AFTER, 'white')
     return place
 
+# %% ../../nbs/show/02_film.ipynb #a8bcb853
 def _corners(box: FaceBox) -> np.ndarray:  # [4, 2]
     "Corners of a square that is turned clockwise by `roll_deg`."
     c, s, half = np.cos(np.radians(box.roll_deg)), np.sin(np.radians(box.roll_deg)), box.width / 2
@@ -212,6 +219,7 @@ def annotated_frames(
         top = np.concatenate([np.asarray(frame), np.asarray(_panel(story, at))], 1)
         yield t, np.concatenate([top, line, foot])
 
+# %% ../../nbs/show/02_film.ipynb #8a4898f3
 def _foot(caption: str) -> Image.Image:
     "What every result must say, below all."
     picture = Image.new('RGB', (_WIDTH, _FOOT), '#f2f2f2')
@@ -246,6 +254,7 @@ def annotate_video(
     story = emotion_story(method, result, v, read_aus(source, crop=crop))
     return write_video(annotated_frames(source, story, crop), path, crf=23)
 
+# %% ../../nbs/show/02_film.ipynb #1811eb8b
 def annotate_aus(
     source: str | Path | bytes,  # the film: a file, its content, or a folder of images
     path: str | Path,  # what is written: ends in .mp4 or .webm
