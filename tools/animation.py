@@ -1,4 +1,4 @@
-"""docs/images/personalize.gif: a rendered stranger's videos, and what a model says of them before and after it knows
+"""docs/images/personalize.webp: a rendered stranger's videos, and what a model says of them before and after it knows
 the person. `make animation`."""
 
 import tempfile
@@ -13,7 +13,7 @@ from clip_autt.show.film import annotated_frames, emotion_story
 from clip_autt.faces.tasks import film_person
 
 ROOT = Path(__file__).parents[1]
-PERSON, N, WIDTH, SECONDS = 30_041, 20, 560, 0.16  # a stranger, their clips, pixels, of a frame
+PERSON, N, WIDTH, SECONDS = 30_031, 10, 640, 0.16  # a stranger, their clips, pixels, of a frame
 
 
 def films():
@@ -38,11 +38,10 @@ def main() -> None:
     images = [Image.fromarray(f) for f in films()]
     height = round(WIDTH * images[0].height / images[0].width)
     small = [im.resize((WIDTH, height), Image.Resampling.LANCZOS) for im in images]
-    palette = Image.fromarray(np.concatenate([np.asarray(im) for im in small[:: len(small) // 3]])).quantize(96)
-    frames = [im.quantize(palette=palette, dither=Image.Dither.NONE) for im in small]
-    path = ROOT / "docs" / "images" / "personalize.gif"
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(1000 * SECONDS), loop=0, optimize=True)
-    print(f"{path.relative_to(ROOT)}: {len(frames)} frames, {path.stat().st_size / 1000:.0f} kB")
+    path = ROOT / "docs" / "images" / "personalize.webp"
+    how = dict(duration=round(1000 * SECONDS), loop=0, quality=70, method=6)
+    small[0].save(path, save_all=True, append_images=small[1:], **how)
+    print(f"{path.relative_to(ROOT)}: {len(small)} frames, {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ def _zero(film: _Film, rest: str | _Film, readout: Readout) -> tuple[np.ndarray,
         check(bool(rest.found.any()), f'{rest.name}: no face, so it shows nobody at rest. Give another film.',
               VideoError)
         return shrunk_rest(rest.scores[rest.found], readout), ()
-    length = float(film.times[-1] - film.times[0])
+    length = float(np.ptp(film.times)) * len(film.times) / max(1, len(film.times) - 1)  # the last frame lasts, too
     if rest == 'typical' or not film.found.any(): return readout.rest, ()
     if length < _SHORT_S:
         return readout.rest, (f'{length:.1f} seconds are too short to know this face at rest: a typical one is taken '
