@@ -120,6 +120,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'clip_autt/cli/au_command.py'),
                                           'clip_autt.cli.au_command._one': ('cli/au_command.html#_one', 'clip_autt/cli/au_command.py'),
                                           'clip_autt.cli.au_command.aus': ('cli/au_command.html#aus', 'clip_autt/cli/au_command.py'),
+                                          'clip_autt.cli.au_command.not_read': ( 'cli/au_command.html#not_read',
+                                                                                 'clip_autt/cli/au_command.py'),
                                           'clip_autt.cli.au_command.summary_text': ( 'cli/au_command.html#summary_text',
                                                                                      'clip_autt/cli/au_command.py'),
                                           'clip_autt.cli.au_command.table_names': ( 'cli/au_command.html#table_names',

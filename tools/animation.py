@@ -4,7 +4,6 @@ the person. `make animation`."""
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from clip_autt import TARGET_DOMAIN, ClipAU, PersonalBaseline, encode_clip, write_video

@@ -21,6 +21,9 @@ AIMS = {
     "40 videos of a subject in one batch, against this library one by one, context at the front": 2,
     "40 videos of a subject in one batch, against this library one by one, context at the end": 2,
     "40 videos of a subject in one batch, against the plain formula one by one, context at the front": 2,
+    "a clip of 38 rendered pictures, picture by picture against all at once": 2,
+    "a face in each of 25 frames: searched anew against looked for in its square": 2,
+    "38 faces encoded by facs-tiny, one by one against in batches": 2,
 }
 
 

@@ -1,7 +1,7 @@
 "The command line."
 
 from .au_command import (
-    CAVEAT as CAVEAT, aus as aus, summary_text as summary_text, table_names as table_names,
+    CAVEAT as CAVEAT, aus as aus, not_read as not_read, summary_text as summary_text, table_names as table_names,
 )
 from .course import (
     ONLINE as ONLINE, copy_tutorials as copy_tutorials, lab as lab, outside_code as outside_code, relink as relink,

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from .options import Crop, Paths, Quiet, interrupted, shows_bars, stop
+from ..utils.assets import REPOSITORY
 from ..utils.errors import ClipAUTTError, InputError, check
 
 if TYPE_CHECKING:
     from clip_autt.data.au_tables import AUTable
 
 # %% auto #0
-__all__ = ['CAVEAT', 'table_names', 'summary_text', 'aus']
+__all__ = ['CAVEAT', 'table_names', 'summary_text', 'not_read', 'aus']
 
 # %% ../../nbs/cli/02b_au_command.ipynb #20e3e4c0
 def table_names(
@@ -60,8 +61,17 @@ def summary_text(
     return '\n'.join([*lines, *(f'  note: {w}' for w in table.warnings)])
 
 # %% ../../nbs/cli/02b_au_command.ipynb #08bb8bcb
-CAVEAT = ('intensities are read by a model that has seen rendered faces only, relative to the film\'s usual face; '
-          'docs/action_units.md says which ones to trust. The output is no medical assessment.')
+CAVEAT = ('intensities are read by a model that has seen rendered faces only; which ones to trust: '
+          f'{REPOSITORY}/blob/main/docs/action_units.md. The output is no medical assessment.')
+
+def not_read() -> str:
+    "Which action units are in no table."
+    from clip_autt.data.readout import load_readout, readable
+
+    readout = load_readout()
+    there = {readout.ids[i] for i in readable(readout)} | {'AU45'}
+    left_out = ', '.join(id for id in readout.ids if id not in there)
+    return f'not read, since a single frame does not show them well enough: {left_out}'
 
 def aus(
     paths: Paths,
@@ -89,7 +99,7 @@ def aus(
             wanted = [names.get(path) for names in (tables, pictures, films)]
             failed += not _one(path, wanted, rest, fps, crop, quiet)
     except KeyboardInterrupt: interrupted('the tables of finished films are written')
-    if not quiet: typer.echo(f'note: {CAVEAT}')
+    if not quiet: typer.echo(f'note: {not_read()}\nnote: {CAVEAT}')
     if failed: raise typer.Exit(1)
 
 def _film_names(paths: list[str], video: str | None) -> dict[str, Path]:
