@@ -44,7 +44,8 @@ def wheel(tmp_path_factory):
             shutil.copy(source, target)
     sdist, _ = built(folder / "clone", "sdist", folder / "sdist")
     with tarfile.open(sdist) as tar:
-        tar.extractall(folder / "unpacked", filter="data")
+        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python 3.11.4 and later
+        tar.extractall(folder / "unpacked", **safe)
     path, said = built(next((folder / "unpacked").iterdir()), "wheel", folder / "wheel")
     return zipfile.ZipFile(path), said
 
