@@ -73,7 +73,7 @@ def test_the_description_has_no_link_into_a_clone(metadata):
     assert metadata["Description-Content-Type"] == "text/markdown"
     links = LINK.findall(text)
     assert links and not [x for x in links if not x.startswith(("https://", "#"))]
-    picture = rf"!\[[^\]]*\]\({re.escape(settings()['git_url'])}/raw/\S+\.gif\)"
+    picture = rf"!\[[^\]]*\]\({re.escape(settings()['git_url'])}/raw/\S+\.webp\)"
     assert re.search(picture, text), "the animation is shown on an index too"
 
 
