@@ -20,7 +20,8 @@ from .utils.split import split_subjects
 from .utils.errors import InputError, InputTypeError, check, dtype_shape
 from .video.clip import Clip, FrameFiles
 from .video.face import FaceBox, bridge_gaps, center_box, choose_box, crop_face, crop_frames
-from .video.face import FACE_SCORE, face_notes, face_scores, last_good
+from .video.detector import best_faces
+from .video.face import FACE_SCORE, SMALL, face_notes, last_good
 from .video.io import clip_id, is_cropped, iter_frames, sample_frames
 
 # %% auto #0
@@ -165,16 +166,22 @@ def crop_batches(
     box, face_warnings = choose_box(crop, sample_frames(video, 8, **span).frames if auto else None)
     moments = ((t, *_crop(frame, box, auto, size)) for t, frame in iter_frames(video, **span, notes=notes))
     while batch := list(islice(moments, batch_size)):
-        times, images, scores = zip(*batch)
-        yield Crops(list(times), np.stack(images), np.array(scores))
+        times, images, small = zip(*batch)
+        yield Crops(list(times), np.stack(images), _scores(small, box, auto))
     notes.extend(face_warnings)
 
-def _crop(frame: np.ndarray, box: FaceBox | None, auto: bool, size: int) -> tuple[np.ndarray, float]:
-    "The square of one frame, [S, S, 3], and the score of its face; 1 for one that was not searched for."
+def _crop(frame: np.ndarray, box: FaceBox | None, auto: bool, size: int) -> tuple[np.ndarray, np.ndarray | None]:
+    "The square of one frame, [S, S, 3], and a small one to look for the face in; None where that is not asked."
     frames = frame[None]
     square = center_box(*frame.shape[:2]) if box is None else box.square(*frame.shape[:2])
-    score = 1. if not auto else 0. if box is None else float(face_scores(frames, box)[0])
-    return crop_frames(frames, square, size)[0], score
+    crop = crop_frames(frames, square, size)[0]
+    if not auto or box is None: return crop, None
+    return crop, crop if size == SMALL else crop_frames(frames, square, SMALL)[0]
+
+def _scores(small: Sequence[np.ndarray | None], box: FaceBox | None, auto: bool) -> np.ndarray:
+    "How confident the detector is of each face; 1 for those that were not searched for, 0 where nobody was found."
+    if not auto or box is None: return np.full(len(small), float(not auto))
+    return best_faces(np.stack(small))[0]
 
 # %% ../nbs/core/03_features.ipynb #059a44aa
 def embed_crops(

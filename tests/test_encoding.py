@@ -89,7 +89,7 @@ def test_frames_and_seconds_of_an_item_are_kept_to(tiny, items):
 def test_frames_listed_as_faces_never_meet_the_detector(tiny, tmp_path, monkeypatch):
     for name in ("find_box", "face_scores"):
         monkeypatch.setattr(f"clip_autt.video.face.{name}", None)
-    monkeypatch.setattr("clip_autt.features.face_scores", None)
+    monkeypatch.setattr("clip_autt.features.best_faces", None)
     frames = np.random.default_rng(0).integers(0, 255, (4, 16, 16, 3), dtype=np.uint8)
     for i, frame in enumerate(frames):
         Image.fromarray(frame).save(tmp_path / f"{i}.png")

@@ -2,15 +2,16 @@
 
 from .clip import Clip as Clip, FrameFiles as FrameFiles, check_frames as check_frames, film_strip as film_strip
 from .detector import (
-    FaceNet as FaceNet, Faces as Faces, STRIDES as STRIDES, block as block, decode as decode,
-    detect_faces as detect_faces, distinct as distinct, load_face_net as load_face_net, overlap as overlap, unit as unit,
+    FaceNet as FaceNet, Faces as Faces, STRIDES as STRIDES, best_faces as best_faces, block as block,
+    decode as decode, detect_faces as detect_faces, distinct as distinct, load_face_net as load_face_net,
+    overlap as overlap, unit as unit,
 )
 from .face import (
-    CROP_SCALE as CROP_SCALE, FACE_SCORE as FACE_SCORE, FaceBox as FaceBox, LEVEL_FROM_DEG as LEVEL_FROM_DEG, bridge_gaps as bridge_gaps,
-    center_box as center_box, choose_box as choose_box, crop_face as crop_face, crop_frames as crop_frames,
-    enclosing_box as enclosing_box, face_notes as face_notes, face_present as face_present,
-    face_scores as face_scores, find_box as find_box,
-    find_tilt as find_tilt, last_good as last_good, roll_deg as roll_deg,
+    CROP_SCALE as CROP_SCALE, FACE_SCORE as FACE_SCORE, FaceBox as FaceBox, LEVEL_FROM_DEG as LEVEL_FROM_DEG,
+    SMALL as SMALL, bridge_gaps as bridge_gaps, center_box as center_box, choose_box as choose_box,
+    crop_face as crop_face, crop_frames as crop_frames, enclosing_box as enclosing_box, face_notes as face_notes,
+    face_present as face_present, face_scores as face_scores, find_box as find_box, find_tilt as find_tilt,
+    last_good as last_good, roll_deg as roll_deg,
 )
 from .images import (
     IMAGE_SUFFIXES as IMAGE_SUFFIXES, add_note as add_note, fit_within as fit_within, image_moments as image_moments,

@@ -21,7 +21,8 @@ from ..utils.errors import check
 from .clip import check_frames
 
 # %% auto #0
-__all__ = ['STRIDES', 'unit', 'block', 'FaceNet', 'load_face_net', 'decode', 'overlap', 'distinct', 'Faces', 'detect_faces']
+__all__ = ['STRIDES', 'unit', 'block', 'FaceNet', 'load_face_net', 'decode', 'overlap', 'distinct', 'Faces', 'detect_faces',
+           'best_faces']
 
 # %% ../../nbs/video/04_detector.ipynb #4950fdbb
 def unit(inputs: int, outputs: int) -> nn.Sequential:
@@ -129,3 +130,16 @@ def detect_faces(
     found = found[found[:, 0] > min_score]
     found = found[distinct(found[:, 1:5], found[:, 0])]
     return Faces(found[:, 1:5] * scale, found[:, 0], found[:, 5:].reshape(-1, 5, 2) * scale)
+
+# %% ../../nbs/video/04_detector.ipynb #7b7eb0a5
+def best_faces(
+    images: np.ndarray,  # uint8 [N, S, S, 3], S a multiple of 32
+) -> tuple[np.ndarray, np.ndarray]:  # scores float [N], points float [N, 5, 2] in pixels
+    "The most confident face of each of many small pictures, however faint."
+    check(images.ndim == 4 and len(images) > 0 and images.shape[1] % 32 == 0 == images.shape[2] % 32,
+          f'images must be [N, S, S, 3] with S a multiple of 32, got {list(images.shape)}')
+    x = torch.from_numpy(np.ascontiguousarray(images)).flip(3).permute(0, 3, 1, 2).float()
+    levels = load_face_net()(x)
+    rows = [torch.cat([decode(level[i], stride) for level, stride in zip(levels, STRIDES)]) for i in range(len(images))]
+    best = torch.stack([row[row[:, 0].argmax()] for row in rows]).numpy().astype(float)
+    return best[:, 0], best[:, 5:].reshape(-1, 5, 2)

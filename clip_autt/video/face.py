@@ -11,17 +11,17 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
-from scipy.sparse.csgraph import connected_components
+
 
 from .clip import Clip
-from .detector import detect_faces, overlap
+from .detector import best_faces, detect_faces, overlap
 from ..utils.errors import check
 from .io import sample_indices
 
 # %% auto #0
-__all__ = ['CROP_SCALE', 'LEVEL_FROM_DEG', 'FACE_SCORE', 'FaceBox', 'center_box', 'enclosing_box', 'roll_deg', 'find_tilt',
-           'find_box', 'crop_frames', 'face_scores', 'face_present', 'bridge_gaps', 'last_good', 'face_notes',
-           'crop_face', 'choose_box']
+__all__ = ['CROP_SCALE', 'LEVEL_FROM_DEG', 'FACE_SCORE', 'SMALL', 'FaceBox', 'center_box', 'enclosing_box', 'roll_deg',
+           'find_tilt', 'find_box', 'crop_frames', 'face_scores', 'face_present', 'bridge_gaps', 'last_good',
+           'face_notes', 'crop_face', 'choose_box']
 
 # %% ../../nbs/video/05_face.ipynb #08604203
 CROP_SCALE = 1.2  # side of the square that is cut out, times the longer side of the face
@@ -73,6 +73,8 @@ def _persons(
     frame: np.ndarray,  # [N] in which frame
 ) -> list[_Person]:
     "Chains of overlapping faces."
+    from scipy.sparse.csgraph import connected_components  # a tenth of a second to load
+
     _, chain = connected_components(overlap(boxes, boxes) > .3, directed=False)
     persons = []
     for label in np.unique(chain):
@@ -112,8 +114,10 @@ def find_tilt(
     boxes: np.ndarray,  # [F, 4] the face in each of them
 ) -> float:  # degrees clockwise
     "How far a head is tilted, as seen by a detector that draws upright faces best."
-    looks = np.array([[_look(_around(frame, box), turn) for turn in _TURNS] for frame, box in zip(frames, boxes)])
-    score, roll = looks[..., 0], looks[..., 1]
+    pieces = [_around(frame, box).rotate(turn, Image.Resampling.BILINEAR) for frame, box in zip(frames, boxes)
+              for turn in _TURNS]
+    score, points = best_faces(np.stack([np.asarray(piece) for piece in pieces]))
+    score, roll = (x.reshape(len(boxes), len(_TURNS)) for x in (np.where(score > .3, score, 0), roll_deg(points)))
     best = int((score - np.abs(roll) / 100).mean(0).argmax())
     return float(np.median(_TURNS[best] + 2 * roll[:, best]))
 
@@ -122,11 +126,6 @@ def _around(frame: np.ndarray, box: np.ndarray) -> Image.Image:
     side, center = 1.5 * box[2:].max(), box[:2] + box[2:] / 2
     edges = *(center - side / 2).round().astype(int), *(center + side / 2).round().astype(int)
     return Image.fromarray(frame).crop(edges).resize((96, 96), Image.Resampling.BILINEAR, reducing_gap=2)
-
-def _look(image: Image.Image, turn: int) -> tuple[float, float]:
-    "Score of the face in a turned picture, and how tilted its points are."
-    faces = detect_faces(np.asarray(image.rotate(turn, Image.Resampling.BILINEAR)), 96, min_score=.3)
-    return (faces.scores[0], roll_deg(faces.points[0])) if len(faces.scores) else (0., 0.)
 
 # %% ../../nbs/video/05_face.ipynb #3478f9b5
 _SMALLEST = 32  # pixels from the forehead to the chin below which the small muscles are hardly to be seen
@@ -193,14 +192,14 @@ def _upright(image: Image.Image, box: FaceBox) -> tuple[Image.Image, tuple[float
 
 # %% ../../nbs/video/05_face.ipynb #61fc19e0
 FACE_SCORE = .4  # of the detector, in a square where a face has been found before
+SMALL = 96  # side in pixels of the square in which it is looked for
 
 def face_scores(
     frames: np.ndarray,  # uint8 [T, H, W, 3]
     box: FaceBox,  # from `find_box`
 ) -> np.ndarray:  # float [T], 0 to 1
     "How confident the detector is of a face in the square around the box, for each frame by itself."
-    crops = crop_frames(frames, box.square(*frames.shape[1:3]), 96)
-    return np.array([detect_faces(crop, 96, min_score=.1).scores.max(initial=0) for crop in crops], float)
+    return best_faces(crop_frames(frames, box.square(*frames.shape[1:3]), SMALL))[0]
 
 def face_present(
     frames: np.ndarray,  # uint8 [T, H, W, 3]
