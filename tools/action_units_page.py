@@ -34,7 +34,6 @@ def measured(paths: list[Path], tracker: Path, folder: Path) -> dict:
         columns = [table.codes.index(int(au[2:])) if int(au[2:]) in table.codes else None for au in AUS]
         nothing = np.full(len(table), np.nan)
         scores.append(np.column_stack([nothing if i is None else table.intensity[:, i] for i in columns]))
-    closed = AUS.index("AU43")  # tables tell a blink from closed eyes; the tracker does not
     mine = by_person(known, scores)
     shapes, landmarks = (by_person(known, [f.reference[k] for f in known]) for k in ("blendshapes", "geometry"))
     spread = np.stack([np.ptp(np.quantile(x, (0.05, 0.95), axis=0), axis=0) for x in shapes.values()])
@@ -45,7 +44,6 @@ def measured(paths: list[Path], tracker: Path, folder: Path) -> dict:
         moved=(spread >= MOVED).sum(0),
         people=len(mine),
         frames=sum(map(len, mine.values())),
-        closed=closed,
     )
 
 

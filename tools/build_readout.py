@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import open_clip
 from build_assets import ROOT, TARGET, TEST, VALIDATION, album
 from numpy.random import default_rng
 
@@ -18,9 +19,7 @@ from clip_autt.faces.augment import as_filmed
 from clip_autt.faces.pretrain import auc_per_au
 from clip_autt.utils.assets import assets, write_hashes
 
-MEAN, STD = (
-    np.array(x, np.float32) for x in ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
-)
+MEAN, STD = (np.array(x, np.float32) for x in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD))
 
 
 def filmed(pictures: np.ndarray, seed: int, size: int) -> np.ndarray:

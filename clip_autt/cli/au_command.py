@@ -45,16 +45,16 @@ def summary_text(
     import numpy as np
 
     from clip_autt.au import AUBank
-    from clip_autt.data.readout import frame_table, reading_errors
+    from clip_autt.data.readout import pain_intensity, strongest_aus
 
     names = {au.code: au.name for au in AUBank.default()}
     lines = [f'{table.name}: a face in {int(table.detected.sum())} of {len(table)} frames']
     if table.detected.any():
-        steps, pain = 5 * table.intensity, frame_table(table).pspi.to_numpy()
+        steps, pain = 5 * table.intensity, pain_intensity(table)
         peak, at = np.nanmax(steps, 0), table.times[np.nanargmax(steps, 0)]
-        top = [i for i in np.argsort(-peak / reading_errors(table.codes), kind='stable') if peak[i] >= 1][:n]
-        found = ', '.join(f'AU{c} {names[c].lower()} {peak[i]:.1f} at {at[i]:.1f} s'
-                          for i, c in ((i, table.codes[i]) for i in top))
+        top = [table.codes.index(c) for c in strongest_aus(table, n)]
+        found = ', '.join(f'AU{table.codes[i]} {names[table.codes[i]].lower()} {peak[i]:.1f} at {at[i]:.1f} s'
+                          for i in top)
         lines.append(f'  strongest: {found}' if top else '  nothing moved by one step of five or more')
         when = table.times[np.nanargmax(pain)]
         lines.append(f'  pain intensity (PSPI, 0 to 16): at most {np.nanmax(pain):.1f}, at {when:.1f} s')

@@ -39,8 +39,9 @@ from .manifest import (
 from .readout import (
     BLINK_S as BLINK_S, READABLE as READABLE, Readout as Readout, au_sentences as au_sentences, blinks as blinks,
     fit_readout as fit_readout, frame_table as frame_table, intensities as intensities, load_readout as load_readout,
-    read_aus as read_aus, readable as readable, reading_errors as reading_errors, save_readout as save_readout,
-    sentence_scores as sentence_scores, shrunk_rest as shrunk_rest, write_au_table as write_au_table,
+    pain_intensity as pain_intensity, read_aus as read_aus, readable as readable, reading_errors as reading_errors,
+    save_readout as save_readout, sentence_scores as sentence_scores, shrunk_rest as shrunk_rest,
+    strongest_aus as strongest_aus, write_au_table as write_au_table,
 )
 from .store import FeatureStore as FeatureStore, Pruned as Pruned, StoreGroup as StoreGroup, StoreInfo as StoreInfo
 from .stressid import (

@@ -33,8 +33,8 @@ from ..video.io import clip_id
 
 # %% auto #0
 __all__ = ['READABLE', 'BLINK_S', 'au_sentences', 'sentence_scores', 'Readout', 'fit_readout', 'load_readout', 'save_readout',
-           'readable', 'reading_errors', 'shrunk_rest', 'intensities', 'blinks', 'read_aus', 'frame_table',
-           'write_au_table']
+           'readable', 'reading_errors', 'shrunk_rest', 'intensities', 'blinks', 'read_aus', 'pain_intensity',
+           'frame_table', 'write_au_table', 'strongest_aus']
 
 # %% ../../nbs/data/12_readout.ipynb #180c6983
 def au_sentences(
@@ -251,19 +251,23 @@ def _table(film: _Film, readout: Readout, zero: np.ndarray, notes: Sequence[str]
                    name=film.name, confidence=film.confidence, warnings=tuple(notes))
 
 # %% ../../nbs/data/12_readout.ipynb #14ba9ee1
+def pain_intensity(
+    table: AUTable,  # from `read_aus`
+) -> np.ndarray:  # [T], 0 to 16; NaN without a face
+    "Prkachin and Solomon's PSPI of every frame."
+    levels = {c: np.nan_to_num(5 * table.intensity[:, table.codes.index(c)]) for c in (4, 6, 7, 9, 10)}
+    closed = np.nan_to_num(table.presence[:, table.codes.index(43)])
+    return np.where(table.detected, pspi({**levels, 43: closed}), np.nan)
+
 def frame_table(
     table: AUTable,  # from `read_aus`
 ) -> pd.DataFrame:
     "One row a frame, in the columns of OpenFace, and `pspi`."
-    steps, there = 5 * table.intensity, table.presence
-    levels = {c: steps[:, i] for i, c in enumerate(table.codes)}
-    pain = pspi({**{c: np.nan_to_num(levels[c]) for c in (4, 6, 7, 9, 10)},
-                 43: np.nan_to_num(there[:, table.codes.index(43)])})
     columns = dict(frame=table.frames + 1, face_id=0, timestamp=table.times.round(4),
                    confidence=table.confidence.round(3), success=table.detected.astype(int))
-    columns |= {f'AU{c:02d}_r': x.round(3) for c, x in levels.items()}
-    columns |= {f'AU{c:02d}_c': pd.array(x, 'Int64') for c, x in zip(table.codes, there.T)}
-    return pd.DataFrame({**columns, 'pspi': np.where(table.detected, pain.round(3), np.nan)})
+    columns |= {f'AU{c:02d}_r': x.round(3) for c, x in zip(table.codes, 5 * table.intensity.T)}
+    columns |= {f'AU{c:02d}_c': pd.array(x, 'Int64') for c, x in zip(table.codes, table.presence.T)}
+    return pd.DataFrame({**columns, 'pspi': pain_intensity(table).round(3)})
 
 def write_au_table(
     table: AUTable,  # from `read_aus`
@@ -272,3 +276,15 @@ def write_au_table(
     "Write a table as OpenFace would."
     with atomic_path(path, InputError) as tmp: frame_table(table).to_csv(tmp, index=False)
     return Path(path)
+
+# %% ../../nbs/data/12_readout.ipynb #a615fe25
+def strongest_aus(
+    table: AUTable,
+    n: int = 12,  # at most
+    least: float = 1.,  # steps of the scale from 0 to 5 that one has to reach
+) -> list[int]:  # FACS codes, the strongest first
+    "The action units that reach the largest intensities, each measured by its error; see `Readout`."
+    if not table.detected.any(): return []
+    peak = 5 * np.nanmax(table.intensity, 0)
+    order = np.argsort(-peak / reading_errors(table.codes), kind='stable')
+    return [table.codes[i] for i in order if peak[i] >= least][:n]

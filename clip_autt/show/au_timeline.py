@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from ..au import AUBank
 from ..data.au_tables import AUTable
-from ..data.readout import frame_table, reading_errors
-from .plots import CHOSEN
+from ..data.readout import pain_intensity, strongest_aus
+from .plots import CHOSEN, au_name
 from ..utils.errors import check
 
 # %% auto #0
@@ -21,14 +21,10 @@ __all__ = ['moved_most', 'plot_au_table']
 def moved_most(
     table: AUTable,
     n: int = 12,  # at most
-    least: float = 1.,  # steps of the scale from 0 to 5 that one has to reach
 ) -> list[int]:  # FACS codes, in the order of the bank: from the brows to the chin
-    "The action units that reach the largest intensities, each measured by its error; see `Readout`."
-    if not table.detected.any(): return []
-    peak = 5 * np.nanmax(table.intensity, 0)
-    order = np.argsort(-peak / reading_errors(table.codes), kind='stable')
-    strongest = [table.codes[i] for i in order if peak[i] >= least]
-    return [au.code for au in AUBank.default() if au.code in strongest[:n]]
+    "`strongest_aus`, as they lie in the face."
+    strongest = strongest_aus(table, n)
+    return [au.code for au in AUBank.default() if au.code in strongest]
 
 # %% ../../nbs/show/07_au_timeline.ipynb #2efafdd1
 def plot_au_table(
@@ -39,7 +35,7 @@ def plot_au_table(
     check(table.times is not None, f'{table.name}: a table without times cannot be drawn over time. Read it with fps=.')
     import matplotlib.pyplot as plt
 
-    codes, names = moved_most(table, n), {au.code: f'AU{au.code}  {au.name}' for au in AUBank.default()}
+    codes, bank = moved_most(table, n), AUBank.default()
     rows, edges = len(codes), np.append(table.times, 2 * table.times[-1] - table.times[max(0, len(table) - 2)] or 1.)
     fig, (top, bottom) = plt.subplots(2, 1, figsize=(7.5, 1.9 + .26 * max(rows, 3)), sharex=True, layout='constrained',
                                       height_ratios=(.26 * max(rows, 3), .8))
@@ -48,8 +44,8 @@ def plot_au_table(
         mesh = top.pcolormesh(edges, np.arange(rows + 1), values, cmap='viridis', vmin=0, vmax=5)
         fig.colorbar(mesh, ax=top, label='intensity', pad=.01, ticks=range(6))
     else: top.text(.5, .5, 'nothing moved by one step or more', transform=top.transAxes, ha='center', va='center')
-    top.set(yticks=np.arange(rows) + .5, yticklabels=[names[c] for c in codes], ylim=(max(rows, 1), 0),
+    top.set(yticks=np.arange(rows) + .5, yticklabels=[au_name(bank, c) for c in codes], ylim=(max(rows, 1), 0),
             title=table.name)
-    bottom.plot(table.times, frame_table(table).pspi, color=CHOSEN)
+    bottom.plot(table.times, pain_intensity(table), color=CHOSEN)
     bottom.set(ylim=(0, 16), xlim=edges[[0, -1]], yticks=(0, 8, 16), ylabel='PSPI', xlabel='seconds')
     return fig

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,15 +19,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..au import AUBank
 from ..data.au_tables import AUTable
-from ..data.readout import frame_table, read_aus
+from ..data.readout import pain_intensity, read_aus
 from ..outputs import Adapted, Window
 from .au_timeline import moved_most
 from .figures import score_video
-from .plots import AFTER, BEFORE, CHOSEN
+from .plots import AFTER, BEFORE, CHOSEN, au_name
 from ..utils.errors import VideoError, check
 from ..video.detector import detect_faces
 from ..video.face import FaceBox, crop_frames, find_box
-from ..video.io import CODECS, is_cropped, iter_frames, sample_frames, write_video
+from ..video.io import CODECS, check_video_name, is_cropped, iter_frames, sample_frames, write_video
 
 if TYPE_CHECKING:
     from clip_autt.features import VideoFeatures
@@ -58,6 +58,11 @@ class Story:
     window: Window | None  # the most confident one, if there is one
     caption: str  # what every result must say
 
+    @cached_property
+    def codes(self) -> list[int]:
+        "FACS codes of the action units that are shown, from the brows to the chin."
+        return moved_most(self.table, _N_AUS)
+
 # %% ../../nbs/show/02_film.ipynb #ee91dcff
 DISCLAIMER = 'No medical assessment.'
 
@@ -65,7 +70,7 @@ def au_story(
     table: AUTable,  # from `read_aus`
 ) -> Story:
     "The action units of a film, without any model of emotion."
-    pain = Curve('pain intensity (PSPI)', table.times, frame_table(table).pspi.to_numpy(), CHOSEN)
+    pain = Curve('pain intensity (PSPI)', table.times, pain_intensity(table), CHOSEN)
     face = f'a face in {int(table.detected.sum())} of {len(table)} frames'
     caption = f'Read by a model that has seen rendered faces only. {DISCLAIMER}'
     return Story('Action units', (face, '0: a face at rest, 5: as strong as can be'), table, (pain,),
@@ -107,7 +112,7 @@ def _timeline(
     "Curves and heat map over the time of the film."
     fig = Figure((_WIDTH / _DPI, _BELOW / _DPI), dpi=_DPI, layout='constrained')
     top, below = fig.subplots(2, sharex=True, height_ratios=(1, 1.5))
-    times, codes = story.table.times, moved_most(story.table, _N_AUS)
+    times, codes = story.table.times, story.codes
     for curve in story.curves: top.plot(curve.times, curve.values, color=curve.color, lw=2.5, label=curve.name)
     if len(story.curves) > 1: top.legend(loc='center left', bbox_to_anchor=(1.01, .5), frameon=False, fontsize=11)
     top.set(ylim=(0, story.top), yticks=(0, story.top / 2, story.top))
@@ -154,10 +159,10 @@ def _panel(story: Story, at: int) -> Image.Image:
     if not story.table.detected[at]:
         draw.text((20, y), 'no face in this frame', '#404040', _font(16))
         return picture
-    names = {au.code: au.name for au in AUBank.default()}
-    for code in moved_most(story.table, _N_AUS):
+    bank = AUBank.default()
+    for code in story.codes:
         strength = float(story.table.intensity[at, story.table.codes.index(code)])
-        draw.text((20, y), f'AU{code} {names[code]}'[:28], 'black', _font(15))
+        draw.text((20, y), au_name(bank, code)[:28], 'black', _font(15))
         draw.text((_WIDTH - _FILM - 52, y), f'{5 * strength:.1f}', 'black', _font(15))
         draw.rectangle((20, y + 21, _WIDTH - _FILM - 22, y + 30), '#e6e6e6')
         if strength > 0: draw.rectangle((20, y + 21, 20 + (_WIDTH - _FILM - 42) * strength, y + 30), AFTER)
@@ -188,17 +193,18 @@ def _framed(
 # %% ../../nbs/show/02_film.ipynb #a8bcb853
 def _corners(box: FaceBox) -> np.ndarray:  # [4, 2]
     "Corners of a square that is turned clockwise by `roll_deg`."
-    c, s, half = np.cos(np.radians(box.roll_deg)), np.sin(np.radians(box.roll_deg)), box.width / 2
-    offsets = half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-    return offsets @ np.array([[c, s], [-s, c]]) + (box.x + half, box.y + half)
+    return _in_image(box.width / 2 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]), box)
+
+def _in_image(offsets: np.ndarray, box: FaceBox) -> np.ndarray:  # [n, 2]
+    "Where points of an upright crop, given from its middle, lie in the image."
+    c, s = np.cos(np.radians(box.roll_deg)), np.sin(np.radians(box.roll_deg))
+    return offsets @ np.array([[c, s], [-s, c]]) + (box.x + box.width / 2, box.y + box.width / 2)
 
 def _points(image: np.ndarray, box: FaceBox) -> np.ndarray:  # [5 or 0, 2]
     "Eyes, nose and corners of the mouth in an image, found in the square."
     faces = detect_faces(crop_frames(image[None], box, 160)[0], 160, .4)
     if not len(faces.points): return np.zeros((0, 2))
-    inside = (faces.points[0] / 160 - .5) * box.width
-    c, s = np.cos(np.radians(box.roll_deg)), np.sin(np.radians(box.roll_deg))
-    return inside @ np.array([[c, s], [-s, c]]) + (box.x + box.width / 2, box.y + box.width / 2)
+    return _in_image((faces.points[0] / 160 - .5) * box.width, box)
 
 # %% ../../nbs/show/02_film.ipynb #1342f830
 def annotated_frames(
@@ -249,7 +255,7 @@ def annotate_video(
     "Write the film with answer, probability over time and action units, without sound. Raises `VideoError`."
     n, fix = result.n_frames, 'Give both of one video.'
     check(len(v) == n, f'{path}: the result is about {n} frames, the features about {len(v)}. {fix}', VideoError)
-    _check_name(path)
+    check_video_name(path)
     crop = 'none' if is_cropped(source) else crop
     story = emotion_story(method, result, v, read_aus(source, crop=crop))
     return write_video(annotated_frames(source, story, crop), path, crf=23)
@@ -262,12 +268,10 @@ def annotate_aus(
     crop: Literal['auto', 'none'] = 'auto',  # as in `annotate_video`
 ) -> Path:  # where it was written
     "Write the film with its action units alone, without sound. Raises `VideoError`."
-    _check_name(path)
+    check_video_name(path)
     return write_video(annotated_frames(source, au_story(table), 'none' if is_cropped(source) else crop), path, crf=23)
 
-def _check_name(path: str | Path) -> None:
-    check(Path(path).suffix.lower() in CODECS, f'{path}: videos are written as {" or ".join(CODECS)}. Change the name.',
-          VideoError)
+
 
 # %% ../../nbs/show/02_film.ipynb #4ae74595
 def film_names(

@@ -18,7 +18,8 @@ from .images import (
     like_first as like_first, read_image as read_image,
 )
 from .io import (
-    CODECS as CODECS, clip_id as clip_id, is_cropped as is_cropped, iter_frames as iter_frames,
+    CODECS as CODECS, check_video_name as check_video_name, clip_id as clip_id, is_cropped as is_cropped,
+    iter_frames as iter_frames,
     read_video as read_video, sample_frames as sample_frames, sample_indices as sample_indices, steady as steady,
     write_video as write_video,
 )

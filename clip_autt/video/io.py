@@ -22,8 +22,8 @@ from ..utils.files import atomic_path, content_hash
 from .images import IMAGE_SUFFIXES, add_note, fit_within, image_moments, like_first, read_image
 
 # %% auto #0
-__all__ = ['CODECS', 'steady', 'iter_frames', 'clip_id', 'read_video', 'is_cropped', 'write_video', 'sample_indices',
-           'sample_frames']
+__all__ = ['CODECS', 'steady', 'iter_frames', 'clip_id', 'read_video', 'is_cropped', 'check_video_name', 'write_video',
+           'sample_indices', 'sample_frames']
 
 # %% ../../nbs/video/02_io.ipynb #d17a6d35
 _CONTAINERS = ('mov,mp4,m4a,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,gif,h264,hevc,ivf,mjpeg,mxf,'
@@ -291,6 +291,12 @@ def _encode(
     container.mux(stream.encode())
 
 # %% ../../nbs/video/02_io.ipynb #fa4c0622
+def check_video_name(
+    path: str | Path,  # of a video that is to be written
+) -> None:
+    "Refuse an ending that no codec stands for."
+    _must(Path(path).suffix.lower() in CODECS, f'{path}: videos are written as {" or ".join(CODECS)}. Change the name.')
+
 def write_video(
     clip: Clip | np.ndarray | Iterable,  # a clip, or images uint8 [H,W,3], or (seconds, image) pairs
     path: str | Path,  # ends in .mp4 (H.264) or .webm (VP9)
@@ -299,7 +305,7 @@ def write_video(
 ) -> Path:  # where it was written
     "Write a video that browsers play, atomically. Odd sides are extended by one pixel. Raises `VideoError`."
     path = Path(path)
-    _must(path.suffix.lower() in CODECS, f'{path}: videos are written as {" or ".join(CODECS)}. Change the name.')
+    check_video_name(path)
     _must(fps is None or 0 < fps < math.inf, f'{path}: fps must be positive, got {fps}.')
     _must(0 <= crf <= 51, f'{path}: crf must be from 0 to 51, got {crf}. 18 looks like the original.')
     codec, options = CODECS[path.suffix.lower()]
