@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from clip_autt import ClipAU, PersonalBaseline, read_video, write_video
 from clip_autt.data.readout import read_aus
-from clip_autt.show.film import annotate_aus, annotate_video, annotated_frames, au_story, emotion_story, film_names
+from clip_autt.show.film import annotate_aus, annotate_video, annotated_frames, au_story, emotion_story
 from clip_autt.cli.main import app
-from clip_autt.utils.errors import VideoError
 from clip_autt.features import encode_video
 from clip_autt.faces.portraits import moving_portrait
 from typer.testing import CliRunner
@@ -123,15 +122,13 @@ def test_a_long_film_is_a_stream(made, story):
 @pytest.mark.parametrize(
     "videos, out, message",
     [
-        (["a.mp4"], "a.mp4", "the video itself"),
+        (["a.mp4"], "a.mp4", "the film itself"),
         (["a.mp4"], "a.gif", "mp4 or .webm"),
-        (["x/a.mp4", "y/a.mov"], "films", "the same name"),
+        (["a.mp4", "a.mov"], "films", "the same name"),
         (["a.mp4", "b.mp4"], "films.mp4", "need a folder"),
     ],
 )
 def test_names_that_cannot_be_are_refused_before_any_work(videos, out, message):
-    with pytest.raises(VideoError, match=message):
-        film_names(videos, out)
     result = CliRunner().invoke(app, ["personalize", *videos, "--video", out])
     assert result.exit_code == 1 and message in result.output
 

@@ -1,7 +1,7 @@
 "The command line."
 
 from .au_command import (
-    CAVEAT as CAVEAT, aus as aus, not_read as not_read, summary_text as summary_text, table_names as table_names,
+    CAVEAT as CAVEAT, aus as aus, not_read as not_read, summary_text as summary_text,
 )
 from .course import (
     ONLINE as ONLINE, copy_tutorials as copy_tutorials, lab as lab, outside_code as outside_code, relink as relink,
@@ -13,19 +13,25 @@ from .data_commands import (
     make as make, open_data as open_data, open_store as open_store, protocol_command as protocol_command,
     prune_command as prune_command, store_app as store_app, template as template, verify_command as verify_command,
 )
+from .films import (
+    ANNOTATED as ANNOTATED, find_films as find_films, output_names as output_names, profile_names as profile_names,
+    SubjectSource as SubjectSource, subject_of as subject_of, subjects_of as subjects_of,
+)
 from .main import (
-    app as app, checkup as checkup, demo as demo, doctor as doctor, evaluate_command as evaluate_command,
+    NOT_SAVED as NOT_SAVED, app as app, checkup as checkup, demo as demo, doctor as doctor, evaluate_command as evaluate_command,
     personalize as personalize, predict as predict,
 )
 from .options import (
     BackboneName as BackboneName, Classes as Classes, Counted as Counted, Crop as Crop, Device as Device,
     FirstSubject as FirstSubject, Fps as Fps, Head as Head, Jobs as Jobs, Json as Json, MethodNames as MethodNames,
-    Model as Model, Order as Order, Paths as Paths, Pretrained as Pretrained, Quiet as Quiet, Reset as Reset,
-    Seed as Seed, Settings as Settings, Subjects as Subjects, TASK_HELP as TASK_HELP,
+    Model as Model, Order as Order, Paths as Paths, Pattern as Pattern, Pretrained as Pretrained, Quiet as Quiet,
+    Recursive as Recursive, Reset as Reset, ResultsCsv as ResultsCsv,
+    Seed as Seed, Settings as Settings, SubjectFrom as SubjectFrom, Subjects as Subjects, TASK_HELP as TASK_HELP,
     deliver as deliver, interrupted as interrupted, load_model as load_model, method_names as method_names,
     notes as notes, parse_settings as parse_settings, shows_bars as shows_bars, stop as stop,
 )
 from .records import (
-    explanation_text as explanation_text, record as record, record_text as record_text, run_batch as run_batch,
+    explanation_text as explanation_text, record as record, record_text as record_text, records_table as records_table,
+    run_batch as run_batch, write_records_csv as write_records_csv,
 )
 from .train_commands import train as train

@@ -10,31 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from .options import Crop, Paths, Quiet, interrupted, shows_bars, stop
+from .films import ANNOTATED, find_films, output_names
+from .options import Crop, Paths, Pattern, Quiet, Recursive, interrupted, shows_bars, stop
 from ..utils.assets import REPOSITORY
-from ..utils.errors import ClipAUTTError, InputError, check
+from ..utils.errors import ClipAUTTError, InputError
 
 if TYPE_CHECKING:
     from clip_autt.data.au_tables import AUTable
 
 # %% auto #0
-__all__ = ['CAVEAT', 'table_names', 'summary_text', 'not_read', 'aus']
-
-# %% ../../nbs/cli/02b_au_command.ipynb #20e3e4c0
-def table_names(
-    paths: list[str],  # films
-    out: str | None,  # a file for one film, a folder for several; None: nothing is written
-    ending: str,  # such as '.csv'
-) -> dict[str, Path]:  # by film
-    "Where the table of each film goes. `InputError` where two would share a name."
-    if out is None: return {}
-    several, path = len(paths) > 1, Path(out)
-    check(not several or path.suffix != ending, f'{out}: {len(paths)} films need a folder. Give a name without '
-          f'{ending}.')
-    is_file = not several and path.suffix == ending
-    names = {p: path if is_file else path / f'{Path(p).stem}{ending}' for p in paths}
-    check(len({*names.values()}) == len(names), f'{out}: two films have the same name. Rename one of them.')
-    return names
+__all__ = ['CAVEAT', 'summary_text', 'not_read', 'aus']
 
 # %% ../../nbs/cli/02b_au_command.ipynb #9c676021
 def summary_text(
@@ -85,28 +70,27 @@ def aus(
         help="What counts as 0: 'film', its usual face; 'typical'; or a film of this face at rest by the same "
              'camera.')] = 'film',
     fps: Annotated[Optional[float], typer.Option(help='Frames per second to read; every frame if not given.')] = None,
+    pattern: Pattern = None,
+    recursive: Recursive = False,
     crop: Crop = 'auto',
     quiet: Quiet = False,
 ) -> None:
     "Action units of films, frame by frame, as OpenFace writes them."
     try:
-        tables, pictures = (table_names(paths, out, ending) for out, ending in ((csv, '.csv'), (plot, '.png')))
-        films = _film_names(paths, video)
+        films = find_films(paths, pattern, recursive)
+        kinds = (csv, ['.csv']), (plot, ['.png']), (video, ANNOTATED)
+        outputs = [output_names(films, out, endings) for out, endings in kinds]
     except ClipAUTTError as e: stop(e)
     failed = 0
     try:
-        for path in paths:
-            wanted = [names.get(path) for names in (tables, pictures, films)]
+        for path in films:
+            wanted = [names.get(path) for names in outputs]
             failed += not _one(path, wanted, rest, fps, crop, quiet)
     except KeyboardInterrupt: interrupted('the tables of finished films are written')
     if not quiet: typer.echo(f'note: {not_read()}\nnote: {CAVEAT}')
     if failed: raise typer.Exit(1)
 
-def _film_names(paths: list[str], video: str | None) -> dict[str, Path]:
-    if video is None: return {}
-    from clip_autt.show.film import film_names
 
-    return film_names(paths, video)
 
 def _one(path: str, wanted: list[Path | None], rest: str, fps: float | None, crop: str, quiet: bool) -> bool:
     "Read one film and write table, picture and film where they were asked for; whether that went well."

@@ -18,9 +18,10 @@ from .au_command import aus
 from .course import lab
 from .data_commands import datasets_app, protocol_command, store_app
 from .options import (TASK_HELP, BackboneName, Classes, Counted, Crop, Device, FirstSubject, Fps, Head,
-                                   Jobs, Json, MethodNames, Model, Order, Paths, Pretrained, Quiet, Reset, Settings,
-                                   Subjects, deliver, interrupted, load_model, method_names, notes,
+                                   Jobs, Json, MethodNames, Model, Order, Paths, Pattern, Pretrained, Quiet, Recursive,
+                                   Reset, ResultsCsv, Settings, SubjectFrom, Subjects, deliver, interrupted, load_model, method_names, notes,
                                    parse_settings, shows_bars, stop)
+from .films import ANNOTATED, find_films, output_names, profile_names, subjects_of
 from .records import run_batch
 from .train_commands import train
 from ..utils.errors import ClipAUTTError, check
@@ -41,6 +42,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help='Personalize CLIP to one person at test time. The output is no medical assessment. '
                        'Videos never leave this machine.')
 
+# %% ../../nbs/cli/03_main.ipynb #58e17535
+@app.callback()
+def _write_any_letter() -> None:
+    "Where the terminal or a pipe has no code for a letter, as in the names of some films, write an escape instead."
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='backslashreplace')
+
 # %% ../../nbs/cli/03_main.ipynb #1aa19b36
 @app.command()
 def predict(
@@ -50,17 +58,24 @@ def predict(
     pretrained: Pretrained = None,
     head: Head = None,
     classes: Classes = None,
+    pattern: Pattern = None,
+    recursive: Recursive = False,
+    subject_from: SubjectFrom = None,
     fps: Fps = 12.5,
     crop: Crop = 'auto',
     device: Device = 'cpu',
     json_path: Json = None,
+    csv: ResultsCsv = None,
     quiet: Quiet = False,
 ) -> None:
     "Classify videos with CLIP-AU, without adapting."
-    try: clip_au = load_model(model, backbone, pretrained, head, classes, device)
+    try:
+        films = find_films(paths, pattern, recursive)
+        people = subjects_of(films, subject_from)
+        clip_au = load_model(model, backbone, pretrained, head, classes, device)
+        records = run_batch([*people] or films, lambda path: clip_au.predict(path, fps=fps, crop=crop), json_path,
+                            quiet, clip_au.backbone.caveats, csv=csv, subjects=people)
     except ClipAUTTError as e: stop(e)
-    records = run_batch(paths, lambda path: clip_au.predict(path, fps=fps, crop=crop), json_path, quiet,
-                        clip_au.backbone.caveats)
     if any(r['error'] for r in records): raise typer.Exit(1)
 
 # %% ../../nbs/cli/03_main.ipynb #82b94e1c
@@ -79,34 +94,45 @@ def personalize(
     window: Annotated[Optional[int], typer.Option(help="Frames in a window; the method's own if not given.")] = None,
     reset: Annotated[Optional[str], typer.Option(
         help="Forget at each 'video' or 'never'; all videos of a call are one 'subject'.")] = None,
-    profile: Annotated[Optional[str], typer.Option(help='Start from this saved profile.')] = None,
+    profile: Annotated[Optional[str], typer.Option(
+        help='Start from this saved profile; for several people, from those in this folder.')] = None,
     save_profile: Annotated[Optional[str], typer.Option(
-        help='Save what was learned as a profile (.safetensors).')] = None,
+        help='Save what was learned as a profile (.safetensors); for several people, in this folder.')] = None,
     video: Annotated[Optional[str], typer.Option(
         help='Write the film, annotated, to this .mp4 or .webm; for several videos, to this folder.')] = None,
     explain: Annotated[bool, typer.Option(
         '--explain', help='Which action units made the decision, and which changed it.')] = False,
+    pattern: Pattern = None,
+    recursive: Recursive = False,
+    subject_from: SubjectFrom = None,
     fps: Fps = 12.5,
     crop: Crop = 'auto',
     device: Device = 'cpu',
     json_path: Json = None,
+    csv: ResultsCsv = None,
     quiet: Quiet = False,
 ) -> None:
-    "Adapt to one person, and predict before and after. All videos of a call show this person, in order of time."
+    """Adapt to one person, and predict before and after. All videos of a call show this person, in order of time.
+
+    With --subject-from, they show several people, and what is learned of one is forgotten before the next.
+    """
     try:
+        films = find_films(paths, pattern, recursive)
+        people = subjects_of(films, subject_from)
+        films = [*people] or films
+        annotated, saved = output_names(films, video, ANNOTATED), profile_names(people, save_profile)
+        begun = profile_names(people, profile)
         clip_au = load_model(model, backbone, pretrained, head, classes, device)
-        films = _films(paths, video)
-        adapter = _method(clip_au, method, settings, window=window, reset=reset)
-        if profile or save_profile:
-            check(hasattr(adapter, 'load_profile'), 'this method has no profiles; personal and clip-autt have')
-        if profile: adapter.load_profile(profile)
+        adapters = {who: _begun(_method(clip_au, method, settings, window=window, reset=reset), who, begun, saved)
+                    for who in [*dict.fromkeys(people.values())] or [None]}
+        def adapter_of(path: str) -> TestTimeMethod: return adapters[people.get(path)]
+        def work(path: str) -> Adapted:
+            result = _adapt(adapter_of(path), path, fps, crop, annotated.get(path))
+            return _saved(adapter_of(path), result, saved.get(people.get(path)))
+        records = run_batch(films, work, json_path, quiet, clip_au.backbone.caveats,
+                            _explainer(adapter_of) if explain else None, csv, people)
     except ClipAUTTError as e: stop(e)
-    records = run_batch(paths, lambda path: _adapt(adapter, path, fps, crop, films), json_path, quiet,
-                        clip_au.backbone.caveats, _explainer(adapter) if explain else None)
-    try:
-        if save_profile and any(r['label'] for r in records): adapter.save_profile(save_profile)
-    except ClipAUTTError as e: stop(e)
-    if any(r['error'] for r in records): raise typer.Exit(1)
+    if any(r['error'] or any(NOT_SAVED in w for w in r['warnings']) for r in records): raise typer.Exit(1)
 
 # %% ../../nbs/cli/03_main.ipynb #057505aa
 def _method(model: ClipAU, name: str | None, settings: list[str] | None, **given) -> TestTimeMethod:
@@ -117,33 +143,43 @@ def _method(model: ClipAU, name: str | None, settings: list[str] | None, **given
     given = {k: x for k, x in given.items() if x is not None}
     return make_method(name, model, **given, **parse_settings(settings, [name]).get(name, {}))
 
-def _films(paths: list[str], video: str | None) -> dict[str, Path]:
-    "Where the annotated film of each video goes; empty where none is asked for."
-    if video is None: return {}
-    from clip_autt.show.film import film_names
+NOT_SAVED = 'the profile is not saved: '
 
-    return film_names(paths, video)
+def _begun(method: TestTimeMethod, who: str | None, begun: dict, saved: dict) -> TestTimeMethod:
+    "The method of one person, started from this person's profile; where several people have none, one starts anew."
+    check(hasattr(method, 'load_profile') or not (begun or saved),
+          'this method has no profiles; personal and clip-autt have')
+    if who in begun and (who is None or begun[who].exists()): method.load_profile(begun[who])
+    elif who in begun: typer.echo(f'note: {begun[who]}: no such profile; {who} starts without one.', err=True)
+    return method
+
+def _saved(method: TestTimeMethod, result: Adapted, path: Path | None) -> Adapted:
+    "Save the profile after a video, so that a batch that is stopped has lost none. What fails is a warning."
+    if path is None or not result.seen: return result
+    try: method.save_profile(path)
+    except ClipAUTTError as e: return replace(result, warnings=(*result.warnings, f'{NOT_SAVED}{e}'))
+    return result
 
 # %% ../../nbs/cli/03_main.ipynb #daa8c59e
-def _adapt(method: TestTimeMethod, path: str, fps: float, crop: str, films: dict[str, Path]) -> Adapted:
+def _adapt(method: TestTimeMethod, path: str, fps: float, crop: str, film: Path | None) -> Adapted:
     "Adapt to one video, and annotate it where asked. A film that cannot be written is a warning: the result is kept."
     from clip_autt.features import encode
 
     v = encode(method.model.backbone, path, fps=fps, crop=crop)
     result = method.adapt(v)
-    if path not in films: return result
+    if film is None: return result
     from clip_autt.show.film import annotate_video
 
-    try: annotate_video(path, films[path], method, result, v, crop)
+    try: annotate_video(path, film, method, result, v, crop)
     except ClipAUTTError as e: return replace(result, warnings=(*result.warnings, f'no annotated film: {e}'))
     return result
 
-def _explainer(method: TestTimeMethod) -> Callable[[Adapted], dict]:
-    "Which action units made a prediction, and which changed it, as plain data."
+def _explainer(method_of: Callable[[str], TestTimeMethod]) -> Callable[[str, Adapted], dict]:
+    "Which action units made the prediction of a film, and which changed it, as plain data."
     from clip_autt.evaluation.attribution import explain, explain_change, explanation_record
 
     questions = ('why', explain), ('change', explain_change)
-    return lambda result: {name: explanation_record(f(method, result)) for name, f in questions}
+    return lambda path, result: {name: explanation_record(f(method_of(path), result)) for name, f in questions}
 
 # %% ../../nbs/cli/03_main.ipynb #78a0094a
 def checkup() -> list[tuple[str, bool, str]]:  # what, whether it is well, details

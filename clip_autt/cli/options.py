@@ -21,12 +21,18 @@ if TYPE_CHECKING:
     from clip_autt.model import ClipAU
 
 # %% auto #0
-__all__ = ['Paths', 'Model', 'BackboneName', 'Pretrained', 'Head', 'Classes', 'Fps', 'Crop', 'Device', 'Json', 'Quiet', 'Seed',
-           'Jobs', 'TASK_HELP', 'Subjects', 'FirstSubject', 'MethodNames', 'Settings', 'Order', 'Reset', 'Counted',
-           'shows_bars', 'load_model', 'method_names', 'parse_settings', 'stop', 'interrupted', 'notes', 'deliver']
+__all__ = ['Paths', 'Pattern', 'Recursive', 'SubjectFrom', 'ResultsCsv', 'Model', 'BackboneName', 'Pretrained', 'Head', 'Classes',
+           'Fps', 'Crop', 'Device', 'Json', 'Quiet', 'Seed', 'Jobs', 'TASK_HELP', 'Subjects', 'FirstSubject',
+           'MethodNames', 'Settings', 'Order', 'Reset', 'Counted', 'shows_bars', 'load_model', 'method_names',
+           'parse_settings', 'stop', 'interrupted', 'notes', 'deliver']
 
 # %% ../../nbs/cli/00a_options.ipynb #5c2e955d
-Paths = Annotated[list[str], typer.Argument(help='Video files, or folders of numbered images.')]
+Paths = Annotated[list[str], typer.Argument(help='Video files, folders of videos, or folders of numbered images.')]
+Pattern = Annotated[Optional[str], typer.Option('--glob', help="In folders, only files whose names fit, such as '*.avi'.")]
+Recursive = Annotated[bool, typer.Option('--recursive', help='Look into the folders in folders.')]
+SubjectFrom = Annotated[Optional[str], typer.Option(
+    help="Who is seen: the 'folder' of a film, or its 'name' up to the first _, -, blank or dot; one person if not given.")]
+ResultsCsv = Annotated[Optional[str], typer.Option('--csv', help='Write the results to this table, a row for each video.')]
 Model = Annotated[Optional[str], typer.Option('--model', help='A folder written by save_pretrained.')]
 BackboneName = Annotated[str, typer.Option('--backbone', help='facs-tiny, or an open_clip architecture.')]
 Pretrained = Annotated[Optional[str], typer.Option(
@@ -166,5 +172,5 @@ def notes() -> Iterator[None]:
 def deliver(facts: dict, text: str, json_path: str | None, quiet: bool = False) -> None:
     "Facts as JSON where they were asked for; text to the reader otherwise."
     if json_path and json_path != '-': write_json(facts, json_path)
-    if json_path == '-': typer.echo(json.dumps(facts, indent=1, ensure_ascii=False))
+    if json_path == '-': typer.echo(json.dumps(facts, indent=1))
     elif not quiet: typer.echo(text)

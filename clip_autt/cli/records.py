@@ -6,19 +6,20 @@
 from __future__ import annotations
 
 import json, sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from ..utils.errors import ClipAUTTError
-from ..utils.files import write_json
+from ..utils.files import atomic_path, write_json
 
 if TYPE_CHECKING:
     from clip_autt.outputs import Prediction
 
 # %% auto #0
-__all__ = ['record', 'record_text', 'explanation_text', 'run_batch']
+__all__ = ['record', 'record_text', 'explanation_text', 'records_table', 'write_records_csv', 'run_batch']
 
 # %% ../../nbs/cli/00_records.ipynb #78cbc9b8
 def record(
@@ -77,14 +78,44 @@ def explanation_text(
                f'{e["margin"]:+.3f} here, by')
     return f'{margins}\n    ' + ', '.join(f'{name} {x:+.3f}' for name, x in parts)
 
+# %% ../../nbs/cli/00_records.ipynb #d77a4aec
+def records_table(
+    records: Sequence[dict],
+) -> dict[str, list]:  # columns
+    "Records as columns of equal length; empty cells are None."
+    rows = [_table_row(r) for r in records]
+    fullest = max(rows, key=len, default={})  # a video that could not be read has no probabilities
+    return {name: [row.get(name) for row in rows] for name in fullest}
+
+def _table_row(r: dict) -> dict:
+    "One record as cells."
+    who = {'subject': r['subject']} if 'subject' in r else {}
+    probs = {f'prob_{c}': p for c, p in r['probs'].items()}
+    before = {f'prob_before_{c}': p for c, p in (r['probs_before'] or {}).items()}
+    window = {f'window_{k}': (r['window'] or {}).get(k) for k in ('start_s', 'stop_s')}
+    return dict(path=r['path'], **who, label=r['label'], **probs, **before, **window, n_frames=r['n_frames'],
+                n_faces=r['n_faces'], warnings='; '.join(r['warnings']), error=r['error'] and r['error']['message'])
+
+def write_records_csv(
+    records: Sequence[dict],
+    path: str | Path,
+) -> None:
+    "Write the table atomically. What UTF-8 cannot hold, as parts of some file names, is written as an escape."
+    import pandas as pd
+
+    with atomic_path(path) as tmp:
+        pd.DataFrame(records_table(records)).to_csv(tmp, index=False, errors='backslashreplace')
+
 # %% ../../nbs/cli/00_records.ipynb #cad5c43d
 def run_batch(
-    paths: list[str],
+    paths: Sequence[str],
     work: Callable[[str], Prediction],  # path -> result
     json_path: str | None,  # a file, '-' for standard output, or None
     quiet: bool,
     extra: tuple[str, ...] = (),  # warnings for every record
-    explain: Callable[[Prediction], dict] | None = None,  # result -> explanations by name; adds the key `explanation`
+    explain: Callable[[str, Prediction], dict] | None = None,  # explanations by name; adds the key `explanation`
+    csv: str | None = None,  # a file for the table
+    subjects: Mapping[str, str] | None = None,  # person by path; adds the key `subject`
 ) -> list[dict]:
     "Process videos one by one; an error is recorded and the batch goes on."
     from tqdm import tqdm
@@ -92,18 +123,20 @@ def run_batch(
     records, show = [], not quiet and json_path != '-'
     for path in tqdm(paths, unit='video', leave=False, disable=quiet or len(paths) < 2, file=sys.stderr):
         r = _record_of(work, path, extra, explain)
+        if subjects: r['subject'] = subjects[path]
         records.append(r)
         if json_path and json_path != '-': write_json(records, json_path)
+        if csv: write_records_csv(records, csv)
         if r['error']: typer.echo(f'error: {r["error"]["message"]}', err=True)
         elif show: tqdm.write(record_text(r), file=sys.stdout)
-    if json_path == '-': typer.echo(json.dumps(records, indent=1, ensure_ascii=False))
+    if json_path == '-': typer.echo(json.dumps(records, indent=1))
     return records
 
 def _record_of(work: Callable, path: str, extra: tuple[str, ...], explain: Callable | None) -> dict:
     "The record of one video, whatever happens."
     try:
         result = work(path)
-        r, explanation = record(path, result, extra), explain(result) if explain and result.seen else None
+        r, explanation = record(path, result, extra), explain(path, result) if explain and result.seen else None
     except ClipAUTTError as e: r, explanation = record(path, None, extra, e), None
     except Exception as e:
         unexpected = RuntimeError(f'{path}: unexpected {type(e).__name__}: {e}. Please report it.')

@@ -119,7 +119,17 @@ def _with_joblib(call: Callable, units: Sequence, n_jobs: int | None, rounds: in
             for i, result in _one_round(call, [*left.items()], n_jobs): yield left.pop(i), result
             return
         except BrokenProcessPool: pass
+        except pickle.PicklingError as e:  # Joblib's for whatever keeps work from being handed over
+            yield from _here(call, left, e)
+            return
     for unit in left.values(): yield unit, _alone(call, unit)
+
+def _here(call: Callable, left: dict, why: pickle.PicklingError) -> Iterator[tuple]:
+    "Units in this process, since others cannot be given any, and a warning that says so."
+    reason = str(why.__cause__ or why).strip(' \n"').splitlines()[-1]
+    warnings.warn(f'Work could not be handed to other processes ({reason}), so it is done in one. The variable '
+                  'JOBLIB_TEMP_FOLDER names the folder that Joblib writes to.', stacklevel=2)
+    for unit in left.values(): yield unit, _call(*call(unit))
 
 def _one_round(call: Callable, numbered: list[tuple], n_jobs: int | None) -> Iterator[tuple]:
     "Results as they come, or a few at a time where the backend keeps them until all are there."

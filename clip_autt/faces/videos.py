@@ -5,7 +5,7 @@
 # %% ../../nbs/faces/14_videos.ipynb #f7a1511b
 from __future__ import annotations
 
-import json, os
+import json, os, warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from .head import BANK
 from ..au import EMOTIONS, fill_template, multi_hot
 from ..backbone import Backbone
-from ..utils.errors import CheckpointError, check
+from ..utils.errors import CheckpointError, ClipAUTTError, check
 from ..features import LabeledVideo, VideoFeatures, encode_clip
 from ..utils.files import atomic_path, code_hash, content_hash
 from .people import DomainShift, Subject, render, sample_shot
@@ -89,7 +89,7 @@ def target_videos(
 def cache_folder() -> Path:
     "Where embedded faces are kept: $CLIP_AUTT_CACHE, or a folder of the user's cache."
     return Path(os.environ.get('CLIP_AUTT_CACHE') or Path(os.environ.get('XDG_CACHE_HOME')
-                                                          or Path.home()/'.cache')/'clip_autt')
+                                                          or os.path.expanduser('~/.cache'))/'clip_autt')
 
 def kept_target_videos(
     backbone: Backbone,
@@ -100,13 +100,19 @@ def kept_target_videos(
     folder: str | Path | None = None,  # `cache_folder()` if None
     **kwargs,  # of `rendered_videos`
 ) -> list[LabeledVideo]:
-    "`target_videos`, rendered and embedded only once. A file that cannot be read is made again."
+    """`target_videos`, rendered and embedded only once. A file that cannot be read is made again.
+
+    A folder that cannot be written is a warning."""
     facts = (backbone.hash, code_hash('faces'), task, seed, n_subjects, sorted(asdict(domain).items()),
              kwargs.get('n', 20))
     path = Path(folder or cache_folder())/f'strangers-{task}-{seed}-{content_hash(repr(facts))}.safetensors'
     with suppress(CheckpointError): return _read_videos(path, backbone.hash)
     videos = target_videos(backbone, task, seed, n_subjects, domain, **kwargs)
-    with atomic_path(path) as tmp: _write_videos(tmp, videos)
+    try:
+        with atomic_path(path) as tmp: _write_videos(tmp, videos)
+    except ClipAUTTError as e:
+        warnings.warn(f'The embedded faces are not kept and will be made again next time: {e} The variable '
+                      'CLIP_AUTT_CACHE names the folder.', stacklevel=2)
     return videos
 
 # %% ../../nbs/faces/14_videos.ipynb #a4cb2a0d

@@ -9,7 +9,7 @@ from .figures import (
 from .film import (
     Curve as Curve, DISCLAIMER as DISCLAIMER, Story as Story, annotate_aus as annotate_aus,
     annotate_video as annotate_video, annotated_frames as annotated_frames, au_story as au_story,
-    emotion_story as emotion_story, film_names as film_names,
+    emotion_story as emotion_story,
 )
 from .plots import (
     AFTER as AFTER, BEFORE as BEFORE, CHOSEN as CHOSEN, axes_or_new as axes_or_new,

@@ -27,15 +27,14 @@ from .plots import AFTER, BEFORE, CHOSEN, au_name
 from ..utils.errors import VideoError, check
 from ..video.detector import detect_faces
 from ..video.face import FaceBox, crop_frames, find_box
-from ..video.io import CODECS, check_video_name, is_cropped, iter_frames, sample_frames, write_video
+from ..video.io import check_video_name, is_cropped, iter_frames, sample_frames, write_video
 
 if TYPE_CHECKING:
     from clip_autt.features import VideoFeatures
     from clip_autt.method import TestTimeMethod
 
 # %% auto #0
-__all__ = ['DISCLAIMER', 'Curve', 'Story', 'au_story', 'emotion_story', 'annotated_frames', 'annotate_video', 'annotate_aus',
-           'film_names']
+__all__ = ['DISCLAIMER', 'Curve', 'Story', 'au_story', 'emotion_story', 'annotated_frames', 'annotate_video', 'annotate_aus']
 
 # %% ../../nbs/show/02_film.ipynb #f84c8dc4
 @dataclass(frozen=True, eq=False)
@@ -272,20 +271,3 @@ def annotate_aus(
     return write_video(annotated_frames(source, au_story(table), 'none' if is_cropped(source) else crop), path, crf=23)
 
 
-
-# %% ../../nbs/show/02_film.ipynb #4ae74595
-def film_names(
-    paths: list[str],  # videos
-    out: str,  # a file for one video, a folder for several
-) -> dict[str, Path]:  # where the annotated film of each video goes
-    "Names of annotated films. Raises `VideoError` where two would share one, or where one is a video itself."
-    several = len(paths) > 1
-    names = {p: Path(out) / f'{Path(p).stem}.mp4' if several else Path(out) for p in paths}
-    ending, formats = Path(out).suffix, ' or '.join(CODECS)
-    def need(ok: bool, message: str) -> None: check(ok, message, VideoError)
-    if several: need(not ending, f'{out}: {len(paths)} videos need a folder. Give a name without an ending.')
-    else: need(ending.lower() in CODECS, f'{out}: annotated videos are written as {formats}. Change the name.')
-    need(len({*names.values()}) == len(names), f'{out}: two videos have the same name. Rename one of them.')
-    for p, film in names.items():
-        need(film.resolve() != Path(p).resolve(), f'{film}: this is the video itself. Choose another name.')
-    return names

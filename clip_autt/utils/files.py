@@ -44,9 +44,10 @@ def write_json(
     data: object,
     path: str | Path,
 ) -> None:
-    "Write JSON atomically."
+    "Write JSON atomically. What UTF-8 cannot hold, as parts of some file names, is written as an escape."
     with atomic_path(path) as tmp:
-        tmp.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + '\n', encoding='utf-8')
+        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + '\n'
+        tmp.write_text(text, encoding='utf-8', errors='backslashreplace')
 
 # %% ../../nbs/utils/01_files.ipynb #5e28643e
 def content_hash(
