@@ -181,7 +181,9 @@ def test_the_command(clip, tmp_path):
     same = tmp_path / "other" / "a.mp4"
     same.parent.mkdir()
     write_video(clip, same)
-    assert "two films have the same name" in run(films[0], same, "--csv", tmp_path / "t").output
+    assert run(films[0], same, "--crop", "none", "--csv", tmp_path / "t", "-q").exit_code == 0
+    there = [p.relative_to(tmp_path / "t").as_posix() for p in (tmp_path / "t").rglob("*.csv")]
+    assert sorted(there) == ["a.csv", "other/a.csv"]
 
 
 def test_a_wrong_rest_is_one_clear_error(clip, tmp_path):
