@@ -32,7 +32,8 @@ from clip_autt.utils.files import atomic_path
 from clip_autt.utils.files import write_json
 from clip_autt.outputs import window_at
 from clip_autt.temporal import score_windows
-from clip_autt.video.io import sample_indices, steady
+from clip_autt.video.clock import steady
+from clip_autt.video.io import sample_indices
 from conftest import SHARED, make_features
 
 DIES = """
