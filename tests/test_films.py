@@ -257,9 +257,7 @@ def test_all_eight_ways_to_turn_and_mirror(matrix, corner):
         assert (frame.shape[0] > frame.shape[1]) == turned
         red = (frame[..., 0] > 150) & (frame[..., 1] < 100)
         y, x = (0 if "upper" in corner else -1), (0 if "left" in corner else -1)
-        assert red[y, x] and red.sum() < 0.1 * red.size
-    bar = (read_video(data).frames[0][..., 1] > 120).nonzero()  # the first frame's bar is short, and at the far end
-    assert len(bar[0]) and abs(bar[0].mean() - bar[1].mean()) > 0
+        assert red[y, x] and red.sum() < 0.1 * red.size  # corner and turn together tell all eight apart
 
 
 @given(st.sampled_from(list(EIGHT)), st.integers(1, 5), st.integers(1, 5))
@@ -334,7 +332,7 @@ def two_tracks(default: tuple[int, ...]) -> bytes:
         tracks = [c.add_stream("mpeg4", rate=25) for _ in range(2)]
         for i, s in enumerate(tracks):
             s.width, s.height, s.pix_fmt = 32, 32, "yuv420p"
-            s.disposition = Disposition.default if i in default else Disposition(0)
+            s.disposition = Disposition.default.value if i in default else 0
         for i, s in enumerate(tracks):
             for _ in range(3):
                 c.mux(s.encode(av.VideoFrame.from_ndarray(np.full((32, 32, 3), 255 * i, np.uint8), format="rgb24")))

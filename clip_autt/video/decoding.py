@@ -28,7 +28,7 @@ _CONTAINERS = ('mov,mp4,m4a,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,
                'wav,mp3,aac,flac')
 # A title in an old encoding is no reason to refuse a video: PyAV 19 always reads it so, older versions on request.
 _TITLES = {} if int(av.__version__.split('.')[0]) >= 19 else {'metadata_errors': 'surrogateescape'}
-_OPENING = dict(options={'format_whitelist': _CONTAINERS}, **_TITLES)
+_OPENING = dict(container_options={'format_whitelist': _CONTAINERS}, **_TITLES)
 
 def open_film(
     video: Path | bytes,  # a file, or the content of one
