@@ -502,3 +502,8 @@ def test_depth_and_range_of_video(codec, pix, bits, full):
         for how in ({}, dict(max_side=32)):
             clip = read_video(data, **how)
             assert abs(clip.frames.astype(int) - 255 * share).max() <= 3 and not clip.warnings
+
+
+def test_a_grey_film_that_uses_few_of_its_sixteen_bits_is_said_to_be_dark():
+    assert "up to 4095 of 65535" in read_video(flat("ffv1", "gray16le", True, 4095)).warnings[0]
+    assert not read_video(flat("ffv1", "gray16le", True, 40000)).warnings

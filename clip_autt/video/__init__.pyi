@@ -3,7 +3,7 @@
 from .clip import Clip as Clip, FrameFiles as FrameFiles, check_frames as check_frames, film_strip as film_strip
 from .clock import (
     ASSUMED_FPS as ASSUMED_FPS, DENSEST_S as DENSEST_S, clock_note as clock_note, display_stamps as display_stamps,
-    nominal_rate as nominal_rate, steady as steady,
+    nominal_rate as nominal_rate, steady as steady, timed as timed,
 )
 from .decoding import chosen_track as chosen_track, film_pictures as film_pictures, open_film as open_film
 from .detector import (

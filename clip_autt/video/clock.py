@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 
 # %% auto #0
-__all__ = ['DENSEST_S', 'ASSUMED_FPS', 'display_stamps', 'steady', 'nominal_rate', 'clock_note']
+__all__ = ['DENSEST_S', 'ASSUMED_FPS', 'display_stamps', 'steady', 'nominal_rate', 'clock_note', 'timed']
 
 # %% ../../nbs/video/01a_clock.ipynb #fb484d3a
 _MOST_REORDERED = 16  # pictures that H.264 and HEVC may hold back at most
@@ -93,3 +93,19 @@ def clock_note(
     note = f'{faults.total()} of {total} time stamps cannot be right ({why}): counted at {rate:.4g} frames a second.'
     said = f'{float(claimed):.4g} frames a second' if claimed else 'no frame rate'
     return note if claimed and abs(claimed - rate) < .01 * rate else f'{note} The file says {said}.'
+
+# %% ../../nbs/video/01a_clock.ipynb #3e83a281
+def timed(
+    moments: Iterable[tuple[float | None, object]],  # time stamp in seconds, or None, and the picture
+    rate: float,  # nominal, pictures a second
+    notes: list[str],  # receives a warning at the end
+    claimed: float | None = None,  # the rate that the file names
+) -> Iterator[tuple[float, object]]:  # seconds from the first picture, strictly increasing, and the picture
+    "`steady`, with a note about the stamps that cannot be right."
+    faults, total = Counter(), 0
+    try:
+        for moment in steady(moments, 1 / rate, faults):
+            total += 1
+            yield moment
+    finally:
+        if faults: notes.append(clock_note(faults, total, rate, claimed))

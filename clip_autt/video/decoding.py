@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from av.stream import Disposition
 
 from ..utils.errors import VideoError, check
-from .clock import clock_note, display_stamps, nominal_rate, steady
+from .clock import display_stamps, nominal_rate, timed
 from .images import Picture, add_note, fit_within
 from .shape import display_matrix, pixel_shape, shown_size, upright
 
@@ -89,13 +88,18 @@ def _to_rgb(
     return upright(image, matrix)
 
 # %% ../../nbs/video/01c_decoding.ipynb #e971e385
+def _dark(highest: int) -> list[str]:
+    "A warning about the first picture of a film with 16 bits, if it uses a quarter of them or less."
+    text = 'The first picture of this film with 16 bits holds values up to {} of 65535: it may be shown nearly black.'
+    return [text.format(highest)] if highest < 2**14 else []
+
 def film_pictures(
     video: Path | bytes,  # a video file, or its content
     name: str,  # of the video, for messages
     notes: list[str],  # receives what was wrong
 ) -> Iterator[tuple[float, Picture]]:
     "The frames of a video file, each with its seconds from the first frame; `VideoError` if there is none."
-    time, n, faults, matrices = None, 0, Counter(), {}
+    time, matrices = None, {}
     try: container = open_film(video)
     except (av.FFmpegError, OSError) as e:
         raise VideoError(f'{name}: not a video that can be read ({e.strerror}). Convert it to mp4 or webm.') from e
@@ -105,12 +109,12 @@ def film_pictures(
         ratio = pixel_shape(track.sample_aspect_ratio, notes)
         ticks = display_stamps(_decode(container, track, notes), track.codec_context.has_b_frames)
         stamped = ((tick if tick is None else float(tick * track.time_base), frame) for tick, frame in ticks)
-        try:
-            for n, (time, frame) in enumerate(steady(stamped, 1 / rate, faults), 1):
-                if frame.rotation not in matrices: matrices[frame.rotation] = display_matrix(frame)
-                yield time, Picture(partial(_to_rgb, frame, ratio, matrices[frame.rotation]))
-        finally: notes += filter(None, [clock_note(faults, n, rate, track.average_rate)])
-        check(n > 0, f'{name}: no frame can be decoded; the file is damaged or cut short. Copy it again.', VideoError)
+        for time, frame in timed(stamped, rate, notes, track.average_rate):
+            if not matrices and frame.format.name.startswith('gray16'): notes += _dark(int(frame.to_ndarray().max()))
+            if frame.rotation not in matrices: matrices[frame.rotation] = display_matrix(frame)
+            yield time, Picture(partial(_to_rgb, frame, ratio, matrices[frame.rotation]))
+        check(time is not None, f'{name}: no frame can be decoded; the file is damaged or cut short. Copy it again.',
+              VideoError)
         promised = float((track.duration or 0) * track.time_base)
         if time + 1 / rate < promised - max(.1 * promised, .25):  # some count the delay before the first picture
             add_note(notes, f'The file promises {promised:.1f} s but ends at {time:.1f} s: it may be cut short.')

@@ -223,12 +223,13 @@ def page_pictures(
     notes: list[str],  # receives what was wrong
 ) -> Iterator[tuple[float, Picture]]:  # stamp in seconds, and the picture
     "The pictures of one file. `VideoError` if not even the first can be read."
-    stamp, n = 0., 0
+    stamp, seen = 0., 0
     try:
         bits = _common_depth(_deep_pages(path), notes)
-        for n, (shown_s, image) in enumerate(_pages(path), 1):
+        for shown_s, image in _pages(path):
+            seen += 1
             yield stamp, Picture(partial(rgb_image, image.copy(), bits=bits, notes=notes))
             stamp += 1 / rate if shown_s is None else shown_s
     except _BROKEN as e:
-        check(n > 0, f'{path}: cannot be read as an image ({e}). Save it again.', VideoError)
-        add_note(notes, f'{path.name} is damaged after picture {n}; the pictures before that were used.')
+        check(seen > 0, f'{path}: cannot be read as an image ({e}). Save it again.', VideoError)
+        add_note(notes, f'{path.name} is damaged after picture {seen}; the pictures before that were used.')

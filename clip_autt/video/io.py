@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import islice
@@ -17,7 +16,7 @@ import numpy as np
 from av.codec.codec import UnknownCodecError
 
 from .clip import Clip, FrameFiles, check_frames
-from .clock import clock_note, steady
+from .clock import timed
 from .decoding import film_pictures, open_film
 from .images import IMAGE_SUFFIXES, Picture, file_pictures, image_moments, is_animation, like_first
 from .images import page_pictures
@@ -120,17 +119,7 @@ def _moments(
     film = isinstance(video, bytes) or (not video.is_dir() and video.suffix.lower() not in IMAGE_SUFFIXES)
     if film: return film_pictures(video, _name(video), notes)
     if video.is_dir() or not is_animation(video): return file_pictures(image_moments(video, folder_fps), notes)
-    return _animation(video, folder_fps, notes)
-
-def _animation(
-    file: Path,  # an image file with several pictures
-    rate: float,  # where the file names no times
-    notes: list[str],  # receives what was wrong
-) -> Iterator[tuple[float, Picture]]:
-    "The pictures of one image file, with a clock that goes forward."
-    faults, n = Counter(), 0
-    for n, moment in enumerate(steady(page_pictures(file, rate, notes), 1 / rate, faults), 1): yield moment
-    notes += filter(None, [clock_note(faults, n, rate, rate)])
+    return timed(page_pictures(video, folder_fps, notes), folder_fps, notes, folder_fps)
 
 # %% ../../nbs/video/02_io.ipynb #23a25bcc
 def iter_frames(
