@@ -5,7 +5,7 @@
 # %% ../../nbs/video/02_io.ipynb #a2e980b2
 from __future__ import annotations
 
-import io, math
+import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import islice
@@ -14,24 +14,20 @@ from pathlib import Path
 import av
 import numpy as np
 from av.codec.codec import UnknownCodecError
-from av.stream import Disposition
 
 from .clip import Clip, FrameFiles, check_frames
+from .clock import timed
+from .decoding import film_pictures, open_film
+from .images import IMAGE_SUFFIXES, Picture, file_pictures, image_moments, is_animation, like_first
+from .images import page_pictures
 from ..utils.errors import VideoError, check
 from ..utils.files import atomic_path, content_hash
-from .images import IMAGE_SUFFIXES, add_note, fit_within, image_moments, like_first, read_image
 
 # %% auto #0
-__all__ = ['CODECS', 'steady', 'iter_frames', 'clip_id', 'read_video', 'is_cropped', 'check_video_name', 'write_video',
-           'sample_indices', 'sample_frames']
+__all__ = ['CODECS', 'iter_frames', 'clip_id', 'read_video', 'is_cropped', 'check_video_name', 'write_video', 'sample_indices',
+           'sample_frames']
 
 # %% ../../nbs/video/02_io.ipynb #d17a6d35
-_CONTAINERS = ('mov,mp4,m4a,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,gif,h264,hevc,ivf,mjpeg,mxf,'
-               'wav,mp3,aac,flac')
-# A title in an old encoding is no reason to refuse a video: PyAV 19 always reads it so, older versions on request.
-_TITLES = {} if int(av.__version__.split('.')[0]) >= 19 else {'metadata_errors': 'surrogateescape'}
-_OPENING = dict(options={'format_whitelist': _CONTAINERS}, **_TITLES)
-
 def _must(ok: bool, message: str) -> None: check(ok, message, VideoError)
 
 # %% ../../nbs/video/02_io.ipynb #757c1e24
@@ -56,71 +52,9 @@ def _checked_video(
 def _name(video: Path | bytes | FrameFiles) -> str:
     return 'The video in memory' if isinstance(video, bytes) else str(video)
 
-# %% ../../nbs/video/02_io.ipynb #e208afb0
-def steady(
-    moments: Iterable[tuple[float | None, object]],  # time stamp in seconds, or None, and the picture
-    step: float,  # the nominal time between two frames, used where a time stamp is missing
-) -> Iterator[tuple[float, object]]:  # seconds from the first frame, strictly increasing, and the picture
-    "Make the clock start at 0 and only go forward; a picture that is not later than the one before is dropped."
-    last, origin = None, 0.
-    for time, picture in moments:
-        if last is None: last, origin, now = -math.inf, time or 0., 0.
-        else: now = last + step if time is None else time - origin
-        if now < last - 1: origin, now = origin + now - (last + step), last + step  # the clock has started again
-        if now > last:
-            last = now
-            yield now, picture
-
-# %% ../../nbs/video/02_io.ipynb #2bfe8d43
-def _decode(
-    container: av.container.InputContainer,  # an open video
-    stream: av.VideoStream,  # its pictures
-    notes: list[str],  # receives what was wrong
-) -> Iterator[av.VideoFrame]:
-    "Every frame that can be decoded."
-    stream.thread_type = 'AUTO'
-    packets = container.demux(stream)
-    while True:
-        try: yield from next(packets).decode()
-        except StopIteration: return
-        except av.FFmpegError:
-            add_note(notes, 'Part of the file is damaged or missing; the frames that could be decoded were used.')
-
-# %% ../../nbs/video/02_io.ipynb #1da3b259
-def _video_moments(
-    video: Path | bytes,  # a video file, or its content
-    notes: list[str],  # receives what was wrong
-) -> Iterator[tuple[float, av.VideoFrame]]:
-    "The frames of a video file, each with its seconds from the first frame; `VideoError` if there is none."
-    name, time = _name(video), None
-    file = str(video.absolute()) if isinstance(video, Path) else io.BytesIO(video)
-    try: container = av.open(file, **_OPENING)
-    except (av.FFmpegError, OSError) as e:
-        raise VideoError(f'{name}: not a video that can be read ({e.strerror}). Convert it to mp4 or webm.') from e
-    with container:
-        stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
-        _must(stream is not None, f'{name}: no picture, only sound or data. Choose a file with a video in it.')
-        step = 1 / float(stream.average_rate or 25)
-        for time, frame in steady(((f.time, f) for f in _decode(container, stream, notes)), step): yield time, frame
-        _must(time is not None, f'{name}: no frame can be decoded; the file is damaged or cut short. Copy it again.')
-        promised = float((stream.duration or 0) * stream.time_base)
-        if time + step < .9 * promised:
-            add_note(notes, f'The file promises {promised:.1f} s but ends at {time:.1f} s: it may be cut short.')
-
-# %% ../../nbs/video/02_io.ipynb #4c593cfb
-def _to_rgb(
-    picture: av.VideoFrame | Path,  # a decoded frame or an image file
-    max_side: int | None,  # the longer side is reduced to this
-) -> np.ndarray:  # uint8 [H,W,3]
-    "The upright RGB image of a frame."
-    if isinstance(picture, Path): return read_image(picture, max_side)
-    width, height = fit_within(picture.width, picture.height, max_side)
-    image = picture.reformat(width=width, height=height, format='rgb24', interpolation='AREA').to_ndarray()
-    return np.ascontiguousarray(np.rot90(image, round(picture.rotation / 90)))
-
 # %% ../../nbs/video/02_io.ipynb #84ba0ffd
 def _rgb_frames(
-    moments: Iterable[tuple[float, av.VideoFrame | Path]],  # what was selected
+    moments: Iterable[tuple[float, Picture]],  # what was selected
     name: str,  # of the video
     max_side: int | None,  # limit for the longer side
     notes: list[str],  # receives what was wrong
@@ -129,8 +63,8 @@ def _rgb_frames(
     "Convert pictures to RGB images of one size."
     shape = first = None
     for time, picture in moments:
-        image = _to_rgb(picture, max_side)
-        here = picture.name if isinstance(picture, Path) else f'{time:.2f} s'
+        image = picture.rgb(max_side)
+        here = picture.name or f'{time:.2f} s'
         shape, first = (shape, first) if shape else (image.shape, here)
         yield time, like_first(image, shape, f'{name}: {here} (first: {first})', notes, trim)
 
@@ -163,7 +97,7 @@ def _pictures(
     stop_s: float | None,
     folder_fps: float,
     notes: list[str],  # receives what was wrong
-) -> Iterator[tuple[float, av.VideoFrame | Path]]:
+) -> Iterator[tuple[float, Picture]]:
     "The selected frames of a video, not yet converted to RGB."
     name = _name(video)
     for what, value in (('fps', fps), ('folder_fps', folder_fps), ('stop_s', stop_s)):
@@ -178,12 +112,14 @@ def _moments(
     video: Path | bytes | FrameFiles,  # checked
     folder_fps: float,
     notes: list[str],  # receives what was wrong
-) -> Iterator[tuple[float, av.VideoFrame | Path]]:
+) -> Iterator[tuple[float, Picture]]:
     "Every frame of a video with its seconds from the first one."
     if isinstance(video, FrameFiles):
-        return ((t - video.times[0], f) for t, f in zip(video.times, video.files, strict=True))
-    still = isinstance(video, Path) and (video.is_dir() or video.suffix.lower() in IMAGE_SUFFIXES)
-    return image_moments(video, folder_fps) if still else _video_moments(video, notes)
+        return file_pictures(((t - video.times[0], f) for t, f in zip(video.times, video.files, strict=True)), notes)
+    film = isinstance(video, bytes) or (not video.is_dir() and video.suffix.lower() not in IMAGE_SUFFIXES)
+    if film: return film_pictures(video, _name(video), notes)
+    if video.is_dir() or not is_animation(video): return file_pictures(image_moments(video, folder_fps), notes)
+    return timed(page_pictures(video, folder_fps, notes), folder_fps, notes, folder_fps)
 
 # %% ../../nbs/video/02_io.ipynb #23a25bcc
 def iter_frames(
@@ -245,9 +181,8 @@ def is_cropped(video: str | Path | bytes | FrameFiles) -> bool:
     "Whether a video file, or its content, says that its frames are faces already."
     if isinstance(video, FrameFiles): return False
     try:
-        with av.open(io.BytesIO(video) if isinstance(video, bytes) else str(video), **_OPENING) as container:
-            return _CROPPED in container.metadata.values()
-    except (av.FFmpegError, OSError): return False
+        with open_film(_checked_video(video)) as container: return _CROPPED in container.metadata.values()
+    except (av.FFmpegError, OSError, VideoError): return False
 
 # %% ../../nbs/video/02_io.ipynb #2e8965ab
 CODECS = {  # without B-frames ('bf') the duration in an mp4 header is exact; a VP9 rate factor needs a bit rate of 0
