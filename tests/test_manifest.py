@@ -98,8 +98,9 @@ def test_a_missing_clip_is_skipped_and_reported_or_an_error(read):
         ("# only a comment\n", "the file is empty"),
         ("", r"m\.csv: the file is empty.*path,subject,label"),
         (" \n\n", "the file is empty"),
-        ("|\n", "no column path"),  # a header in which one of the delimiters finds no word
-        (",\n", "no column path"),
+        ("|\n", "the file is empty"),  # separators alone are an empty row, above the header as below it
+        (",\n", "the file is empty"),
+        ("a\n", "no column path"),
         (HEADER, "header and no rows"),
         ("path,subjct,label\na1.mp4,a,1", r"line 1: no column subject.*Did you mean 'subjct'"),
         ("file,who,what\na1.mp4,a,1", "no column path, subject, label; the columns are file, who, what"),
@@ -111,7 +112,8 @@ def test_a_missing_clip_is_skipped_and_reported_or_an_error(read):
         (f"{HEADER},start\na1.mp4,a,1,soon", "line 2: start is 'soon'"),
         (f"{HEADER},start\na1.mp4,a,1,-3", "line 2: start is '-3'"),
         (f"{HEADER},end\na1.mp4,a,1,2.5", "line 2: end is '2.5'"),
-        (f"{HEADER},end\na1.mp4,a,1,nan", "line 2: end is 'nan'"),
+        (f"{HEADER},end\na1.mp4,a,1,1,000", "line 2: 5 values for 4 columns"),
+        (f'{HEADER},end\na1.mp4,a,1,"1,000"', "line 2: end is '1,000'"),
         (f"{HEADER},end\na1.mp4,a,1,inf", "line 2: end is 'inf'"),
         (f"{HEADER},start,end\na1.mp4,a,1,9,3", "line 2: end 3 comes before start 9"),
         (f"{HEADER}\na1.mp4,a,1\na2.mp4,a,1\n./a1.mp4,a,1", r"line 4: \./a1\.mp4 was listed on line 2 already\. "),
