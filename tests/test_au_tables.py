@@ -295,7 +295,7 @@ def test_a_unit_of_time_that_cannot_be_right(read):
     seconds = LIBREFACE.replace("40.0", "0.04").replace("80.0", "0.08")
     t = read(seconds)
     np.testing.assert_allclose(t.times, [0, 0.04, 0.08])
-    said = "frame_time_in_ms: 2 frames in 0.08 milliseconds are 2.5e+04 a second. Read as seconds, 25 frames a second; "
+    said = "frame_time_in_ms: 2 frames in 0.08 milliseconds are 25,000 a second. Read as seconds, 25 frames a second; "
     assert t.warnings == (said + "give fps= if that is wrong",)
     milliseconds = OPENFACE_2.replace("0.04", "40").replace("0.08", "80").replace("0.12", "120").replace("0.16", "160")
     t = read(milliseconds)
@@ -304,7 +304,7 @@ def test_a_unit_of_time_that_cannot_be_right(read):
     t = read(MEDIAPIPE.replace("time_ms", "timestamp"))  # without numbers of frames, rows are frames
     np.testing.assert_allclose(t.times, [0, 0.0333])
     assert read(seconds, fps=10).warnings == () and read(LIBREFACE).warnings == ()
-    assert "1000 a second. Give fps=" in read(OPENFACE_2.replace(" 0.04", " 0.001").replace(" 0.08", " 0.002")
+    assert "1,000 a second. Give fps=" in read(OPENFACE_2.replace(" 0.04", " 0.001").replace(" 0.08", " 0.002")
         .replace(" 0.12", " 0.003").replace(" 0.16", " 0.004")).warnings[0]  # fmt: skip
     frozen = "\n".join(re.sub(r"^(\d, 0, )0\.\d\d", r"\g<1>0.00", line) for line in OPENFACE_2.splitlines())
     assert "timestamp is 0 in all rows" in read(frozen).warnings[0]
@@ -403,5 +403,5 @@ def test_a_real_table_of_openface():
             np.testing.assert_allclose(column(t, code), raw[f"AU{code:02d}_r"] / 5)
     assert np.isnan(column(t, 28)).all() and np.isfinite(t.align(BANK)).all(0).sum() == 17
     np.testing.assert_allclose(t.times, raw["timestamp"])
-    assert t.warnings == ("timestamp: 99 frames in 0.099 seconds are 1000 a second. Give fps= if that is wrong",)
+    assert t.warnings == ("timestamp: 99 frames in 0.099 seconds are 1,000 a second. Give fps= if that is wrong",)
     assert find_dialect(["frame", "face_id", *(f"AU{c:02d}_r" for c in OPENFACE_AUS)]).name == "OpenFace 2"

@@ -353,6 +353,10 @@ def test_twins_of_people_and_parts_are_warnings(read, folder):
     assert "subjects 'S1' (line 2), 's01' (line 3) look like one person" in m.warnings[0]
     assert "values 'Train' (line 2), 'train' (line 3) of split look like one part" in m.warnings[1]
     assert "missing value: line 4" in m.warnings[2]
+    many = "\n".join(f"a1.mp4,{n}{i},1,{9 * i}" for n in ("p", "P") for i in range(9)).replace(",1,", ",0,", 1)
+    many = read(f"{HEADER},start\n" + re.sub("P(.),1,(.*)", r"P\1,1,1\2", many)).warnings
+    assert len(many) == 4 and many[-1] == "... 9 groups of subjects look alike in all"
+    read(f"{HEADER},split\na1.mp4,S1,0,Train\na2.mp4,s01,1,train\nb1.mp4,NA,1,test")
     report = check_manifest(folder / "m.csv")
     assert report.complete and report.notes == m.warnings == report.to_dict()["notes"]
     assert all(f"note: {w}" in repr(report) and w in repr(m) for w in m.warnings)

@@ -8,6 +8,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from clip_autt.data.bah import read_segments
+from clip_autt.data.base import Findings, read_frame_lists
+from clip_autt.data.stressid import read_answers
 from clip_autt.utils.errors import InputError, ManifestError
 from clip_autt.utils.tables import (
     MISSING,
@@ -217,6 +220,15 @@ def test_a_line_that_begins_with_the_sign_is_a_row_where_it_fills_the_columns(re
     assert read('subject,path,label\n"#12",a,x\n"# 13",b,y').notes == ()
     assert values(read("subject;path;label\n#only a remark;;\n")) == []
     assert values(read('path,label\nx,"\n# in quotes\n"')) == [("x", "# in quotes")]
+    tabs = read("path\tsubject\tlabel\n\t#1\tx\n")
+    assert (values(tabs), tabs.notes) == ([("", "#1", "x")], ()), (
+        "a tab separates: this line begins with an empty value"
+    )
+
+
+def test_a_mark_of_the_encoding_is_no_letter(read):
+    for encoding in ENCODINGS:
+        assert read("\ufeffpath,label\na,b", encoding=encoding).columns == ("path", "label")
 
 
 def test_lines_end_in_three_ways_and_no_more(path):
@@ -263,6 +275,46 @@ def test_a_column_called_pk_is_no_archive(read):
 def test_only_the_columns_that_are_asked_for_are_kept(read):
     table = read("frame,x_0,AU01,x_1,AU01\n1,9,2,9,3\n", columns={"AU01", "frame"})
     assert (table.columns, values(table)) == (("frame", "AU01", "AU01"), [("1", "2", "3")])
+
+
+# ---- label files of the data sets ----
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_tables_of_the_data_sets_come_from_everywhere(path, encoding):
+    found = Findings()
+    rows = [
+        '"";"subject/task";"binary-stress"',
+        '"1";"kycf_Math";"1,0"',
+        '"2";"kycf/Relax";0',
+        '"3";"4woj_Math";NA',
+        '"4";"x"',
+    ]
+    path.write_bytes("\n".join(rows).encode(encoding))
+    assert read_answers(path, found) == {"kycf_Math": "1", "kycf_Relax": "0"}
+    assert found.left_out == {"without an answer": 1}
+    assert found.problems == [
+        "t.csv, line 5: 2 values for 3 columns. Was the file cut off? Complete the line or remove it."
+    ]
+
+
+def test_segments_with_names_of_rows(path):
+    found = Findings()
+    path.write_text('"video" "segment_id" "label" "start_frame" "end_frame"\n"1" "V/7/V1/7_a b.mp4" 0 1 0 9\n')
+    (segment,) = read_segments([path], found)
+    assert (segment.subject, segment.video, segment.label, segment.end) == ("7", "7_a_b.mp4", "1", 9)
+    assert "name of the row" in found.notes[0] and not found.problems
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("line", ["{} {}", '"{}" {}', "{},{}", '"{}";"{}"', "{}\t{}"])
+def test_lists_of_frames_that_were_saved_again(path, line, encoding):
+    found = Findings()
+    frames = [f"faces/ann/ann\x85Math/image_{i}.jpg" for i in (0, 5)]
+    path.write_bytes("\r".join([line.format(f, 1) for f in frames] + ["odd"]).encode(encoding))
+    (video,) = read_frame_lists([path], found)
+    assert (video.subject, video.label, video.images) == ("ann", "1", ("image_0.jpg", "image_5.jpg"))
+    assert found.problems[0].startswith("t.csv, line 3: 'odd'")
 
 
 # ---- numbers and names ----

@@ -208,7 +208,8 @@ def doubts(
     rows = [*table.records()]
     people, splits = ([(row.get(name, ''), line) for line, row in rows] for name in ('subject', 'split'))
     lost = [line for name, line in people if name and name in MISSING]
-    return (*(TWIN_SUBJECTS.format(them) for _, them in twins(people)),
+    alike = [TWIN_SUBJECTS.format(them) for _, them in twins(people)]
+    return (*alike[:3], *[f'... {len(alike)} groups of subjects look alike in all'] * (len(alike) > 3),
             *(f'values {them} of split look like one part. Write them alike if they are' for _, them in twins(splits)),
             *[f'a subject has a name that stands for a missing value: {some_lines(lost)}'] * bool(lost))
 
