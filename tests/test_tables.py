@@ -184,6 +184,12 @@ def test_empty_values_at_the_end_are_separators_and_nameless_columns_may_be_miss
     assert values(read("path,label,,\na,b\nc,d,my note\n")) == [("a", "b", "", ""), ("c", "d", "my note", "")]
 
 
+def test_columns_that_are_lined_up_with_spaces(read):
+    table = read("  path     label \n  a.mp4    pain  \n'b'.mp4   \"no pain\"\n\n")
+    assert (table.columns, values(table)) == (("path", "label"), [("a.mp4", "pain"), ("'b'.mp4", "no pain")])
+    assert read("path label\na.mp4\n").misfits[0][1].startswith("1 values for 2 columns")
+
+
 @pytest.mark.parametrize(
     ("rows", "line", "message"),
     [
@@ -217,6 +223,8 @@ def test_a_line_that_begins_with_the_sign_is_a_row_where_it_fills_the_columns(re
     assert values(table) == [("#12", "a", "x"), ("#gone", "too", ""), ("#14", "c", "z")]
     assert "3 comments left out: lines 4, 5, 8, which begin with #" in table.notes[0]
     assert "3 rows begin with # and have as many values as the header, so no comment: lines 3, 6, 7" in table.notes[1]
+    for line in ("#ben, he moved", "#a,b,c,d"):
+        assert "1 comment left out: line 3" in read(f"subject,path,label\n1,a,x\n{line}\n").notes[0]
     assert read('subject,path,label\n"#12",a,x\n"# 13",b,y').notes == ()
     assert values(read("subject;path;label\n#only a remark;;\n")) == []
     assert values(read('path,label\nx,"\n# in quotes\n"')) == [("x", "# in quotes")]
