@@ -1,11 +1,13 @@
 """Tables of other detectors: every dialect becomes the same table, and what was not measured is NaN and never 0."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from clip_autt import AUBank, ClipAUTTError
+from clip_autt.data.au_checks import UNITS, time_unit
 from clip_autt.data.au_tables import BLENDSHAPES, DIALECTS, OPENFACE_AUS, OPENFACE_3_AUS, find_dialect, read_au_table
 from clip_autt.utils.errors import InputError
 
@@ -125,10 +127,13 @@ def test_libreface_keeps_its_two_sets_apart(read):
     np.testing.assert_allclose(t.times, [0, 0.04, 0.08])
 
 
-def test_pyfeat_takes_the_most_confident_face_of_a_frame_and_needs_a_rate_for_times(read):
+def test_pyfeat_follows_one_face_and_needs_a_rate_for_times(read):
     t = read(PYFEAT)
-    assert t.codes == (1, 43) and t.times is None and t.face is None and "no times" in repr(t)
-    np.testing.assert_allclose(column(t, 1), [0.25, NAN, 0.75])
+    assert t.codes == (1, 43) and t.times is None and t.face is None and t.faces == () and "no times" in repr(t)
+    np.testing.assert_allclose(
+        column(t, 1), [0.25, NAN, 0.50], err_msg="the surer face of the last frame is another one"
+    )
+    assert "2 faces without ids" in t.warnings[0] and "2 of 3 frames" in t.warnings[0] and t.warnings[0] in repr(t)
     np.testing.assert_allclose(read(PYFEAT, fps=25).times, [0, 0.04, 0.08])
 
 
@@ -208,7 +213,15 @@ def test_frame_rate_replaces_the_times_of_the_table(read):
         (OPENFACE_2.replace("AU12_r", "AU03_r"), "AU03 is not among.*Rename"),
         (OPENFACE_2 + OPENFACE_2.split("\n", 1)[1], "frame 1 comes after frame 5.*several videos"),
         (PYFEAT.replace("a.mp4,2\n8", "b.mp4,2\n8"), "for each input"),
-        (OPENFACE_2.replace("\n5, ", "\n, "), "without a number of its frame"),
+        (OPENFACE_2.replace("\n5, ", "\n, "), "line 6: a row without a number of its frame"),
+        (OPENFACE_2.replace("\n5, ", "\n4.5, "), "line 6: a row without a number of its frame"),
+        (OPENFACE_2.replace("\n5, ", "\n1e300, "), "line 6: a row without a number of its frame"),
+        (OPENFACE_2[:-12], "line 6: 7 values for 10 columns. Was the file cut off"),
+        (OPENFACE_2.replace("0.04", "0,04"), "line 3: 11 values for 10 columns.*decimals with a point"),
+        (OPENFACE_2.replace("2.5", '"2,5"'), "line 3: AU01_r is '2,5', not a number"),
+        (OPENFACE_2.replace(",", ";").replace("2.5", "2,5"), "line 3: 2,5 has a comma, but line 2 has a point in 0.00"),
+        (OPENFACE_2.replace("2.5", "1.#INF"), "line 3: AU01_r is '1.#INF'"),
+        (OPENFACE_2.replace("2.5", "na"), "line 3: AU01_r is 'na'"),
     ],
 )  # fmt: skip
 def test_a_table_that_is_not_understood_says_why(read, tmp_path, text, message):
@@ -246,6 +259,137 @@ def test_reader_needs_no_torch():
     )
 
 
+# ---- tables from everywhere ----
+
+
+@pytest.mark.parametrize(
+    "nothing", ["-nan(ind)", "nan(snan)", "1.#QNAN", "-1.#IND00", "-nan", "NA", "#N/A", "NULL", "-1", ""]
+)
+def test_whatever_stands_for_no_number_is_nan(read, nothing):
+    t = read(OPENFACE_2.replace("2.5", nothing))
+    np.testing.assert_allclose(column(t, 1), [0.2, NAN, NAN, NAN, 0])
+    np.testing.assert_allclose(column(t, 12), [1, 1, NAN, NAN, NAN])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_spreadsheet_in_europe(read, tmp_path, encoding, newline):
+    text = newline.join(["sep=;", *OPENFACE_2.replace(",", ";").replace(".", ",").splitlines()])
+    (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+    t, plain = read_au_table(tmp_path / "t.csv"), read(OPENFACE_2)
+    np.testing.assert_array_equal(t.intensity, plain.intensity)
+    np.testing.assert_array_equal(t.times, plain.times)
+    assert "decimals are written with a comma, such as 0,00 in line 3" in t.warnings[0]
+
+
+@pytest.mark.parametrize("mark", [",", ";", " ", "\t"])
+def test_names_of_rows_move_nothing(read, mark):
+    header, *rows = [line.split(", ") for line in OPENFACE_2.splitlines()]
+    quoted = [mark.join(f'"{name}"' for name in header)]
+    t = read("\n".join(quoted + [mark.join([f'"{i}"', *row]) for i, row in enumerate(rows, 1)]))
+    np.testing.assert_array_equal(t.intensity, read(OPENFACE_2).intensity)
+    assert "name of the row" in t.warnings[0] and "'1' to '5'" in t.warnings[0]
+
+
+def test_a_unit_of_time_that_cannot_be_right(read):
+    seconds = LIBREFACE.replace("40.0", "0.04").replace("80.0", "0.08")
+    t = read(seconds)
+    np.testing.assert_allclose(t.times, [0, 0.04, 0.08])
+    said = "frame_time_in_ms: 2 frames in 0.08 milliseconds are 25,000 a second. Read as seconds, 25 frames a second; "
+    assert t.warnings == (said + "give fps= if that is wrong",)
+    milliseconds = OPENFACE_2.replace("0.04", "40").replace("0.08", "80").replace("0.12", "120").replace("0.16", "160")
+    t = read(milliseconds)
+    np.testing.assert_allclose(t.times, [0, 0.04, 0.08, 0.12, 0.16])
+    assert "timestamp" in t.warnings[0] and "Read as milliseconds, 25 frames a second" in t.warnings[0]
+    t = read(MEDIAPIPE.replace("time_ms", "timestamp"))  # without numbers of frames, rows are frames
+    np.testing.assert_allclose(t.times, [0, 0.0333])
+    assert read(seconds, fps=10).warnings == () and read(LIBREFACE).warnings == ()
+    assert "1,000 a second. Give fps=" in read(OPENFACE_2.replace(" 0.04", " 0.001").replace(" 0.08", " 0.002")
+        .replace(" 0.12", " 0.003").replace(" 0.16", " 0.004")).warnings[0]  # fmt: skip
+    frozen = "\n".join(re.sub(r"^(\d, 0, )0\.\d\d", r"\g<1>0.00", line) for line in OPENFACE_2.splitlines())
+    assert "timestamp is 0 in all rows" in read(frozen).warnings[0]
+
+
+@pytest.mark.parametrize("rate", [0.4, 5.01, 25, 29.97, 120, 240])
+@pytest.mark.parametrize("true", UNITS)
+@pytest.mark.parametrize("said", UNITS)
+def test_the_unit_of_a_camera_is_found(rate, true, said):
+    frames = np.arange(0, 90, 3)
+    unit, note = time_unit(frames, frames / rate / UNITS[true], "t", said)
+    if true == said:
+        assert (unit, note) == (UNITS[said], "")
+    elif rate >= 5:
+        assert unit == UNITS[true] and f"Read as {true}" in note
+    else:
+        assert unit == UNITS[said] and ("Give fps=" in note or note == "")
+
+
+def test_another_scale_of_intensities_is_said_or_refused(read):
+    assert read(OPENFACE_2).warnings == (
+        "2 of 9 intensities lie outside of 0 to 5 and were cut; they run from -0.2 to 5.2",
+    )
+    rows = "\n".join(f"{i},0,{i / 25},.98,1,0,{(i % 11) / 10},0,1,0" for i in range(260))
+    t = read(OPENFACE_2.splitlines()[0] + "\n" + rows)
+    assert "the largest intensity of 260 frames is 1, on a scale that ends at 5" in t.warnings[0]
+    with pytest.raises(InputError, match=r"scale ends at 5.*scaled to 0\.\.100"):
+        read(OPENFACE_2.replace("2.5", "50"))
+
+
+# ---- two people ----
+
+BOX = "FaceRectX,FaceRectY,FaceRectWidth,FaceRectHeight,FaceScore,AU01,AU12,frame\n"
+
+
+def faces(*rows):
+    "Frame, left edge, size, score, AU1; AU12 is 1 - AU1."
+    return BOX + "".join(f"{x},10,{size},{size},{score},{au},{1 - au:.1f},{t}\n" for t, x, size, score, au in rows)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_values_are_those_of_one_person_throughout(read, turned):
+    "Two people who are seen in all frames, the surer one in turn: the larger is followed, in any order of rows."
+    both = [[(t, 10 + t, 50, 0.99 - t % 2 / 10, 0.9), (t, 200 - t, 60, 0.95, 0.1)] for t in range(6)]
+    t = read(faces(*(row for pair in both for row in (pair[::-1] if turned else pair))))
+    np.testing.assert_allclose(column(t, 1), [0.1] * 6)
+    assert t.faces == () and t.face is None and "2 faces without ids" in t.warnings[0] and "6 of 6" in t.warnings[0]
+    with pytest.raises(InputError, match="no ids"):
+        read(faces(*both[0]), face="person 0")
+
+
+def test_who_is_in_most_frames_is_followed_and_missed_where_missing(read):
+    rows = [(0, 10, 50, 0.9, 0.9), (0, 200, 90, 0.99, 0.1), (1, 15, 50, 0.9, 0.8), (2, 210, 90, 0.9, 0.1)]
+    rows += [(3, 20, 50, 0.9, 0.7), (3, 26, 50, 0.8, 0.7), (4, 400, 50, 0.99, 0.2)]  # frame 3: the same face twice
+    t = read(faces(*rows))
+    np.testing.assert_allclose(column(t, 1), [0.9, 0.8, NAN, 0.7, NAN])
+    assert "4 faces without ids" in t.warnings[0] and "3 of 5 frames" in t.warnings[0]
+
+
+def test_doubtful_second_faces_are_none(read):
+    t = read(faces((0, 10, 50, 0.9, 0.9), (0, 200, 90, 0.5, 0.1), (1, 300, 50, 0.9, 0.8)))
+    np.testing.assert_allclose(column(t, 1), [0.9, 0.8])
+    assert t.warnings == ()
+
+
+def test_empty_names_are_no_names(read):
+    text = faces((0, 10, 50, 0.9, 0.9), (0, 200, 50, 0.99, 0.1), (1, 11, 50, 0.9, 0.8), (1, 200, 40, 0.8, 0.1))
+    named = "\n".join(
+        f"{line},{name}" for line, name in zip(text.splitlines(), ["Identity", "", "NA", "", ""], strict=True)
+    )
+    np.testing.assert_array_equal(read(named).intensity, read(text).intensity)
+    np.testing.assert_allclose(column(read(text), 1), [0.9, 0.8])
+
+
+def test_two_people_without_names_and_places_are_refused(read):
+    with pytest.raises(InputError, match=r"line 3: a second face in one frame.*neither ids nor places.*face_id"):
+        read(MEDIAPIPE.replace("33.3,", "0,"))
+
+
+def test_a_choice_between_named_faces_is_said(read):
+    two = OPENFACE_2 + "6, 0, 0.20, 0.98, 1, 0.1, 1, 1, 1, 0\n6, 1, 0.20, 0.98, 1, 0.1, 4, 4, 1, 0\n"
+    assert read(two).warnings[0] == "2 faces; face 0 is taken, seen in 4 of 6 frames. Choose another with face="
+    assert not any("faces" in w for w in read(two, face=0).warnings)
+
+
 @pytest.mark.skipif(
     not REAL.is_file(), reason="the OpenFace sample is not beside this repository (../shared/data/openface)"
 )
@@ -259,4 +403,5 @@ def test_a_real_table_of_openface():
             np.testing.assert_allclose(column(t, code), raw[f"AU{code:02d}_r"] / 5)
     assert np.isnan(column(t, 28)).all() and np.isfinite(t.align(BANK)).all(0).sum() == 17
     np.testing.assert_allclose(t.times, raw["timestamp"])
+    assert t.warnings == ("timestamp: 99 frames in 0.099 seconds are 1,000 a second. Give fps= if that is wrong",)
     assert find_dialect(["frame", "face_id", *(f"AU{c:02d}_r" for c in OPENFACE_AUS)]).name == "OpenFace 2"

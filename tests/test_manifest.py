@@ -98,8 +98,9 @@ def test_a_missing_clip_is_skipped_and_reported_or_an_error(read):
         ("# only a comment\n", "the file is empty"),
         ("", r"m\.csv: the file is empty.*path,subject,label"),
         (" \n\n", "the file is empty"),
-        ("|\n", "no column path"),  # a header in which one of the delimiters finds no word
-        (",\n", "no column path"),
+        ("|\n", "the file is empty"),  # separators alone are an empty row, above the header as below it
+        (",\n", "the file is empty"),
+        ("a\n", "no column path"),
         (HEADER, "header and no rows"),
         ("path,subjct,label\na1.mp4,a,1", r"line 1: no column subject.*Did you mean 'subjct'"),
         ("file,who,what\na1.mp4,a,1", "no column path, subject, label; the columns are file, who, what"),
@@ -111,7 +112,8 @@ def test_a_missing_clip_is_skipped_and_reported_or_an_error(read):
         (f"{HEADER},start\na1.mp4,a,1,soon", "line 2: start is 'soon'"),
         (f"{HEADER},start\na1.mp4,a,1,-3", "line 2: start is '-3'"),
         (f"{HEADER},end\na1.mp4,a,1,2.5", "line 2: end is '2.5'"),
-        (f"{HEADER},end\na1.mp4,a,1,nan", "line 2: end is 'nan'"),
+        (f"{HEADER},end\na1.mp4,a,1,1,000", "line 2: 5 values for 4 columns"),
+        (f'{HEADER},end\na1.mp4,a,1,"1,000"', "line 2: end is '1,000'"),
         (f"{HEADER},end\na1.mp4,a,1,inf", "line 2: end is 'inf'"),
         (f"{HEADER},start,end\na1.mp4,a,1,9,3", "line 2: end 3 comes before start 9"),
         (f"{HEADER}\na1.mp4,a,1\na2.mp4,a,1\n./a1.mp4,a,1", r"line 4: \./a1\.mp4 was listed on line 2 already\. "),
@@ -185,6 +187,8 @@ def test_too_few_people(names):
 def test_comments_are_left_out_and_lines_keep_their_numbers(read, folder):
     m = read(f'# who, "what\n{HEADER}\n  # more;,;\na1.mp4,a,1\n#a2.mp4,a,1\nb1.mp4,b,#2\n')
     assert [(i.id, i.label) for i in m] == [("a1.mp4", "1"), ("b1.mp4", "#2")]
+    assert m.skipped == ((5, "#a2.mp4", "no such file"),) and "no comment: line 5" in m.warnings[1]
+    assert "1 comment left out: line 3, which begins with #" in m.warnings[0] and m.warnings[0] in repr(m)
     with pytest.raises(ManifestError, match="line 5: subject is empty"):
         read(f"# x\r\n{HEADER}\r\n# y\r\na1.mp4,a,1\r\na2.mp4,,1\r\n")
     (folder / "#1.mp4").write_bytes(b"x")
@@ -279,3 +283,111 @@ def test_folders_without_clips(tmp_path):
     (tmp_path / "music/anna/1.mp4").write_bytes(b"x")
     with pytest.raises(ManifestError, match=r"label 'anna' not in music\. Is subject/label the right layout"):
         from_folder(tmp_path, classes=("music",))
+
+
+# ---- tables from everywhere ----
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|", " "])
+def test_what_r_pandas_and_spreadsheets_write(read, mark):
+    "A header in quotes, names of rows, the separator in a first line: the same items."
+    rows = [("a1.mp4", "01", "pain"), ("b1.mp4", "#12", "neutral")]
+    quoted = [mark.join(f'"{x}"' for x in row) for row in (HEADER.split(","), *rows)]
+    plain = read("\n".join(quoted))
+    assert [(i.id, i.subject, i.label) for i in plain] == rows and plain.warnings == ()
+    named = read("\n".join([quoted[0], *(f'"{i}"{mark}{row}' for i, row in enumerate(quoted[1:], 1))]))
+    assert named.items == plain.items and "is taken for the name of the row" in named.warnings[0]
+    assert read("\n".join([f"sep={mark}", *quoted])).items == plain.items
+
+
+def test_missing_optional_values_are_empty(read):
+    m = read(f"{HEADER},start,end,split\na1.mp4,a,1,NA,9,NA\na2.mp4,a,0,nan,,train")
+    assert [(i.start, i.end, i.split) for i in m] == [(None, 9, ""), (None, None, "train")]
+    assert read("path;subject;label;end\na1.mp4;a;1;9,0")[0].end == 9
+
+
+@pytest.mark.parametrize("missing", ["NA", "N/A", "NaN", "nan", "None", "NULL", "#N/A", "-nan(ind)", ""])
+def test_a_missing_label_is_named_with_its_line(read, folder, missing):
+    text = f"{HEADER}\na1.mp4,a,pain\na2.mp4,a,{missing}"
+    with pytest.raises(ManifestError, match=r"line 3: label (is empty|'.*' stands for a missing value)"):
+        read(text)
+    assert not check_manifest(folder / "m.csv").ok and check_manifest(folder / "m.csv").problems[0].startswith(
+        "line 3: "
+    )
+    if missing:
+        assert read(text, classes=("pain", missing)).classes == ("pain", missing), "unless it is listed as a class"
+
+
+def test_none_may_be_a_class(read):
+    assert read(f"{HEADER}\na1.mp4,a,none\na2.mp4,a,severe").classes == ("none", "severe")
+
+
+@pytest.mark.parametrize(
+    "one, two", [("Pain", "pain"), ("1", "1.0"), ("1", "01"), ("no  pain", "no pain"), ("no_pain", "no pain")]
+)
+def test_twins_of_a_class_are_an_error_with_lines(read, folder, one, two):
+    text = f"{HEADER}\na1.mp4,a,{one}\na2.mp4,a,other\nb1.mp4,b,{two}"
+    with pytest.raises(
+        ManifestError, match=rf"line 4: labels '{one}' \(line 2\), '{two}' \(line 4\) look like one class"
+    ):
+        read(text)
+    report = check_manifest(folder / "m.csv")
+    assert not report.ok and report.n_problems == 1 and report.problems[0].startswith("line 4: labels")
+    assert len(read(text, classes=(one, two, "other"))) == 3, "whoever lists both means both"
+
+
+def test_accents_are_read_in_one_form_and_said(read, folder):
+    text = f"{HEADER}\na1.mp4,Zoe\u0308,A\u0308rger\na2.mp4,Zo\u00eb,\u00c4rger\nb1.mp4,b,no"
+    m = read(text)
+    assert (m.classes, m.subjects) == (("no", "\u00c4rger"), ("b", "Zo\u00eb"))
+    assert "1 row with accents stored apart" in m.warnings[0] and m.warnings[0].endswith("line 2")
+    assert check_manifest(folder / "m.csv").notes == m.warnings and check_manifest(folder / "m.csv").ok
+    assert read(text, classes=("A\u0308rger", "no")).classes == ("\u00c4rger", "no")
+    (folder / "A\u0308.mp4").write_bytes(b"x")
+    assert read(f"{HEADER}\nA\u0308.mp4,a,1")[0].path.exists(), "a path is the name of a file, letter by letter"
+
+
+def test_twins_of_people_and_parts_are_warnings(read, folder):
+    m = read(f"{HEADER},split\na1.mp4,S1,0,Train\na2.mp4,s01,1,train\nb1.mp4,NA,1,test")
+    assert len(m) == 3 and m.subjects == ("NA", "S1", "s01")
+    assert "subjects 'S1' (line 2), 's01' (line 3) look like one person" in m.warnings[0]
+    assert "values 'Train' (line 2), 'train' (line 3) of split look like one part" in m.warnings[1]
+    assert "missing value: line 4" in m.warnings[2]
+    many = "\n".join(f"a1.mp4,{n}{i},1,{9 * i}" for n in ("p", "P") for i in range(9)).replace(",1,", ",0,", 1)
+    many = read(f"{HEADER},start\n" + re.sub("P(.),1,(.*)", r"P\1,1,1\2", many)).warnings
+    assert len(many) == 4 and many[-1] == "... 9 groups of subjects look alike in all"
+    read(f"{HEADER},split\na1.mp4,S1,0,Train\na2.mp4,s01,1,train\nb1.mp4,NA,1,test")
+    report = check_manifest(folder / "m.csv")
+    assert report.complete and report.notes == m.warnings == report.to_dict()["notes"]
+    assert all(f"note: {w}" in repr(report) and w in repr(m) for w in m.warnings)
+
+
+def test_commands_show_what_the_reader_says(folder):
+    from typer.testing import CliRunner
+
+    from clip_autt.cli.main import app
+    from clip_autt.evaluation.paper import own_data
+
+    (folder / "m.csv").write_text(f"sep=;\n{HEADER}\na1.mp4,01,0\n# later\na2.mp4,1,1".replace(",", ";"))
+    out = CliRunner().invoke(app, ["datasets", "check", str(folder / "m.csv")]).output
+    assert "note: 1 comment left out: line 4" in out and "'01' (line 3), '1' (line 5) look like one person" in out
+    assert "look like one person" in repr(own_data(read_manifest(folder / "m.csv")))
+
+
+def test_folders_with_twins(tmp_path):
+    for name in ("p1/no pain/1.mp4", "p2/no_pain/2.mp4", "p01/joy/3.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(ManifestError, match=r"labels 'no pain' \(p1/no pain/1.mp4\), 'no_pain' \(p2/"):
+        from_folder(tmp_path)
+    m = from_folder(tmp_path, classes=("joy", "no pain", "no_pain"))
+    assert "subjects 'p01' (p01/joy/3.mp4), 'p1' (p1/no pain/1.mp4) look like one person" in m.warnings[0]
+    (tmp_path / "p3/A\u0308rger").mkdir(parents=True)
+    (tmp_path / "p3/A\u0308rger/4.mp4").write_bytes(b"x")
+    m = from_folder(tmp_path, classes=("joy", "no pain", "no_pain", "\u00c4rger"))
+    assert m[-1].label == "\u00c4rger" and m[-1].path.exists()
+
+
+def test_a_path_that_looks_like_a_home_is_a_path(read, folder):
+    (folder / "~$v.mp4").write_bytes(b"x")
+    assert read(f"{HEADER}\n~$v.mp4,a,1")[0].path.name == "~$v.mp4"

@@ -26,15 +26,22 @@ from clip_autt import (
     write_video,
 )
 from clip_autt import train as training
+from clip_autt.data.au_tables import AUTable, read_au_table
+from clip_autt.data.bah import read_segments, read_video_labels
+from clip_autt.data.base import CheckReport, Findings, read_frame_lists
+from clip_autt.data.folder import check_manifest
+from clip_autt.data.stressid import read_answers
 from clip_autt.video.clip import FrameFiles
 from clip_autt.utils.errors import CheckpointError, ManifestError
 from clip_autt.utils.files import atomic_path
 from clip_autt.utils.files import write_json
+from clip_autt.utils.tables import MISSING, composed, look_alikes
 from clip_autt.outputs import window_at
 from clip_autt.temporal import score_windows
 from clip_autt.video.clock import steady
 from clip_autt.video.io import sample_indices
 from conftest import SHARED, make_features
+from test_au_tables import SAMPLES as AU_SAMPLES
 
 DIES = """
 import os, signal
@@ -184,10 +191,14 @@ def test_any_names_survive_a_manifest(tmp_path_factory, rows, mark):
         w.writerow(["path", "subject", "label", "start", "end"])
         for i, (who, what) in enumerate(rows):
             w.writerow(["v.mp4", who, what, 10 * i, 10 * i + 9])
-    items = read_manifest(d / "m.csv").items
-    assert [(i.subject, i.label) for i in items] == rows and [i.start for i in items] == [
-        10 * i for i in range(len(rows))
-    ]
+    labels = [composed(what) for _, what in rows]
+    odd = look_alikes(labels) or any(label in MISSING for label in labels)
+    if odd:
+        with pytest.raises(ManifestError, match=r"look like one class|missing value"):
+            read_manifest(d / "m.csv")
+    items = read_manifest(d / "m.csv", classes=labels).items
+    assert [(i.subject, i.label) for i in items] == [(composed(who), composed(what)) for who, what in rows]
+    assert [i.start for i in items] == [10 * i for i in range(len(rows))]
 
 
 @settings(max_examples=150, deadline=None)
@@ -205,6 +216,85 @@ def test_rubbish_in_a_manifest_is_a_manifest_error(tmp_path_factory, data):
     with pytest.raises(ManifestError) as e:
         read_manifest(path)
     assert "rubbish.csv" in str(e.value)
+
+
+TABLES = [
+    'path,subject,label,start,end\nv.mp4,1,pain,0,9\nv.mp4,#2,"no, pain",10,\nw.mp4,3,Ärger,,\n',
+    "video,segment_id,label,num_frames,start_frame,end_frame\nVideos/1/V/1_a.mp4,0,1,9,0,8\nVideos/1/V/1_a.mp4,1,0,9,9,17\n",
+    "subject/task,binary-stress\nkycf_Math,1\nkycf/Relax,0\n",
+    "faces/a/a-BL1-1/image2040.jpg 0\nfaces/a/a-PA4-1/image2040.jpg 1\n",
+    *AU_SAMPLES.values(),
+]
+ODD = [
+    *",;\t| \"'#\n\r\0é-.0195",
+    "NA",
+    "-nan(ind)",
+    "1.#QNAN",
+    "inf",
+    "1e999",
+    "0,5",
+    "sep=;",
+    "\ufeff",
+    "A\u0308",
+    "\u2028",
+]
+
+
+def random_table(i: int) -> bytes:
+    "A table that was changed: other separators, encodings, line ends and decimals, letters and lines lost or doubled."
+    g = random.Random(i)
+    text = g.choice(TABLES)
+    if g.random() < 0.3:
+        text = text.replace(",", g.choice(";\t| ")).replace(".", g.choice(".,"))
+    if g.random() < 0.2:
+        text = "\n".join(f'"{k}"{g.choice(",; ")}{line}' if k else line for k, line in enumerate(text.split("\n")))
+    lines = text.split("\n")
+    for _ in range(g.choice((0, 0, 1, 3))):
+        at = g.randrange(len(lines))
+        lines[at : at + 1] = g.choice(
+            ([], [lines[at]] * 2, [lines[at][: g.randrange(len(lines[at]) + 1)]], ["", lines[at]])
+        )
+        lines = lines or [""]
+    text = g.choice(("\n", "\n", "\r\n", "\r")).join(lines)
+    for _ in range(g.choice((0, 1, 2, 10))):
+        at = g.randrange(len(text) + 1)
+        text = text[:at] + g.choice(ODD) + text[at + g.choice((0, 0, 1, 4)) :]
+    data = text.encode(g.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1")), "replace")
+    return mutated(data, g) if data and g.random() < 0.2 else data
+
+
+def read_tables(n: int, folder: Path) -> tuple[int, int]:
+    "How often random tables are read and refused, by every reader of tables. Any other exception ends it."
+    readers = [
+        read_manifest,
+        read_au_table,
+        lambda p: read_answers(p, Findings()),
+        lambda p: read_segments([p], Findings()),
+        lambda p: read_video_labels([p], Findings()),
+        lambda p: read_frame_lists([p], Findings()),
+    ]
+    (folder / "v.mp4").write_bytes(b"x")
+    read = refused = 0
+    for i in range(n):
+        (folder / "t.csv").write_bytes(random_table(i))
+        assert isinstance(check_manifest(folder / "t.csv"), CheckReport)
+        for reader in readers:
+            try:
+                found = reader(folder / "t.csv")
+                read += 1
+            except ClipAUTTError as e:
+                assert "t.csv" in str(e)
+                refused += 1
+            else:
+                if isinstance(found, AUTable):
+                    seen = found.intensity[np.isfinite(found.intensity)]
+                    assert ((seen >= 0) & (seen <= 1)).all() and repr(found)
+    return read, refused
+
+
+def test_random_tables_are_read_or_refused(tmp_path):
+    read, refused = read_tables(250, tmp_path)
+    assert read > 100 and refused > 100, "the damage is neither harmless nor always fatal"
 
 
 @given(st.integers(1, 5000), st.integers(1, 64))

@@ -85,6 +85,7 @@ def _manifest_videos(
 
     b, manifest = load_backbone(backbone, pretrained, device), read_manifest(path, root, strict=options['strict'])
     for s in manifest.skipped: typer.echo(f'note: skipped line {s.line}, {s.path}: {s.reason}', err=True)
+    for warning in manifest.warnings: typer.echo(f'note: {warning}', err=True)
     splits, encode = {item.split for item in manifest}, lambda items: encode_manifest(b, items, **options)
     if 'train' not in splits: return b, manifest.classes, encode(manifest), []
     return b, manifest.classes, encode(manifest.part('train')), encode(manifest.part('val')) if 'val' in splits else []

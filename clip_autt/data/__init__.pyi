@@ -1,5 +1,8 @@
 "What people bring: manifests, folders, licensed data sets, action-unit tables, and embeddings on disk."
 
+from .au_checks import (
+    UNITS as UNITS, follow_faces as follow_faces, scale_notes as scale_notes, time_unit as time_unit,
+)
 from .au_tables import (
     AUTable as AUTable, BLENDSHAPES as BLENDSHAPES, DIALECTS as DIALECTS, Dialect as Dialect,
     OPENFACE_3_AUS as OPENFACE_3_AUS, OPENFACE_AUS as OPENFACE_AUS, find_dialect as find_dialect,
@@ -32,9 +35,10 @@ from .folder import (
 from .load import DATA_SETS as DATA_SETS, check_data_set as check_data_set, load_data_set as load_data_set
 from .manifest import (
     Item as Item, Manifest as Manifest, OPTIONAL_COLUMNS as OPTIONAL_COLUMNS, REQUIRED_COLUMNS as REQUIRED_COLUMNS,
-    Skipped as Skipped, check_header as check_header, duplicates as duplicates, read_manifest as read_manifest,
-    read_table as read_table, read_text as read_text, row_item as row_item, row_problems as row_problems,
-    span_seconds as span_seconds,
+    Skipped as Skipped, TWIN_LABELS as TWIN_LABELS, TWIN_SUBJECTS as TWIN_SUBJECTS, check_header as check_header,
+    doubts as doubts, duplicates as duplicates, items_and_problems as items_and_problems,
+    read_manifest as read_manifest, read_rows as read_rows, row_item as row_item, row_problems as row_problems,
+    span_seconds as span_seconds, twins as twins,
 )
 from .readout import (
     BLINK_S as BLINK_S, READABLE as READABLE, Readout as Readout, au_sentences as au_sentences, blinks as blinks,

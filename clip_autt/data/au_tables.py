@@ -15,8 +15,10 @@ import numpy as np
 import pandas as pd
 
 from ..au import AUBank
+from .au_checks import follow_faces, scale_notes, time_unit
 from ..utils.errors import InputError, check
 from ..utils.files import some_of
+from ..utils.tables import MISSING, decimal_points, read_header, read_table
 
 # %% auto #0
 __all__ = ['DIALECTS', 'BLENDSHAPES', 'OPENFACE_AUS', 'OPENFACE_3_AUS', 'Dialect', 'find_dialect', 'AUTable', 'read_au_table']
@@ -131,26 +133,15 @@ class AUTable:
         others = f', face {self.face} of {len(self.faces)}' if len(self.faces) > 1 else ''
         span = 'no times' if self.times is None else f'{self.times[0]:.2f} to {self.times[-1]:.2f} s'
         return (f'AUTable({self.name}: {self.dialect}, {len(self.codes)} AUs, a face in {self.detected.sum()} of '
-                f'{len(self)} frames, {span}{others})')
-
-# %% ../../nbs/data/11_au_tables.ipynb #6adbcb75
-def _header(path: Path) -> tuple[list[str], str]:
-    "Names of the columns, and what separates them."
-    check(path.is_file(), f'{path}: no such file. Give the table that the detector wrote, a .csv or .tsv file.')
-    try:
-        with path.open(encoding='utf-8-sig') as f: line = f.readline()
-    except (OSError, UnicodeDecodeError) as e:
-        raise InputError(f'{path}: cannot be read as text ({e}). Give a CSV file in UTF-8.') from e
-    check(line.strip() != '', f'{path}: the file is empty, or begins with an empty line. The detector may have been '
-          'stopped. Run it again.')
-    mark = max(',\t;|', key=line.count)
-    return [name.strip().strip('"') for name in line.rstrip('\n').split(mark)], mark
+                f'{len(self)} frames, {span}{others})' + ''.join(f'\n  note: {note}' for note in self.warnings))
 
 # %% ../../nbs/data/11_au_tables.ipynb #0acdba66
-_TIMES = {'timestamp': 1., 'time': 1., 'time_s': 1.,  # seconds in a unit
-          'frame_time_in_ms': 1e-3, 'timestamp_ms': 1e-3, 'time_ms': 1e-3}
+_TIMES = {**dict.fromkeys(('timestamp', 'time', 'time_s'), 'seconds'),
+          **dict.fromkeys(('frame_time_in_ms', 'timestamp_ms', 'time_ms'), 'milliseconds')}
+_BOX = 'FaceRectX', 'FaceRectY', 'FaceRectWidth', 'FaceRectHeight'
 _FRAMES, _FACES, _CONFIDENCE = ('frame', 'frame_idx'), ('face_id', 'Identity'), ('confidence', 'FaceScore')
-_META = {*_TIMES, *_FRAMES, *_FACES, *_CONFIDENCE, 'success', 'image_path', 'input'}
+_META = ('frame', 'timestamp', 'confidence', 'success', *_FRAMES[1:], *_FACES, *_TIMES, *_CONFIDENCE[1:], *_BOX,
+         'image_path', 'input')
 
 def _is_used(dialect: Dialect, name: str) -> bool:
     "Whether a column is read at all."
@@ -159,36 +150,33 @@ def _is_used(dialect: Dialect, name: str) -> bool:
         {**_columns(dialect.intensity, [name]), **_columns(dialect.presence, [name])}))
 
 # %% ../../nbs/data/11_au_tables.ipynb #fbd04fca
-def _rows(path: Path) -> tuple[Dialect, pd.DataFrame]:
-    "The used columns as text. The index is the line in the file; empty lines are dropped."
-    names, mark = _header(path)
+def _rows(path: Path) -> tuple[Dialect, pd.DataFrame, tuple[str, ...]]:
+    "The used columns as text, NaN for missing values, and what to say about them. The index is the line in the file."
+    names = read_header(path, _META, InputError)
     dialect = find_dialect(names, path)
-    used = [i for i, name in enumerate(names) if _is_used(dialect, name)]
-    twice = [name for name, n in Counter(names[i] for i in used).items() if n > 1]
+    read = read_table(path, _META, InputError, {name for name in names if _is_used(dialect, name)})
+    twice = [name for name, n in Counter(read.columns).items() if n > 1]
     check(not twice, f'{path}: column {", ".join(twice)} twice. Keep one.')
-    try:
-        table = pd.read_csv(path, sep=mark, skiprows=1, header=None, names=range(len(names)), usecols=used, dtype=str,
-                            skipinitialspace=True,
-                             skip_blank_lines=False, encoding='utf-8-sig', index_col=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as e:
-        raise InputError(f'{path}: no rows that can be read ({str(e).strip()}). The detector may have been stopped. '
-                         'Run it again.') from e
-    table = table.set_axis([names[i] for i in used], axis=1).set_index(np.arange(2, len(table) + 2)).dropna(how='all')
-    check(len(table) > 0, f'{path}: {dialect.name} wrote a header and no rows. Was there a face in the video? Run the '
-          'detector again.')
-    return dialect, table
+    for line, problem in read.misfits: check(False, f'{path}, line {line}: {problem}')
+    check(len(read.rows) > 0, f'{path}: {dialect.name} wrote a header and no rows. Was there a face in the video? Run '
+          'the detector again.')
+    read = decimal_points(read, InputError)
+    lines, values = zip(*read.rows)
+    table = pd.DataFrame(list(values), index=list(lines), columns=list(read.columns), dtype=object)
+    return dialect, table.mask(table.isin(MISSING)), read.notes
 
 # %% ../../nbs/data/11_au_tables.ipynb #f5368eba
 def _numbers(path: Path, table: pd.DataFrame) -> pd.DataFrame:
-    "Text as float64, NaN for empty cells and for -1, which stands for 'not measured'."
+    "Text as float64, NaN for missing cells and for -1, which stands for 'not measured'."
     out = table.apply(pd.to_numeric, errors='coerce')
-    broken = (out.isna() & table.notna() & ~table.isin(['nan', 'None'])) | np.isinf(out)
+    out = out.astype(float)
+    broken = (out.isna() & table.notna()) | np.isinf(out)
     if broken.any(axis=None):
         row, column = np.argwhere(broken.to_numpy())[0]
         raise InputError(f'{path}, line {table.index[row]}: {table.columns[column]} is {table.iat[row, column]!r}, not '
                          'a number. '
                          'The file is damaged. Run the detector again, or remove the line.')
-    return out.mask(out == -1).astype(float)
+    return out.mask(out == -1)
 
 # %% ../../nbs/data/11_au_tables.ipynb #ecd88018
 def _unpack(path: Path, table: pd.DataFrame) -> pd.DataFrame:
@@ -204,31 +192,33 @@ def _unpack(path: Path, table: pd.DataFrame) -> pd.DataFrame:
                         dtype=object)
 
 # %% ../../nbs/data/11_au_tables.ipynb #49e181fe
-def _blocks(path: Path, dialect: Dialect, table: pd.DataFrame) -> tuple[tuple[int, ...], np.ndarray, np.ndarray | None]:
-    "Codes, intensity and presence [T, K]."
+def _blocks(path: Path, dialect: Dialect, table: pd.DataFrame
+            ) -> tuple[tuple[int, ...], np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    "Codes, intensity and presence [T, K], and what to say about the scale."
     if dialect.name == 'OpenFace 3': table = _unpack(path, table)
     strong = {code: [name] for code, name in _columns(dialect.intensity, table).items()}
     if dialect.name == 'MediaPipe':
         strong = {code: [*names] for code, names in BLENDSHAPES.items() if {*names} <= {*table}}
     there = {code: [name] for code, name in _columns(dialect.presence, table).items()}
     codes = tuple(sorted({*strong, *there}))
-    intensity = _block(path, table, codes, strong, dialect.scale)
-    return codes, intensity, _block(path, table, codes, there, 1.) if dialect.presence else None
+    intensity, notes = _block(path, table, codes, strong, dialect.scale)
+    presence = _block(path, table, codes, there, 1.)[0] if dialect.presence else None
+    return codes, intensity, presence, () if dialect.name == 'clip_autt' else notes
 
 # %% ../../nbs/data/11_au_tables.ipynb #5dcc90e3
 def _block(path: Path, table: pd.DataFrame, codes: Sequence[int], columns: dict[int, list[str]],
-           scale: float) -> np.ndarray:
-    "One number a row and code, 0 to 1; NaN for a code without a column."
+           scale: float) -> tuple[np.ndarray, tuple[str, ...]]:
+    "One number a row and code, 0 to 1, NaN for a code without a column; and what to say about the scale."
     used = list(dict.fromkeys(name for names in columns.values() for name in names))
     x = _numbers(path, table[used])
     high = x.max(axis=None) if x.size else 0.
     if high > 1.2 * scale:
         row, column = np.argwhere((x == high).to_numpy())[0]
         raise InputError(f'{path}, line {x.index[row]}: {used[column]} is {high:g}, but the scale ends at {scale:g}. '
-                         'Was the table changed? Use the original.')
-    x = (x / scale).clip(0, 1)
-    return np.column_stack([x[columns[c]].mean(axis=1, skipna=False) if c in columns else np.full(len(x), np.nan)
-                            for c in codes])
+                         'Was the table changed, or scaled to 0..100? Use the original.')
+    values, notes = (x / scale).clip(0, 1), scale_notes(x.to_numpy(), scale)
+    return np.column_stack([values[columns[c]].mean(axis=1, skipna=False) if c in columns
+                            else np.full(len(x), np.nan) for c in codes]), notes
 
 # %% ../../nbs/data/11_au_tables.ipynb #901783b7
 def _first(table: pd.DataFrame, names: Iterable[str]) -> str | None:
@@ -239,8 +229,9 @@ def _frame_numbers(path: Path, table: pd.DataFrame) -> np.ndarray:
     column = _first(table, _FRAMES)
     if column is not None:
         x = _numbers(path, table[[column]])[column]
-        check(not x.isna().any(), f'{path}: a row without a number of its {column}. The file is damaged; run the '
-              'detector again.')
+        bad = x.index[x.isna() | (x % 1 != 0) | (x.abs() > 1e15)]
+        check(len(bad) == 0, f'{path}, line {bad[0] if len(bad) else 0}: a row without a number of its {column}. The '
+              'file is damaged; run the detector again.')
         several = 'input' in table and bool((table['input'].groupby(x).nunique() > 1).any())
         check(not several, f'{path}: {column} counts from the start for each input. Give each video a table of its '
               'own.')
@@ -248,16 +239,40 @@ def _frame_numbers(path: Path, table: pd.DataFrame) -> np.ndarray:
     same = [name for name in (*_TIMES, 'image_path') if name in table]
     return table.groupby(same, sort=False, dropna=False).ngroup().to_numpy() if same else np.arange(len(table))
 
+# %% ../../nbs/data/11_au_tables.ipynb #a60ae217
+def _people(
+    path: Path,
+    table: pd.DataFrame,  # R rows
+    frames: np.ndarray,  # int [R]
+    seen: np.ndarray,  # bool [R], whether there is a face
+) -> tuple[np.ndarray | None, tuple[str, ...], bool]:  # [R] the face of each row, all faces, whether they have ids
+    "Who is who: by id or, where a frame has several faces without ids, by place. None: one face a frame."
+    ids = _first(table, _FACES)
+    if ids is not None and table[ids].notna().any():
+        named = table[ids].to_numpy(object)
+        return named, tuple(dict.fromkeys(one for one in named if isinstance(one, str))), True
+    order = np.flatnonzero(seen)[np.argsort(frames[seen], kind='stable')]
+    crowded = order[1:][np.diff(frames[order]) == 0]
+    if not len(crowded): return None, (), False
+    check({*_BOX} <= {*table}, f'{path}, line {table.index[crowded[0]]}: a second face in one frame, and faces have '
+          'neither ids nor places. Give them ids in a column face_id, or each a table of its own.')
+    boxes = _numbers(path, table[[*_BOX]]).to_numpy()
+    order = order[np.isfinite(boxes[order]).all(1)]
+    who, people = follow_faces(frames[order], boxes[order]), np.full(len(table), None, object)
+    people[order] = [f'person {number}' for number in who]
+    size = [-boxes[order][who == number, 2:].prod(1).mean() for number in range(max(who, default=-1) + 1)]
+    return people, tuple(f'person {number}' for number in np.argsort(size, kind='stable')), False
+
 # %% ../../nbs/data/11_au_tables.ipynb #28bd15e9
 def _pick(
     path: Path,
     frames: np.ndarray,  # int [rows]
-    ids: np.ndarray | None,  # text [rows], the face of each; NaN for none
+    ids: np.ndarray | None,  # text [rows], the face of each; None or NaN for none
+    faces: Sequence[str],  # all of them; of two in as many frames, the earlier is taken
     score: np.ndarray,  # float [rows], how sure the detector is of the face; NaN if it is not
     face: str | int | None,  # wanted; None for the one in most frames
-) -> tuple[np.ndarray, np.ndarray, str | None, tuple[str, ...]]:  # rows to keep, their scores, the face, all faces
+) -> tuple[np.ndarray, np.ndarray, str | None]:  # rows to keep, their scores, the face
     "One row for each frame of the file. Where the chosen face is missing, the score is NaN."
-    faces = () if ids is None else tuple(dict.fromkeys(one for one in ids if isinstance(one, str)))
     check(face is None or str(face) in faces,
           f'{path}: there is no face {face!r}. ' + (f'Faces: {some_of([*map(repr, faces)], 6)}.' if faces
                                                     else 'Its faces have no ids.'))
@@ -268,7 +283,14 @@ def _pick(
     score = np.where(own, score, np.nan)
     best = np.lexsort((-np.nan_to_num(score, nan=-1.), ~own, frames))
     rows = best[np.unique(frames[best], return_index=True)[1]]
-    return rows, score[rows], chosen, faces
+    return rows, score[rows], chosen
+
+def _face_note(faces: Sequence[str], named: bool, chosen: str | None, sure: np.ndarray) -> tuple[str, ...]:
+    "What to say where one of several faces was taken."
+    seen = f'{np.isfinite(sure).sum()} of {len(sure)} frames'
+    if len(faces) < 2: return ()
+    if named: return (f'{len(faces)} faces; face {chosen} is taken, seen in {seen}. Choose another with face=',)
+    return (f'{len(faces)} faces without ids, told apart by their places: the one in most frames is taken, {seen}',)
 
 # %% ../../nbs/data/11_au_tables.ipynb #7ae92902
 def _check_order(path: Path, frames: np.ndarray) -> None:
@@ -290,16 +312,18 @@ def read_au_table(
     path = Path(path)
     check(fps is None or fps > 0, f'fps must be above 0, got {fps}')
     check(0 <= (min_confidence or 0) <= 1, f'min_confidence must be from 0 to 1, got {min_confidence}')
-    dialect, table = _rows(path)
-    least = dialect.least if min_confidence is None else min_confidence
-    codes, intensity, presence = _blocks(path, dialect, table)
-    ids, numbers = _first(table, _FACES), _frame_numbers(path, table)
-    faces_of = None if ids is None else table[ids].str.strip().to_numpy(object)
-    rows, sure, chosen, faces = _pick(path, numbers, faces_of, _score(path, table, least), face)
+    dialect, table, notes = _rows(path)
+    codes, intensity, presence, scale = _blocks(path, dialect, table)
+    numbers = _frame_numbers(path, table)
+    score = _score(path, table, dialect.least if min_confidence is None else min_confidence)
+    ids, faces, named = _people(path, table, numbers, np.isfinite(score))
+    rows, sure, chosen = _pick(path, numbers, ids, faces if named or face is None else (), score, face)
     frames, unsure = numbers[rows], np.isnan(sure)[:, None]
-    times = (frames - dialect.first) / fps if fps else _times(path, table.iloc[rows])
+    times, clock = ((frames - dialect.first) / fps, ()) if fps else _times(path, table.iloc[rows], frames)
     masked = [None if x is None else np.where(unsure, np.nan, x[rows]) for x in (intensity, presence)]
-    return AUTable(times, frames, *masked, codes, dialect.name, chosen, faces, path.name)
+    taken = _face_note(faces, named, chosen, sure) if face is None else ()
+    return AUTable(times, frames, *masked, codes, dialect.name, chosen if named else None, faces if named else (),
+                   path.name, warnings=(*notes, *taken, *clock, *scale))
 
 # %% ../../nbs/data/11_au_tables.ipynb #ec3a52db
 def _score(path: Path, table: pd.DataFrame, least: float) -> np.ndarray:
@@ -309,11 +333,12 @@ def _score(path: Path, table: pd.DataFrame, least: float) -> np.ndarray:
     success = _numbers(path, table[['success']])['success'].to_numpy() if 'success' in table else 1
     return np.where((score >= least) & (success == 1), score, np.nan)
 
-def _times(path: Path, table: pd.DataFrame) -> np.ndarray | None:
-    "float64 [T] s, or None if no column holds times as numbers."
+def _times(path: Path, table: pd.DataFrame, frames: np.ndarray) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    "float64 [T] s, or None if no column holds times as numbers; and what to say about their unit."
     column = _first(table, _TIMES)
-    if column is None or pd.to_numeric(table[column], errors='coerce').isna().all(): return None
-    times = _numbers(path, table[[column]])[column].to_numpy() * _TIMES[column]
+    if column is None or pd.to_numeric(table[column], errors='coerce').isna().all(): return None, ()
+    times = _numbers(path, table[[column]])[column].to_numpy()
     ok = np.isfinite(times).all() and (np.diff(times) >= 0).all()
     check(bool(ok), f'{path}: {column} is missing in a row or runs backwards. Give fps= to count frames instead.')
-    return times
+    unit, note = time_unit(frames, times, column, _TIMES[column])
+    return times * unit, tuple([note] if note else [])

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ..video.clip import FrameFiles
-from .manifest import Item, Skipped, read_table, read_text
+from .manifest import Item, Skipped
 from .base import DataSet, Findings, Place, build_data_set, choose_place, find_folder, find_tables
 from .base import given_or_found, names_in
 from .facts import FACTS
 from ..utils.errors import ManifestError, check
+from ..utils.tables import read_lines, read_table
 
 # %% auto #0
 __all__ = ['video_key', 'Segment', 'window_id', 'read_segments', 'windows', 'read_video_labels', 'videos_on_disk',
@@ -70,14 +71,15 @@ def read_segments(tables: Iterable[Path], findings: Findings) -> list[Segment]:
     "The segments of all tables, each once."
     segments = []
     for table in tables:
-        names, rows = read_table(table, _SEGMENT_COLUMNS)
-        check({*_SEGMENT_COLUMNS} <= {*names},
-              f'{table}: no columns {", ".join(_SEGMENT_COLUMNS)}; there are {", ".join(names)[:200]}. '
+        found = findings.opened(read_table(table, _SEGMENT_COLUMNS))
+        check({*_SEGMENT_COLUMNS} <= {*found.names},
+              f'{table}: no columns {", ".join(_SEGMENT_COLUMNS)}; there are {", ".join(found.names)[:200]}. '
               'Use a table of segments.', ManifestError)
-        for line, values in rows:
-            try: segments.append(_segment(dict(zip(names, values))))
-            except (ValueError, KeyError):
-                findings.note(f'{table.name}, line {line}: {",".join(values)[:120]!r} is not a segment of a video')
+        for line, row in found.records():
+            try: segments.append(_segment(row))
+            except ValueError:
+                findings.note(f'{table.name}, line {line}: {",".join(row.values())[:120]!r} is not a segment of a '
+                              'video')
     return _each_once(segments, findings)
 
 # %% ../../nbs/data/05_bah.ipynb #1c357227
@@ -99,7 +101,7 @@ def read_video_labels(lists: Iterable[Path], findings: Findings) -> list[Segment
     "The videos of all lists, each once."
     videos = []
     for path in lists:
-        for line in read_text(path).splitlines():
+        for line in read_lines(path):
             m = _VIDEO_LINE.fullmatch(line.strip())
             if m is None: continue  # a transcript may have several lines
             try: videos.append(Segment(*video_key(m[1]), '', m[2]))

@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 from ..video.clip import FrameFiles
 from .facts import SPLITS, Facts
-from .manifest import Item, Manifest, Skipped, read_text
+from .manifest import Item, Manifest, Skipped
 from ..utils.errors import ManifestError, check
 from ..utils.files import natural_key, natural_sorted, some_of
 from ..utils.patch import patch
+from ..utils.tables import Table, first_line, read_lines
 
 # %% auto #0
 __all__ = ['CheckReport', 'DataSet', 'Findings', 'count_clips', 'build_data_set', 'Place', 'names_in', 'find_folder',
@@ -40,6 +41,7 @@ class CheckReport:
     left_out: Mapping[str, int] = field(default_factory=dict)  # clips that are not part of the experiment, by reason
     lost_frames: int = 0  # frames that a list names and the disk does not have
     message: str = ''  # why it cannot be used
+    notes: tuple[str, ...] = ()  # what a reader of the tables should know, though it may be right
 
     @property
     def ok(self) -> bool:
@@ -74,7 +76,8 @@ def _notes(report: CheckReport) -> list[str]:
     if report.n_problems: lines.append(f'{report.n_problems:,} problem{"s" * (report.n_problems > 1)}:')
     lines += [f'  {problem}' for problem in report.problems]
     more = report.n_problems - len(report.problems)
-    return [*lines, f'  ... and {more:,} more'] if more else lines
+    if more: lines.append(f'  ... and {more:,} more')
+    return lines + [f'note: {note}' for note in report.notes]
 
 def _title(report: CheckReport) -> str:
     state = 'cannot be used' if not report.ok else 'complete' if report.complete else 'can be used, not complete'
@@ -126,12 +129,19 @@ class Findings:
     skipped: list[Skipped] = field(default_factory=list)
     left_out: Counter = field(default_factory=Counter)  # by reason
     lost_frames: int = 0
+    notes: list[str] = field(default_factory=list)  # what was understood of the tables
 
     def note(self, problem: str) -> None: self.problems.append(problem)
 
     def skip(self, path: str, reason: str) -> None:
         self.skipped.append(Skipped(0, path, reason))
         self.note(f'{path}: {reason}')
+
+    def opened(self, table: Table) -> Table:
+        "A table, with its notes and its rows of a wrong length noted."
+        self.notes += [f'{table.path.name}: {note}' for note in table.notes]
+        for line, problem in table.misfits: self.note(f'{table.path.name}, line {line}: {problem}')
+        return table
 
 # %% ../../nbs/data/02_base.ipynb #3e839999
 _PROBLEMS_SHOWN = 20  # problems in a report
@@ -171,9 +181,9 @@ def build_data_set(
     report = CheckReport(facts.name, place.layout, place.base.name, found,
                          facts.expected if expected is None else expected, missing,
                          tuple(findings.problems[:_PROBLEMS_SHOWN]), len(findings.problems), dict(findings.left_out),
-                         findings.lost_frames)
-    return DataSet(tuple(items), facts.classes, tuple(findings.skipped), (), facts.name, place.layout, facts.fps,
-                   'none' if place.layout == 'cropped' else 'auto', report)
+                         findings.lost_frames, notes=tuple(findings.notes))
+    return DataSet(tuple(items), facts.classes, tuple(findings.skipped), (), facts.name, tuple(findings.notes),
+                   place.layout, facts.fps, 'none' if place.layout == 'cropped' else 'auto', report)
 
 # %% ../../nbs/data/02_base.ipynb #391395ff
 class Place(NamedTuple):
@@ -222,19 +232,13 @@ def choose_place(
 def find_tables(
     folders: Iterable[Path],  # looked into, and into their folders
     suffix: str,  # such as '.csv'
-    first_line: str,  # pattern of the first line
+    begins: str,  # pattern of the first line, the header if there is one
 ) -> list[Path]:
     "Files whose first line fits."
     files = {f.resolve() for folder in folders for g in (f'*{suffix}', f'*/*{suffix}') for f in folder.glob(g)
              if f.is_file() and not f.name.startswith('.')}
-    return sorted((f for f in files if re.match(first_line, _first_line(f))),
+    return sorted((f for f in files if re.match(begins, first_line(f))),
                   key=lambda f: (len(f.parts), natural_key(str(f))))
-
-def _first_line(path: Path) -> str:
-    "The beginning of a file up to the first line break, or nothing if it cannot be read."
-    try:
-        with open(path, encoding='utf-8-sig', errors='replace') as file: return file.readline(2000)
-    except OSError: return ''
 
 def given_or_found(labels: str | Path | Iterable[str | Path] | None, *search) -> list[Path]:
     "The label files that were named, or those that `find_tables` finds."
@@ -249,13 +253,13 @@ class Listed(NamedTuple):
     label: str  # '0' or '1'
     images: tuple[str, ...]
 
-_LINE = re.compile(r'(?:.*/)?([^/]+)/([^/]+)/([^/]+\.\w+)\s+([01])')
+_LINE = re.compile(r'"?(?:.*/)?([^/]+)/([^/]+)/([^/]+\.\w+)"?[\s,;]+"?([01])"?')
 
 def read_frame_lists(paths: Iterable[Path], findings: Findings) -> list[Listed]:
     "The videos of all lists. A line counts once, and a video with two labels is skipped."
     videos: dict[tuple[str, str], dict[str, dict[str, None]]] = {}
     for path in paths:
-        for n, line in enumerate(read_text(path).splitlines(), 1):
+        for n, line in enumerate(read_lines(path), 1):
             if m := _LINE.fullmatch(line.strip().replace('\\', '/')):
                 videos.setdefault((m[1], m[2]), {}).setdefault(m[4], {})[m[3]] = None
             elif line.strip():

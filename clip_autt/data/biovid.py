@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from .manifest import Item, read_table
+from .manifest import Item
 from .base import DataSet, Findings, Listed, Place, build_data_set, choose_place, find_folder
 from .base import frame_item, given_or_found, names_in, read_frame_lists, with_folder
 from .facts import FACTS
 from ..utils.errors import ManifestError, check
+from ..utils.tables import read_table
 
 # %% auto #0
 __all__ = ['biovid_seconds', 'biovid_class', 'BioVid']
@@ -50,7 +51,7 @@ def _entries(
         else: findings.left_out[kind or 'with another name'] += 1
 
 # %% ../../nbs/data/03_biovid.ipynb #a2ed3e9e
-_FIRST = r'\S.*[/\\]image\d+\.\w+\s+[01]\s*$'  # first line of a label file
+_FIRST = r'\S.*[/\\]image\d+\.\w+"?[\s,;]+"?[01]"?\s*$'  # first line of a label file
 
 def _walked(folder: Path, subject: str, findings: Findings) -> list[Listed]:
     "The clips of a person as the folders have them."
@@ -83,11 +84,10 @@ def _clip(folder: Path, subject: str, name: str, label: str) -> Item:
 def _samples(table: Path, findings: Findings) -> Iterator[tuple[str, str, str]]:
     "Person, clip and label of each row of samples.csv that belongs to the experiment."
     wanted = 'subject_name', 'class_id', 'sample_name'
-    names, rows = read_table(table, wanted)
-    check({*wanted} <= {*names}, f'{table}: no columns {", ".join(wanted)}; there are {", ".join(names)[:200]}. Use '
-          'the table of PartA.', ManifestError)
-    for line, values in rows:
-        row = dict(zip(names, values))
+    found = findings.opened(read_table(table, wanted))
+    check({*wanted} <= {*found.names}, f'{table}: no columns {", ".join(wanted)}; there are '
+          f'{", ".join(found.names)[:200]}. Use the table of PartA.', ManifestError)
+    for line, row in found.records():
         kind = {'0': 'BL1', '1': 'PA1', '2': 'PA2', '3': 'PA3', '4': 'PA4'}.get(row.get('class_id', ''))
         if kind in _CLASS_LABELS and row.get('sample_name'):
             yield row['subject_name'], row['sample_name'], _CLASS_LABELS[kind]

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 
-from .manifest import REQUIRED_COLUMNS, Item, Manifest, Skipped, check_header, duplicates
-from .manifest import read_manifest, read_table, row_item, row_problems
+from .manifest import TWIN_LABELS, TWIN_SUBJECTS, Item, Manifest, Skipped, doubts
+from .manifest import items_and_problems, read_manifest, read_rows, twins
 from .base import CheckReport, names_in
 from ..utils.errors import ManifestError, check
-from ..utils.files import atomic_path, natural_key, natural_sorted, some_of
+from ..utils.files import atomic_path, natural_sorted, some_of
+from ..utils.tables import composed
 from ..video.images import IMAGE_SUFFIXES
 
 # %% auto #0
@@ -30,7 +32,7 @@ def _clips_in(folder: Path, skipped: list[Path]) -> Iterator[Path]:
     videos = [name for name, is_dir in names.items() if not is_dir and _suffix(name) in VIDEO_SUFFIXES]
     images = [name for name, is_dir in names.items() if not is_dir and _suffix(name) in IMAGE_SUFFIXES]
     if images and not videos: yield folder
-    for name in sorted(set(names) - set(images), key=natural_key):
+    for name in natural_sorted(set(names) - set(images)):
         is_clip = name in videos or (names[name] and any(_suffix(inner) in IMAGE_SUFFIXES
                                                          for inner in names_in(folder/name)))
         if is_clip: yield folder/name
@@ -41,8 +43,9 @@ def _innermost(folder: Path, depth: int, skipped: list[Path]) -> Iterator[Path]:
     "Folders `depth` levels down. Videos above them are appended to `skipped`."
     if depth == 0: yield folder
     else:
-        for name, is_dir in sorted(names_in(folder).items(), key=lambda entry: natural_key(entry[0])):
-            if is_dir: yield from _innermost(folder/name, depth - 1, skipped)
+        names = names_in(folder)
+        for name in natural_sorted(names):
+            if names[name]: yield from _innermost(folder/name, depth - 1, skipped)
             elif _suffix(name) in VIDEO_SUFFIXES: skipped.append(folder/name)
 
 def _levels(layout: str) -> list[str]:
@@ -66,19 +69,28 @@ def from_folder(
     check(root.is_dir(), f'{root}: no such folder. Give the folder that holds {layout}/CLIP.', ManifestError)
     items, skipped = [], []
     for folder in _innermost(root, len(levels), skipped):
-        meaning = dict(zip(levels, folder.relative_to(root).parts))
-        items += [Item(clip, meaning['subject'], meaning['label'], split=meaning.get('split', ''),
+        names = dict(zip(levels, map(composed, folder.relative_to(root).parts)))
+        items += [Item(clip, names['subject'], names['label'], split=names.get('split', ''),
                        id=clip.relative_to(root).as_posix())
                   for clip in _clips_in(folder, skipped)]
     there = some_of(natural_sorted(names_in(root)), 6) or 'nothing'
     check(len(items) > 0, f'{root}: no clip in {layout}/CLIP. There is {there}. Move the clips there or give another '
           'layout.', ManifestError)
-    labels = natural_sorted(item.label for item in items)
-    wrong = [label for label in labels if classes is not None and label not in classes]
+    allowed = None if classes is None else tuple(composed(str(c)) for c in classes)
+    _check_labels(root, items, layout, allowed)
+    people = twins([(item.subject, item.id) for item in items], lambda ids: some_of(ids, 1))
+    reasons = tuple(Skipped(0, path.relative_to(root).as_posix(), f'no clip in {layout}') for path in skipped)
+    return Manifest(tuple(items), allowed or natural_sorted(item.label for item in items), reasons, (), root.name,
+                    tuple(TWIN_SUBJECTS.format(them) for _, them in people))
+
+def _check_labels(root: Path, items: Sequence[Item], layout: str, classes: Sequence[str] | None) -> None:
+    "Refuse labels that are not allowed and, where all are, names of folders that look like one class."
+    wrong = [c for c in natural_sorted(item.label for item in items) if classes is not None and c not in classes]
     check(not wrong, f'{root}: label {some_of(list(map(repr, wrong)), 5)} not in {", ".join(classes or ())}. Is '
           f'{layout} the right layout?', ManifestError)
-    reasons = tuple(Skipped(0, path.relative_to(root).as_posix(), f'no clip in {layout}') for path in skipped)
-    return Manifest(tuple(items), labels if classes is None else tuple(classes), reasons, (), root.name)
+    named = [(item.label, item.id) for item in items] if classes is None else []
+    for _, them in twins(named, lambda ids: some_of(ids, 1)): check(False, f'{root}: {TWIN_LABELS.format(them)}',
+                                                                  ManifestError)
 
 # %% ../../nbs/data/07_folder.ipynb #f4a75d98
 from_manifest = read_manifest
@@ -105,24 +117,19 @@ def manifest_template(
     return path
 
 # %% ../../nbs/data/07_folder.ipynb #fbb7dc40
-def _row_checks(names: Sequence[str], rows: Sequence[tuple[int, list[str]]], root: Path,
-                classes: Sequence[str] | None) -> tuple[list, list]:
-    "The rows that make an item, each with its line, and the problems of the others."
-    good, problems = [], []
-    for line, values in rows:
-        row, n = dict(zip(names, values)), len(problems)
-        if len(values) == len(names): problems += [(line, problem) for problem in row_problems(row, classes)]
-        else:
-            problems.append((line, f'{len(values)} values for {len(names)} columns. Put a value that holds a separator '
-                             'in quotes.'))
-        if len(problems) == n: good.append((line, row_item(row, root)))
-    return good, sorted([*problems, *duplicates(good)])
-
 def _counts(items: Sequence[Item]) -> dict[str, int]:
     "Numbers of people, clips, and clips of each label."
     labels = natural_sorted(item.label for item in items)
     return dict(subjects=len({item.subject for item in items}), clips=len(items),
                 **{c: sum(item.label == c for item in items) for c in labels})
+
+def _verdict(n_rows: int, wrong: set[int], gone: set[int]) -> str:
+    "Why a manifest cannot be used, or nothing."
+    if len(gone) == n_rows:
+        return f'none of the {n_rows} clips exists. Give the folder that paths are relative to with root=FOLDER.'
+    if not wrong: return ''
+    more = f' Besides, {len(gone)} name files that do not exist; such lines are skipped.' if gone else ''
+    return f'{len(wrong)} of {n_rows} lines are wrong. Correct them; read_manifest refuses the file.{more}'
 
 # %% ../../nbs/data/07_folder.ipynb #74f12d46
 def check_manifest(
@@ -133,22 +140,16 @@ def check_manifest(
     "All problems of a manifest, line by line. Never raises for a wrong one: then `ok` is False."
     path = Path(path)
     root = path.parent if root is None else Path(root).expanduser()
-    try:
-        names, rows = read_table(path, REQUIRED_COLUMNS)
-        check_header(path, names)
-        check(len(rows) > 0, f'{path}: a header and no rows. Add one line for each clip.', ManifestError)
+    try: table = read_rows(path)
     except ManifestError as e: return CheckReport(path.name, message=str(e))
-    good, problems = _row_checks(names, rows, root, None if classes is None else tuple(map(str, classes)))
+    good, problems = items_and_problems(table, root, None if classes is None else [composed(str(c)) for c in classes])
     gone = [(line, f'{item.id}: no such file. Correct the path or remove the line.') for line, item in good
             if not os.path.exists(item.path)]
-    message = (f'{len({line for line, _ in problems})} of {len(rows)} lines are wrong. Correct them; read_manifest '
-               'refuses the file.' if problems else '')
-    if problems and gone: message += f' Besides, {len(gone)} name files that do not exist; such lines are skipped.'
-    if len(gone) == len(rows):
-        message = f'none of the {len(rows)} clips exists. Give the folder that paths are relative to with root=FOLDER.'
-    lost = {line for line, _ in gone + problems}
-    here = [item for line, item in good if line not in lost]
+    wrong, lost = ({line for line, _ in found} for found in (problems, gone))
+    here = [item for line, item in good if line not in wrong | lost]
     found = {split or 'all': _counts([item for item in here if item.split == split])
              for split in natural_sorted(item.split for item in here)}
-    lines = tuple(f'line {line}: {problem}' for line, problem in sorted(problems + gone))
-    return CheckReport(path.name, found=found, problems=lines, n_problems=len(lines), message=message)
+    lines = tuple(f'line {line}: {problem}' for line, problem in sorted(problems + gone, key=itemgetter(0)))
+    return CheckReport(path.name, found=found, problems=lines, n_problems=len(lines),
+                       message=_verdict(len(table.rows) + len(table.misfits), wrong, lost),
+                       notes=(*table.notes, *doubts(table)))

@@ -5,11 +5,12 @@
 # %% ../../nbs/data/00_manifest.ipynb #ca66d56a
 from __future__ import annotations
 
-import csv, io, os, re
+import os, re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +18,13 @@ from ..video.clip import FrameFiles
 from ..utils.errors import ManifestError, VideoError, check, did_you_mean
 from ..utils.files import natural_sorted, some_of
 from ..utils.patch import patch
+from ..utils.tables import MISSING, Row, Table, composed, look_alikes, read_table, some_lines
 from ..video.io import iter_frames
 
 # %% auto #0
-__all__ = ['REQUIRED_COLUMNS', 'OPTIONAL_COLUMNS', 'Item', 'Skipped', 'Manifest', 'read_text', 'read_table', 'check_header',
-           'row_problems', 'row_item', 'duplicates', 'read_manifest', 'span_seconds']
+__all__ = ['REQUIRED_COLUMNS', 'OPTIONAL_COLUMNS', 'TWIN_LABELS', 'TWIN_SUBJECTS', 'Item', 'Skipped', 'Manifest', 'check_header',
+           'read_rows', 'row_problems', 'row_item', 'duplicates', 'twins', 'doubts', 'items_and_problems',
+           'read_manifest', 'span_seconds']
 
 # %% ../../nbs/data/00_manifest.ipynb #d9a1241a
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Manifest:
     skipped: tuple[Skipped, ...] = ()
     ignored: tuple[str, ...] = ()  # names of unused columns
     name: str = 'manifest'
+    warnings: tuple[str, ...] = ()  # what was understood, changed or looks odd, one sentence each
 
     def __len__(self) -> int: return len(self.items)
     def __iter__(self) -> Iterator[Item]: return iter(self.items)
@@ -70,7 +74,7 @@ class Manifest:
         lines += [f'  skipped: {s}' for s in self.skipped[:5]]
         if len(self.skipped) > 5: lines.append(f'  ... {len(self.skipped)} skipped in all')
         if self.ignored: lines.append(f'  columns not used: {", ".join(self.ignored)}')
-        return '\n'.join(lines)
+        return '\n'.join(lines + [f'  note: {warning}' for warning in self.warnings])
 
 # %% ../../nbs/data/00_manifest.ipynb #85b51489
 @patch
@@ -93,67 +97,47 @@ def part(
 # %% ../../nbs/data/00_manifest.ipynb #33139caf
 def _must(ok: bool, where: str | Path, message: str) -> None: check(ok, f'{where}: {message}', ManifestError)
 
-# %% ../../nbs/data/00_manifest.ipynb #655726d7
-def read_text(path: Path) -> str:
-    "The text of a file, in UTF-8 or UTF-16 with a byte order mark; `ManifestError` for anything else."
-    _must(path.is_file(), path, 'no such file. Give the path of a CSV file.')
-    try: data = path.read_bytes()
-    except OSError as e: raise ManifestError(f'{path}: cannot be read ({e.strerror}). Check its permissions.') from e
-    _must(not data.startswith(b'PK'), path,
-          'an Excel workbook or zip archive, not a CSV file. Save it as "CSV UTF-8" in the spreadsheet.')
-    wide = data.startswith((b'\xff\xfe', b'\xfe\xff'))
-    try: text = data.decode('utf-16' if wide else 'utf-8-sig')
-    except UnicodeDecodeError as e:
-        line = data[:e.start].count(b'\n') + 1
-        raise ManifestError(f'{path}, line {line}: byte {data[e.start]:#04x} is not UTF-8 text. Save the file as "CSV '
-                            'UTF-8".') from e
-    _must('\0' not in text, path, 'holds binary data, not a table. Give a CSV file, such as one with columns path, '
-          'subject, label.')
-    return text
-
-# %% ../../nbs/data/00_manifest.ipynb #7455669a
-def _without_comments(text: str) -> str: return re.sub(r'(^|[\r\n])[ \t]*#[^\r\n]*', r'\1', text)
-
-# %% ../../nbs/data/00_manifest.ipynb #d47041e5
-def read_table(
-    path: Path,  # a CSV file
-    columns: Sequence[str],  # names that the header should have; they decide what the separator is
-) -> tuple[list[str], list[tuple[int, list[str]]]]:  # column names, and for each row its line and values
-    "Header and rows of a CSV file with commas, semicolons, tabs or bars. Blank lines and comments are left out."
-    text = _without_comments(read_text(path))
-    _must(text.strip() != '', path, f'the file is empty. Its first line should be: {",".join(columns)}')
-    def rows(mark: str) -> Iterator[tuple[int, list[str]]]:
-        reader = csv.reader(io.StringIO(text, newline=''), delimiter=mark, skipinitialspace=True, strict=True)
-        return ((reader.line_num, [value.strip() for value in row]) for row in reader
-                if any(value.strip() for value in row))
-    def header(mark: str) -> list[str]: return [name.lower() for name in next(rows(mark), (0, []))[1]]
-    try:
-        mark = max(',;\t|', key=lambda mark: len({*columns} & {*header(mark)}))
-        return header(mark), list(rows(mark))[1:]
-    except csv.Error as e:
-        raise ManifestError(f'{path}: not a CSV file that can be read ({e}). A quote may be open.') from e
-
 # %% ../../nbs/data/00_manifest.ipynb #e95ed1e4
 REQUIRED_COLUMNS = 'path', 'subject', 'label'
 OPTIONAL_COLUMNS = 'start', 'end', 'split'
 
-def check_header(path: Path, names: Sequence[str]) -> None:
+def check_header(
+    table: Table,
+) -> None:
     "Refuse a header without the three columns, or with one of them twice."
+    names, where = table.names, f'{table.path}, line {table.header_line}'
     missing = [name for name in REQUIRED_COLUMNS if name not in names]
     hint = ''.join(did_you_mean(name, [n for n in names if n not in REQUIRED_COLUMNS]) for name in missing)
-    _must(not missing, f'{path}, line 1',
-          f'no column {", ".join(missing)}; the columns are {", ".join(names)[:200]}.{hint} '
+    _must(not missing, where, f'no column {", ".join(missing)}; the columns are {", ".join(names)[:200]}.{hint} '
           'The first line should be: path,subject,label')
     twice = [name for name, n in Counter(names).items() if n > 1 and name in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)]
-    _must(not twice, f'{path}, line 1', f'column {", ".join(twice)} twice. Keep one.')
+    _must(not twice, where, f'column {", ".join(twice)} twice. Keep one.')
+
+# %% ../../nbs/data/00_manifest.ipynb #4f68d014
+def read_rows(
+    path: str | Path,  # a CSV file
+) -> Table:  # with names in one form
+    "The rows of a manifest as text. `ManifestError` if it cannot be read, has no such columns or no rows."
+    table = read_table(path, REQUIRED_COLUMNS)
+    check_header(table)
+    _must(len(table.rows) + len(table.misfits) > 0, path, 'a header and no rows. Add one line for each clip.')
+    def cleaned(name: str, value: str) -> str:
+        if name in OPTIONAL_COLUMNS and value in MISSING: return ''
+        return composed(value) if name in ('subject', 'label', 'split') else value
+    rows = tuple(Row(row.line, tuple(map(cleaned, table.names, row.values))) for row in table.rows)
+    changed = [row.line for row in table.rows if any(v != composed(v) for n, v in zip(table.names, row.values)
+                                                     if n in ('subject', 'label', 'split'))]
+    note = (f'{len(changed)} row{"s" * (len(changed) > 1)} with accents stored apart from their letters, as a Mac may '
+            f'do: read as one character, {some_lines(changed)}')
+    return replace(table, rows=rows, notes=(*table.notes, *[note] * bool(changed)))
 
 # %% ../../nbs/data/00_manifest.ipynb #4f96755c
 def _frame(value: str) -> int | None:
     "A frame number, or None where the cell is empty. `ValueError` for anything else."
     if value == '': return None
-    number = float(value)
-    if not (number >= 0 and number.is_integer()): raise ValueError(value)
-    return int(number)
+    number = re.fullmatch(r'([0-9]+)(\.0*|,0)?', value)
+    if number is None: raise ValueError(value)
+    return int(number[1])
 
 def _is_frame(value: str) -> bool:
     try: _frame(value)
@@ -172,7 +156,10 @@ def row_problems(
     for name in (bad := [name for name in spans if not _is_frame(spans[name])]):
         yield f'{name} is {spans[name]!r}, but must be a frame number, 0 or more. Leave it empty for the whole clip.'
     label, known = row['label'], classes or [row['label']]
-    if label and label not in known:
+    if label and label in MISSING and label not in (classes or ()):
+        yield (f'label {label!r} stands for a missing value. Fill it in or remove the line. A class of this name has '
+               'to be listed in classes.')
+    elif label and label not in known:
         yield (f'label {label!r} is not one of {", ".join(known)}.{did_you_mean(label, known)} Correct it or add the '
                'class.')
     start, end = (None, None) if bad else map(_frame, spans.values())
@@ -184,7 +171,7 @@ def row_item(row: dict[str, str], root: Path) -> Item:
     start, end = (_frame(row.get(name, '')) for name in ('start', 'end'))
     name = row['path'].replace('\\', '/')  # a table made on Windows
     frames = '' if start is None and end is None else f'[{start or 0}-{"" if end is None else end}]'
-    return Item(root/Path(name).expanduser(), row['subject'], row['label'], start, end, row.get('split', ''),
+    return Item(root/os.path.expanduser(name), row['subject'], row['label'], start, end, row.get('split', ''),
                 name + frames)
 
 # %% ../../nbs/data/00_manifest.ipynb #66800423
@@ -199,19 +186,48 @@ def duplicates(
         labels = '' if other.label == item.label else f', once as {other.label!r} and once as {item.label!r}'
         if first != line: yield line, f'{item.id} was listed on line {first} already{labels}. Remove one of them.'
 
+# %% ../../nbs/data/00_manifest.ipynb #492361c5
+def twins(
+    named: Iterable[tuple[str, Hashable]],  # names, and where they stand
+    tell: Callable[[list], str] = some_lines,  # places in words
+) -> Iterator[tuple[Hashable, str]]:  # where the second one stands first, and all of them with their places
+    "Names that look alike; see `look_alikes`."
+    places = {}
+    for name, place in named: places.setdefault(name, []).append(place)
+    for group in look_alikes(places):
+        yield places[group[1]][0], ', '.join(f'{name!r} ({tell(places[name])})' for name in group)
+
+TWIN_LABELS = 'labels {} look like one class. Write them alike, or list them in classes if they differ.'
+TWIN_SUBJECTS = ('subjects {} look like one person. Somebody under two names can be in training and in test: write '
+                 'them alike if they are one')
+
+def doubts(
+    table: Table,  # from `read_rows`
+) -> tuple[str, ...]:  # one sentence each
+    "What looks odd about people and splits, though it may be right."
+    rows = [*table.records()]
+    people, splits = ([(row.get(name, ''), line) for line, row in rows] for name in ('subject', 'split'))
+    lost = [line for name, line in people if name and name in MISSING]
+    alike = [TWIN_SUBJECTS.format(them) for _, them in twins(people)]
+    return (*alike[:3], *[f'... {len(alike)} groups of subjects look alike in all'] * (len(alike) > 3),
+            *(f'values {them} of split look like one part. Write them alike if they are' for _, them in twins(splits)),
+            *[f'a subject has a name that stands for a missing value: {some_lines(lost)}'] * bool(lost))
+
 # %% ../../nbs/data/00_manifest.ipynb #5e495049
-def _items(path: Path, root: Path, names: Sequence[str], rows: Sequence[tuple[int, list[str]]],
-           classes: Sequence[str] | None) -> list[tuple[int, Item]]:
-    "Line and item of each row. The first problem is a `ManifestError`."
-    items = []
-    for line, values in rows:
-        where, row = f'{path}, line {line}', dict(zip(names, values))
-        _must(len(values) == len(names), where,
-              f'{len(values)} values for {len(names)} columns. Put a value that holds a separator in quotes.')
-        for problem in row_problems(row, classes): _must(False, where, problem)
-        items.append((line, row_item(row, root)))
-    for line, problem in duplicates(items): _must(False, f'{path}, line {line}', problem)
-    return items
+def items_and_problems(
+    table: Table,  # from `read_rows`
+    root: Path,  # what paths are relative to
+    classes: Sequence[str] | None,  # labels allowed; None allows all
+) -> tuple[list[tuple[int, Item]], list[tuple[int, str]]]:  # each with its line
+    "The rows that make an item, and everything that is wrong, in the order of lines."
+    good, problems = [], [*table.misfits]
+    for line, row in table.records():
+        wrong = [*row_problems(row, classes)]
+        problems += [(line, problem) for problem in wrong]
+        if not wrong: good.append((line, row_item(row, root)))
+    labels = [(item.label, line) for line, item in good] if classes is None else []
+    problems += [(line, TWIN_LABELS.format(them)) for line, them in twins(labels)]
+    return good, sorted([*problems, *duplicates(good)], key=itemgetter(0))
 
 # %% ../../nbs/data/00_manifest.ipynb #48aea0a5
 def _missing(path: Path, items: Sequence[tuple[int, Item]], strict: bool) -> tuple[Skipped, ...]:
@@ -233,19 +249,17 @@ def read_manifest(
     strict: bool = False,  # a missing clip is an error
 ) -> Manifest:
     "Read and check a manifest. A `ManifestError` names the file, the line and the value, and suggests a fix."
-    path = Path(path)
+    path, table = Path(path), read_rows(path)
     root = path.parent if root is None else Path(root).expanduser()
-    names, rows = read_table(path, REQUIRED_COLUMNS)
-    check_header(path, names)
-    _must(len(rows) > 0, path, 'a header and no rows. Add one line for each clip.')
-    allowed = None if classes is None else tuple(map(str, classes))
-    items = _items(path, root, names, rows, allowed)
+    allowed = None if classes is None else tuple(composed(str(c)) for c in classes)
+    items, problems = items_and_problems(table, root, allowed)
+    for line, problem in problems: _must(False, f'{path}, line {line}', problem)
     skipped = _missing(path, items, strict)
     gone = {s.line for s in skipped}
-    ignored = tuple(name for name in names if name not in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS))
+    ignored = tuple(name for name in table.names if name not in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS))
     return Manifest(tuple(item for line, item in items if line not in gone),
                     allowed or natural_sorted(item.label for _, item in items),
-                    skipped, ignored, path.name)
+                    skipped, ignored, path.name, (*table.notes, *doubts(table)))
 
 # %% ../../nbs/data/00_manifest.ipynb #017a5201
 def span_seconds(

@@ -13,11 +13,12 @@ from math import gcd
 from pathlib import Path
 from typing import Literal
 
-from .manifest import Item, read_table
+from .manifest import Item
 from .base import DataSet, Findings, Listed, Place, build_data_set, choose_place, find_folder
 from .base import find_tables, frame_item, given_or_found, names_in, read_frame_lists, with_folder
 from .facts import FACTS
 from ..utils.errors import ManifestError, check
+from ..utils.tables import MISSING, read_table
 
 # %% auto #0
 __all__ = ['STRESSID_TASKS', 'frame_number', 'native_rate', 'stressid_items', 'read_answers', 'StressID', 'item_task',
@@ -68,19 +69,19 @@ def read_answers(
     findings: Findings,
 ) -> dict[str, str]:  # '0' or '1' for each video
     "Whether the person felt stressed, by video."
-    names, rows = read_table(table, ('subject/task', 'binary-stress'))
-    check('binary-stress' in names, f'{table}: no column binary-stress; there are {", ".join(names)[:200]}. Use '
-          'labels.csv of StressID.', ManifestError)
-    column, answers = names.index('binary-stress'), {}
-    for line, values in rows:
-        video, answer = values[0].replace('/', '_'), values[column] if column < len(values) else ''
-        if answer in ('0', '1', '0.0', '1.0'): answers[video] = answer[0]
-        elif answer.lower() in ('', 'nan'): findings.left_out['without an answer'] += 1
+    found = findings.opened(read_table(table, ('subject/task', 'binary-stress')))
+    check('binary-stress' in found.names, f'{table}: no column binary-stress; there are '
+          f'{", ".join(found.names)[:200]}. Use labels.csv of StressID.', ManifestError)
+    video_column, answers = 'subject/task' if 'subject/task' in found.names else found.names[0], {}
+    for line, row in found.records():
+        video, answer = row[video_column].replace('/', '_'), row['binary-stress']
+        if answer in ('0', '1', '0.0', '1.0', '0,0', '1,0'): answers[video] = answer[0]
+        elif answer in MISSING: findings.left_out['without an answer'] += 1
         else: findings.note(f'{table.name}, line {line}: binary-stress is {answer!r}, not 0 or 1')
     return answers
 
 # %% ../../nbs/data/04_stressid.ipynb #e60d6cab
-_FIRST = r'\S.*[/\\]image_\d+\.\w+\s+[01]\s*$'  # first line of a label file
+_FIRST = r'\S.*[/\\]image_\d+\.\w+"?[\s,;]+"?[01]"?\s*$'  # first line of a label file
 
 def _walked(folder: Path, subjects: Iterable[str], answers: dict[str, str], findings: Findings) -> Iterator[Listed]:
     "The videos of people as the folders have them."

@@ -237,7 +237,7 @@ def own_data(
     crop: Literal['auto', 'none'] = 'auto',  # 'none' if the frames are faces already
 ) -> DataSet:
     "A manifest as a data set of its own."
-    parts = manifest.items, manifest.classes, manifest.skipped, manifest.ignored, manifest.name
+    parts = manifest.items, manifest.classes, manifest.skipped, manifest.ignored, manifest.name, manifest.warnings
     return DataSet(*parts, layout='manifest', fps=fps, crop=crop)
 
 # %% ../../nbs/evaluation/07_paper.ipynb #4eae8a13

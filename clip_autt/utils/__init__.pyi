@@ -20,4 +20,9 @@ from .files import (
 )
 from .patch import patch as patch, patch_property as patch_property
 from .split import split_subjects as split_subjects
+from .tables import (
+    MISSING as MISSING, Row as Row, Table as Table, composed as composed, decimal_points as decimal_points,
+    first_line as first_line, look_alikes as look_alikes, read_header as read_header, read_lines as read_lines,
+    read_table as read_table, some_lines as some_lines,
+)
 from .weights import load_weights as load_weights, read_weights as read_weights, weights_hash as weights_hash
