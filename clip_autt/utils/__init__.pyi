@@ -20,4 +20,7 @@ from .files import (
 )
 from .patch import patch as patch, patch_property as patch_property
 from .split import split_subjects as split_subjects
-from .weights import load_weights as load_weights, read_weights as read_weights, weights_hash as weights_hash
+from .weights import (
+    flatten as flatten, load_weights as load_weights, not_weights as not_weights, read_weights as read_weights,
+    unwrapped as unwrapped, weights_hash as weights_hash, without_prefix as without_prefix,
+)
