@@ -8,6 +8,10 @@ from .checkpoint import (
     check_run_path as check_run_path, read_config as read_config, read_profile as read_profile, read_run as read_run,
     save_or_remove as save_or_remove, write_profile as write_profile, write_run as write_run,
 )
+from .download import (
+    UnreachableError as UnreachableError, check_blob as check_blob, download as download,
+    git_blob_hash as git_blob_hash,
+)
 from .errors import (
     BackboneError as BackboneError, BankError as BankError, CheckpointError as CheckpointError,
     ClipAUTTError as ClipAUTTError, InputError as InputError, InputTypeError as InputTypeError,
@@ -15,8 +19,12 @@ from .errors import (
     VideoError as VideoError, check as check, did_you_mean as did_you_mean, dtype_shape as dtype_shape,
 )
 from .files import (
-    atomic_path as atomic_path, code_hash as code_hash, content_hash as content_hash, natural_key as natural_key,
-    natural_sorted as natural_sorted, some_of as some_of, write_json as write_json,
+    atomic_path as atomic_path, cache_folder as cache_folder, code_hash as code_hash, content_hash as content_hash,
+    natural_key as natural_key, natural_sorted as natural_sorted, some_of as some_of, write_json as write_json,
+)
+from .hub import (
+    CARD_MARK as CARD_MARK, HEAD_FORMAT as HEAD_FORMAT, fetch_head as fetch_head, is_hub_name as is_hub_name,
+    is_own_card as is_own_card, offline_if_unreachable as offline_if_unreachable, push_folder as push_folder,
 )
 from .patch import patch as patch, patch_property as patch_property
 from .split import split_subjects as split_subjects
