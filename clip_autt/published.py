@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from clip_autt.model import ClipAU
 
 # %% auto #0
-__all__ = ['RAW_FILES', 'PUBLISHED_HEADS', 'released_state', 'read_published', 'PublishedHead', 'published_path', 'fetching',
-           'published_file', 'said_yes', 'load_published']
+__all__ = ['RAW_FILES', 'PUBLISHED_HEADS', 'released_state', 'read_published', 'PublishedHead', 'is_published', 'published_path',
+           'fetching', 'published_file', 'said_yes', 'load_published']
 
 # %% ../nbs/core/13_published.ipynb #825567e4
 _RELEASED_NAMES = {'temporal_classifier.': 'classifier.', 'temporal.': 'temporal.conv.',
@@ -88,12 +88,19 @@ class PublishedHead:
 
 RAW_FILES = 'https://raw.githubusercontent.com'  # where GitHub serves the files of its repositories
 PUBLISHED_HEADS = {'biovid-released': PublishedHead(
-    url=f'{RAW_FILES}/osamazeeshan/CLIP-AUTT/595a3d1/WeightFiles/Biovid/lab_srcs77_biovid_ep10_bs8_sql16_str2_vid.pth',
+    url=f'{RAW_FILES}/osamazeeshan/CLIP-AUTT/595a3d16f3a2d1e1215ecdb0b39732123dd7bdcb/'
+        'WeightFiles/Biovid/lab_srcs77_biovid_ep10_bs8_sql16_str2_vid.pth',
     blob='9c0a15c6ba3dfe1c27406994e8a4028db676f6c5', file='biovid-released.pth', about='about 5 MB',
     what='the head for pain that the authors of CLIP-AUTT trained on BioVid and publish (osamazeeshan/CLIP-AUTT, '
          'commit 595a3d1)', classes=('neutral', 'pain'))}
 
 # %% ../nbs/core/13_published.ipynb #4532931a
+def is_published(
+    name: str | Path,
+) -> bool:
+    "Whether a name is that of a published head, and not of a file or folder that is there."
+    return str(name) in PUBLISHED_HEADS and not Path(name).exists()
+
 def published_path(
     name: str,  # of a published head
 ) -> Path:
@@ -139,6 +146,16 @@ def published_file(
           'CLIP_AUTT_YES=1.', CheckpointError)
     try: return download(head.url, path, head.blob, head.size)
     except UnreachableError as e: raise CheckpointError(f'{e}\n{_by_hand(name)}') from e
+    except CheckpointError as e:
+        raise CheckpointError(f'{e} A copy that you trust is loaded by its path: --head FILE, or '
+                              f'ClipAU.load_released(FILE, classes={list(head.classes)}).') from e
+
+def _agreement(fetch: bool) -> Callable[[str], bool]:
+    "Whether a program agreed, by argument or environment. What is fetched is said in any case."
+    def agreed(what: str) -> bool:
+        if yes := fetch or said_yes(): print(what, file=sys.stderr)
+        return yes
+    return agreed
 
 def said_yes() -> bool:
     "Whether the environment agrees to fetching, as in a script: CLIP_AUTT_YES=1."
@@ -157,10 +174,9 @@ def load_published(
 ) -> ClipAU:
     "A model with a published head. Raises `CheckpointError`."
     rest = classes, bank, device
-    if str(name) not in PUBLISHED_HEADS or Path(name).exists():
-        return read_published(cls, Path(name), backbone, pretrained, *rest)
+    if not is_published(name): return read_published(cls, Path(name), backbone, pretrained, *rest)
     name, head = str(name), PUBLISHED_HEADS[str(name)]
-    path = published_file(name, lambda what: (fetch or said_yes()) and print(what, file=sys.stderr) is None)
+    path = published_file(name, _agreement(fetch))
     if pretrained == head.pretrained and _own_clip(name).is_file(): pretrained = _own_clip(name)
     try: return read_published(cls, path, backbone, pretrained, classes or head.classes, *rest[1:])
     except BackboneError as e: raise BackboneError(f'{e}\n{_by_hand(name)}') from e

@@ -19,7 +19,7 @@ from .course import lab
 from .data_commands import datasets_app, protocol_command, store_app
 from .options import (TASK_HELP, BackboneName, Classes, Counted, Crop, Device, FirstSubject, Fps, Head,
                                    Jobs, Json, MethodNames, Model, Order, Paths, Pretrained, Quiet, Reset, Settings,
-                                   Subjects, deliver, interrupted, load_model, method_names, notes,
+                                   Subjects, Yes, deliver, interrupted, load_model, method_names, notes,
                                    parse_settings, shows_bars, stop)
 from .records import run_batch
 from .train_commands import train
@@ -49,6 +49,7 @@ def predict(
     backbone: BackboneName = 'ViT-B-32',
     pretrained: Pretrained = None,
     head: Head = None,
+    yes: Yes = False,
     classes: Classes = None,
     fps: Fps = 12.5,
     crop: Crop = 'auto',
@@ -57,7 +58,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     "Classify videos with CLIP-AU, without adapting."
-    try: clip_au = load_model(model, backbone, pretrained, head, classes, device)
+    try: clip_au = load_model(model, backbone, pretrained, head, classes, device, yes)
     except ClipAUTTError as e: stop(e)
     records = run_batch(paths, lambda path: clip_au.predict(path, fps=fps, crop=crop), json_path, quiet,
                         clip_au.backbone.caveats)
@@ -71,6 +72,7 @@ def personalize(
     backbone: BackboneName = 'ViT-B-32',
     pretrained: Pretrained = None,
     head: Head = None,
+    yes: Yes = False,
     classes: Classes = None,
     method: Annotated[Optional[str], typer.Option(
         help="A method by its name: 'personal' (the default where the model allows it), 'clip-autt', "
@@ -94,7 +96,7 @@ def personalize(
 ) -> None:
     "Adapt to one person, and predict before and after. All videos of a call show this person, in order of time."
     try:
-        clip_au = load_model(model, backbone, pretrained, head, classes, device)
+        clip_au = load_model(model, backbone, pretrained, head, classes, device, yes)
         films = _films(paths, video)
         adapter = _method(clip_au, method, settings, window=window, reset=reset)
         if profile or save_profile:
