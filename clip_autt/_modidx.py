@@ -184,6 +184,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'clip_autt.cli.main.personalize': ('cli/main.html#personalize', 'clip_autt/cli/main.py'),
                                     'clip_autt.cli.main.predict': ('cli/main.html#predict', 'clip_autt/cli/main.py')},
             'clip_autt.cli.options': { 'clip_autt.cli.options._agreed': ('cli/options.html#_agreed', 'clip_autt/cli/options.py'),
+                                       'clip_autt.cli.options._in_terminal': ('cli/options.html#_in_terminal', 'clip_autt/cli/options.py'),
                                        'clip_autt.cli.options._parse': ('cli/options.html#_parse', 'clip_autt/cli/options.py'),
                                        'clip_autt.cli.options._setting_types': ( 'cli/options.html#_setting_types',
                                                                                  'clip_autt/cli/options.py'),

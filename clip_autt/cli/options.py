@@ -90,6 +90,8 @@ def load_model(
     return ClipAU.load_released(head, backbone, pretrained or 'openai', names, device=device)
 
 # %% ../../nbs/cli/00a_options.ipynb #4e9d04c9
+def _in_terminal() -> bool: return sys.stdin.isatty()
+
 def _agreed(what: str, yes: bool) -> bool:
     "Say what would be fetched, and ask unless that was answered beforehand."
     from clip_autt.published import said_yes
@@ -97,7 +99,7 @@ def _agreed(what: str, yes: bool) -> bool:
     if yes or said_yes():
         typer.echo(what, err=True)
         return True
-    return sys.stdin.isatty() and typer.confirm(f'{what}\nFetch it?', err=True)
+    return _in_terminal() and typer.confirm(f'{what}\nFetch it?', err=True)
 
 # %% ../../nbs/cli/00a_options.ipynb #636340e7
 def method_names(

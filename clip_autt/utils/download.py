@@ -51,14 +51,14 @@ def download(
             announced, data = answer.headers.get('Content-Length'), answer.read(largest + 1)
     except (OSError, HTTPException) as e:
         raise UnreachableError(f'{url}: cannot be fetched ({e}).') from e
-    sizes = [n for n in (size, int(announced) if announced else None) if n is not None]
+    expected = next((n for n in (size, int(announced or len(data))) if n not in (None, len(data))), len(data))
     with atomic_path(path, CheckpointError) as tmp:
         tmp.write_bytes(data)
         other = not_weights(tmp)
         check(other is None, f'{url}: {other}', CheckpointError)
-        check(all(len(data) == n for n in sizes) and len(data) <= largest, f'{url}: {len(data):,} bytes came, expected '
-              f'{min([*sizes, largest]):,}. The transfer was cut, or the file is another one. Try again.',
-              CheckpointError)
+        check(len(data) <= largest, f'{url}: more than {largest:,} bytes, so another file.', CheckpointError)
+        check(len(data) == expected, f'{url}: {len(data):,} bytes came, expected {expected:,}. The transfer was cut, '
+              'or the file is another one. Try again.', CheckpointError)
         check_blob(data, blob, url)
     return Path(path)
 
