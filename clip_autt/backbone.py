@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .activation import (OPENAI_MARKS, check_activation_known, declared_quick_gelu, uses_quick_gelu,
-                                  wants_quick_gelu)
+from .utils.activation import (OPENAI_MARKS, check_activation_known, declared_quick_gelu, uses_quick_gelu,
+                                        wants_quick_gelu)
 from .utils.assets import asset
 from .utils.errors import BackboneError, check, did_you_mean, dtype_shape
 from .texttower import Prefix, TextTower, encode_full, encode_short, end_positions, text_tower

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from .au import DEFAULT_TEMPLATE, AUBank, fill_template
 from .backbone import BUNDLED, Backbone, load_backbone
-from .card import write_card
+
 from .published import load_published
 from .utils.assets import asset_folder, assets
+from .utils.card import write_card
 from .utils.checkpoint import read_config
 from .utils.errors import CheckpointError, InputTypeError, UntrainedError, check, did_you_mean, dtype_shape
 from .features import VideoFeatures, encode

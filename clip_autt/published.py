@@ -9,12 +9,12 @@ import os, sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
 
 import open_clip
 import torch
 from huggingface_hub import constants as hub
-from torch import Tensor
+from torch import Tensor, nn
 
 from .au import AUBank
 from .backbone import Backbone
@@ -23,8 +23,6 @@ from .utils.errors import BackboneError, CheckpointError, check
 from .utils.files import cache_folder
 from .utils.weights import flatten, load_weights, read_weights
 
-if TYPE_CHECKING:
-    from clip_autt.model import ClipAU
 
 # %% auto #0
 __all__ = ['RAW_FILES', 'PUBLISHED_HEADS', 'released_state', 'read_published', 'PublishedHead', 'is_published', 'published_path',
@@ -50,14 +48,14 @@ def released_state(
 
 # %% ../nbs/core/13_published.ipynb #10edde80
 def read_published(
-    cls: type[ClipAU],  # the class of the model
+    cls: type[nn.Module],  # `ClipAU`, or a class that extends it
     path: Path,
     backbone: Backbone | str,  # the one it was trained on
     pretrained: str | Path | None,  # weights for a backbone given by name
     classes: Sequence[str] | None,  # names in the order of the logits
     bank: AUBank | None,  # the 46 published rows if None
     device: str | torch.device,
-) -> ClipAU:
+) -> nn.Module:  # an object of `cls`
     "A model from a file in the published format. Raises `CheckpointError`."
     bank, state = bank or AUBank.released(), released_state(path)
     n, c = state['classifier.0.weight'].shape[1], len(state['classifier.2.bias'])
@@ -163,7 +161,7 @@ def said_yes() -> bool:
 
 # %% ../nbs/core/13_published.ipynb #96598ca0
 def load_published(
-    cls: type[ClipAU],  # the class of the model
+    cls: type[nn.Module],  # `ClipAU`, or a class that extends it
     name: str | Path,  # of a published head, or a .pth file
     backbone: Backbone | str,
     pretrained: str | Path | None,  # weights for a backbone given by name
@@ -171,7 +169,7 @@ def load_published(
     bank: AUBank | None,
     device: str | torch.device,
     fetch: bool,  # the reader agrees to fetching what is not on this machine
-) -> ClipAU:
+) -> nn.Module:  # an object of `cls`
     "A model with a published head. Raises `CheckpointError`."
     rest = classes, bank, device
     if not is_published(name): return read_published(cls, Path(name), backbone, pretrained, *rest)

@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 from clip_autt import AUBank, BackboneError, CheckpointError, ClipAU, InputError, LabeledVideo, load_backbone
 from clip_autt import attach_source, prepare_personal
 from clip_autt.cli.main import app
-from clip_autt.card import model_card
 from clip_autt.published import PUBLISHED_HEADS, PublishedHead, published_path
+from clip_autt.utils.card import model_card
 from clip_autt.utils.download import download, git_blob_hash
 from clip_autt.utils.hub import CARD_MARK
 

@@ -21,7 +21,7 @@ from .options import (
     BackboneName as BackboneName, Classes as Classes, Counted as Counted, Crop as Crop, Device as Device,
     FirstSubject as FirstSubject, Fps as Fps, Head as Head, Jobs as Jobs, Json as Json, MethodNames as MethodNames,
     Model as Model, Order as Order, Paths as Paths, Pretrained as Pretrained, Quiet as Quiet, Reset as Reset,
-    Seed as Seed, Settings as Settings, Subjects as Subjects, TASK_HELP as TASK_HELP,
+    Seed as Seed, Settings as Settings, Subjects as Subjects, TASK_HELP as TASK_HELP, Yes as Yes,
     deliver as deliver, interrupted as interrupted, load_model as load_model, method_names as method_names,
     notes as notes, parse_settings as parse_settings, shows_bars as shows_bars, stop as stop,
 )

@@ -1,9 +1,15 @@
 "The basement: errors, files, weights, the files of the package."
 
+from .activation import (
+    OPENAI_MARKS as OPENAI_MARKS, check_activation_known as check_activation_known,
+    declared_quick_gelu as declared_quick_gelu, said_by_name as said_by_name, said_inside as said_inside,
+    uses_quick_gelu as uses_quick_gelu, wants_quick_gelu as wants_quick_gelu,
+)
 from .assets import (
     REPOSITORY as REPOSITORY, asset as asset, asset_folder as asset_folder, assets as assets, file_hash as file_hash,
     pip_requirement as pip_requirement, write_hashes as write_hashes,
 )
+from .card import model_card as model_card, write_card as write_card
 from .checkpoint import (
     check_run_path as check_run_path, read_config as read_config, read_profile as read_profile, read_run as read_run,
     save_or_remove as save_or_remove, write_profile as write_profile, write_run as write_run,
