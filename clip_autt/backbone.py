@@ -5,29 +5,32 @@
 # %% ../nbs/core/01_backbone.ipynb #430d7393
 from __future__ import annotations
 
-import logging, re, socket, warnings
+import logging, re, warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
-from urllib.request import getproxies
+
 
 import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
-from huggingface_hub import constants as hub
+
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .utils.activation import (OPENAI_MARKS, check_activation_known, declared_quick_gelu, uses_quick_gelu,
+                                        wants_quick_gelu)
 from .utils.assets import asset
 from .utils.errors import BackboneError, check, did_you_mean, dtype_shape
 from .texttower import Prefix, TextTower, encode_full, encode_short, end_positions, text_tower
+from .utils.files import content_hash
+from .utils.hub import offline_if_unreachable
 from .utils.patch import patch
-from .utils.weights import load_weights, read_weights, weights_hash
+from .utils.weights import load_weights, read_weights, weights_hash, without_prefix
 
 # %% auto #0
 __all__ = ['CONFIGS', 'BUNDLED', 'preprocess', 'Backbone', 'UnseenTokenWarning', 'UntrainedWarning', 'load_backbone']
@@ -90,10 +93,16 @@ class Backbone:
     @cached_property
     def tower(self) -> TextTower | None: return text_tower(self.model)
 
+    @property
+    def quick_gelu(self) -> bool:
+        "Whether its activation is QuickGELU, as OpenAI's is, and not GELU."
+        return uses_quick_gelu(self.model)
+
     @cached_property
     def hash(self) -> str:
-        "Hash of all weights: what a saved head or profile is bound to."
-        return weights_hash(self.model.state_dict())
+        "Hash of all weights, and of QuickGELU where it is used: what heads, profiles and features are bound to."
+        weights = weights_hash(self.model.state_dict())
+        return content_hash(weights, 'QuickGELU') if self.quick_gelu else weights
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -248,14 +257,14 @@ def _with_all_tokens(state: dict[str, Tensor], model: nn.Module) -> dict[str, Te
     return {k: v for k, v in state.items() if k != 'token_rows'} | {'token_embedding.weight': table}
 
 # %% ../nbs/core/01_backbone.ipynb #3cf9b50c
-_OPENAI_EXTRAS = 'input_resolution', 'context_length', 'vocab_size'
-
-def _load_file(name: str, config: dict | None, path: Path) -> tuple[nn.Module, frozenset[int] | None]:
+def _load_file(name: str, config: dict | None, path: Path,
+               quick_gelu: bool | None) -> tuple[nn.Module, frozenset[int] | None]:
     "A model with the weights of a local file, and the tokens it knows where these are not all."
     state = read_weights(path, BackboneError)
-    from_openai = any(k in state for k in _OPENAI_EXTRAS)
-    state = {k: v.float() for k, v in state.items() if k not in _OPENAI_EXTRAS}
-    model = _build(name, config, from_openai, None)
+    if quick_gelu is None: quick_gelu = wants_quick_gelu(name, config, path, state)
+    state = {k: v.float() for k, v in state.items() if k not in OPENAI_MARKS}
+    model = _build(name, config, bool(quick_gelu), None)
+    state = without_prefix(state, model.state_dict())
     known = frozenset(state['token_rows'].int().tolist()) if 'token_rows' in state else None
     if known: state = _with_all_tokens(state, model)
     if config is None: _use_known_preprocessing(name, model)
@@ -263,6 +272,7 @@ def _load_file(name: str, config: dict | None, path: Path) -> tuple[nn.Module, f
         state = open_clip.model.convert_to_custom_text_state_dict(state)
     _adopt(model, state)
     load_weights(model, state, f'{path.name} for {name}', BackboneError)
+    check_activation_known(quick_gelu, name, path)  # after the weights were seen to fit, which is the likelier trouble
     return model, known
 
 def _use_known_preprocessing(name: str, model: nn.Module) -> None:
@@ -273,31 +283,17 @@ def _use_known_preprocessing(name: str, model: nn.Module) -> None:
     if known and all(cfg == known[0] for cfg in known):
         open_clip.model.set_model_preprocess_cfg(model, {**model.visual.preprocess_cfg, **known[0]})
 
-# %% ../nbs/core/01_backbone.ipynb #da512e8b
-@contextmanager
-def _hub_offline_if_unreachable() -> Iterator[None]:
-    "Keep the hub client offline without a network: it then reads its cache instead of retrying for half a minute."
-    before = hub.HF_HUB_OFFLINE
-    hub.HF_HUB_OFFLINE = before or not _reachable(urlsplit(hub.ENDPOINT).hostname)
-    try: yield
-    finally: hub.HF_HUB_OFFLINE = before
-
-def _reachable(host: str) -> bool:
-    "Whether a connection can be opened, or a proxy will see to it."
-    if getproxies(): return True
-    try: socket.create_connection((host, 443), timeout=5).close()
-    except OSError: return False
-    return True
-
 # %% ../nbs/core/01_backbone.ipynb #68be14ee
-def _load_tag(name: str, tag: str) -> nn.Module:
+def _load_tag(name: str, tag: str, quick_gelu: bool | None) -> nn.Module:
     "A model with open_clip's weights for a tag, from its cache or over the network."
     tags = open_clip.list_pretrained_tags_by_model(name)
     check(tag in tags, f'{tag!r} is neither a file nor a tag of {name}. Tags: {", ".join(tags) or "none"}; '
           'or give the path of a .safetensors, .pt or .bin file.', BackboneError)
     quick = open_clip.get_pretrained_cfg(name, tag).get('quick_gelu', False)
+    check(quick_gelu in (None, quick), f'{name}: the weights {tag!r} were trained with {"Quick" * quick}GELU. Leave '
+          'quick_gelu out.', BackboneError)
     try:
-        with _hub_offline_if_unreachable(), _quiet():
+        with offline_if_unreachable(), _quiet():
             return _create(name, pretrained=tag, force_quick_gelu=quick, weights_only=True)
     except (RuntimeError, OSError) as e:
         raise BackboneError(f'{name}: the weights {tag!r} are not on this machine and could not be fetched '
@@ -312,6 +308,7 @@ def load_backbone(
     dtype: torch.dtype = torch.float32,  # half precision changes numbers a little
     seed: int = 0,  # for random weights
     config: dict | None = None,  # an architecture of your own: open_clip's model configuration
+    quick_gelu: bool | None = None,  # the activation; None: as architecture, tag or file say, and an error if none does
 ) -> Backbone:
     "Load a frozen CLIP. Unknown names, missing or damaged weights are a `BackboneError` that says what to do."
     config = config or CONFIGS.get(name)
@@ -319,15 +316,17 @@ def load_backbone(
     check(config is not None or name.replace('/', '-') in known, f'unknown architecture {name!r}.'
           f'{did_you_mean(name, known, .4)} open_clip.list_models() names them all.', BackboneError)
     name, known = name.replace('/', '-'), None
+    check(quick_gelu is not False or not declared_quick_gelu(name, config),
+          f'{name}: an architecture with QuickGELU. Leave quick_gelu out, or take another one.', BackboneError)
     if name in BUNDLED and pretrained in (None, 'bundled'):
         pretrained = 'bundled'
-        model, known = _load_file(name, config, asset(BUNDLED[name]))
+        model, known = _load_file(name, config, asset(BUNDLED[name]), quick_gelu)
     elif pretrained is None:
         warnings.warn(f'{name}: random weights; its embeddings mean nothing', UntrainedWarning, stacklevel=2)
-        model = _build(name, config, False, seed)
+        model = _build(name, config, bool(quick_gelu), seed)
     elif Path(pretrained).suffix in ('.safetensors', '.pt', '.pth', '.bin') or Path(pretrained).is_file():
-        model, known = _load_file(name, config, Path(pretrained))
-    else: model = _load_tag(name, str(pretrained))
+        model, known = _load_file(name, config, Path(pretrained), quick_gelu)
+    else: model = _load_tag(name, str(pretrained), quick_gelu)
     model = model.to(device, dtype).eval().requires_grad_(False)
     return Backbone(name, None if pretrained is None else str(pretrained), model, _tokenizer(name, config), config,
                     str(device), dtype, known)
@@ -337,7 +336,7 @@ def _tokenizer(name: str, config: dict | None) -> object:
     "CLIP's BPE, or what the architecture asks for."
     if config is not None: return open_clip.SimpleTokenizer(context_length=config['text_cfg'].get('context_length', 77))
     try:
-        with _hub_offline_if_unreachable(): return open_clip.get_tokenizer(name)
+        with offline_if_unreachable(): return open_clip.get_tokenizer(name)
     except (ImportError, RuntimeError, OSError) as e:
         raise BackboneError(f'{name}: its tokenizer is not on this machine and could not be fetched '
                             f'({str(e).splitlines()[0][:80]}). '

@@ -5,7 +5,7 @@
 # %% ../nbs/core/06_model.ipynb #744f1ade
 from __future__ import annotations
 
-import copy, json
+import copy, json, tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -20,7 +20,10 @@ from torch import Tensor, nn
 
 from .au import DEFAULT_TEMPLATE, AUBank, fill_template
 from .backbone import BUNDLED, Backbone, load_backbone
+
+from .published import load_published
 from .utils.assets import asset_folder, assets
+from .utils.card import write_card
 from .utils.checkpoint import read_config
 from .utils.errors import CheckpointError, InputTypeError, UntrainedError, check, did_you_mean, dtype_shape
 from .features import VideoFeatures, encode
@@ -28,7 +31,8 @@ from .utils.files import atomic_path
 from .outputs import Prediction, window_at
 from .temporal import TemporalConv
 from .utils.patch import patch
-from .utils.weights import flatten, load_weights, read_weights
+from .utils.hub import HEAD_FORMAT, fetch_head, is_hub_name, push_folder
+from .utils.weights import load_weights, read_weights
 
 # %% auto #0
 __all__ = ['ATTACHMENTS', 'Output', 'AUHead', 'ClipAU', 'check_trained', 'Attachment', 'AttachmentPlace']
@@ -130,33 +134,48 @@ class ClipAU(AUHead):
         self,
         folder: str | Path,  # created if need be
         dtype: torch.dtype = torch.float32,  # of the weights on disk; torch.float16 halves the files
+        card: bool = True,  # with a README.md that says what it is; one of your own is left as it is
     ) -> None:
-        "Save the head, its configuration and its attachments."
+        "Save the head, its configuration, its attachments and a model card."
         _save(self, Path(folder), dtype)
+        if card: write_card(folder, _config(self), tuple(self.attachments))
+
+    def push_to_hub(
+        self,
+        repo: str,  # OWNER/NAME; made if need be
+        private: bool = True,  # of a new repository
+        revision: str | None = None,  # branch; made if need be
+        message: str = 'A head of clip_autt',  # of the commit
+        dtype: torch.dtype = torch.float32,  # of the weights; torch.float16 halves the files
+    ) -> str:  # address of the commit
+        "Upload what `save_pretrained` writes. Raises `CheckpointError`."
+        return _push(self, repo, private, revision, message, dtype)
 
     @classmethod
     def from_pretrained(
         cls,
-        folder: str | Path,  # written by `save_pretrained`, or in the package: 'facs-tiny/pain' (/stress, /ambivalence)
+        folder: str | Path,  # written by `save_pretrained`; in the package: 'facs-tiny/pain'; or OWNER/NAME on the hub
         backbone: Backbone | None = None,  # already loaded; otherwise it is loaded as the configuration says
         pretrained: str | Path | None = None,  # local file of the backbone's weights, if they came from a file
         device: str | torch.device = 'cpu',
+        revision: str | None = None,  # of a head on the hub: branch, tag or commit
     ) -> ClipAU:
         "Load a head with its backbone. Another backbone than the one it was trained on is a `CheckpointError`."
-        return _load(cls, folder, backbone, pretrained, device)
+        return _load(cls, _head_folder(folder, revision), backbone, pretrained, device)
 
     @classmethod
     def load_released(
         cls,
-        path: str | Path,  # the .pth file
+        path: str | Path,  # a .pth file, or the name of a head that its authors publish: 'biovid-released'
         backbone: Backbone | str = 'ViT-B-32',  # the one it was trained on
         pretrained: str | Path | None = 'openai',  # weights for a backbone given by name
         classes: Sequence[str] | None = None,  # names in the order of the logits
         bank: AUBank | None = None,  # the 46 published rows if None
         device: str | torch.device = 'cpu',
+        fetch: bool = False,  # agree to fetching a head that is not on this machine; it has no licence
     ) -> ClipAU:
         "Load a head in the published format: keys `text_adapter`, `temporal`, `temporal_classifier`."
-        return _load_released(cls, Path(path), backbone, pretrained, classes, bank, device)
+        return load_published(cls, path, backbone, pretrained, classes, bank, device, fetch)
 
     @property
     def personal(self) -> Attachment | None:
@@ -265,26 +284,36 @@ def _config(model: ClipAU) -> dict:
     "What `from_pretrained` needs to build the model again."
     b = model.backbone
     file_name = Path(b.pretrained).name if b.pretrained else None  # no path of this machine
-    backbone = dict(name=b.name, pretrained=file_name, config=b.config, hash=b.hash)
-    return dict(format='clip_autt head', format_version=2, backbone=backbone, classes=model.classes,
+    backbone = dict(name=b.name, pretrained=file_name, config=b.config, hash=b.hash, quick_gelu=b.quick_gelu)
+    return dict(format=HEAD_FORMAT, format_version=2, backbone=backbone, classes=model.classes,
                 template=model.template, logit_scale=model.logit_scale, **model.sizes, trained=model.trained,
                 bank=model.bank.to_dict(),
                 versions={p: version(p) for p in ('clip_autt', 'torch', 'open_clip_torch')})
+
+# %% ../nbs/core/06_model.ipynb #705a410f
+def _push(model: ClipAU, repo: str, private: bool, revision: str | None, message: str, dtype: torch.dtype) -> str:
+
+    absent = [str(Path(place.file).parent/'*') if '/' in place.file else place.file
+              for name, place in ATTACHMENTS.items() if name not in model.attachments]
+    with tempfile.TemporaryDirectory() as folder:
+        _save(model, Path(folder), dtype)
+        write_card(folder, _config(model), tuple(model.attachments), repo)
+        return push_folder(folder, repo, private, revision, message, absent)
 
 # %% ../nbs/core/06_model.ipynb #1a1bc7d3
 _SETTINGS = 'classes', 'template', 'logit_scale', 'activation', 'adapter_hidden', 'classifier_hidden'
 
 # %% ../nbs/core/06_model.ipynb #8eb42efa
-def _load(cls: type[ClipAU], folder: str | Path, backbone: Backbone | None, pretrained: str | Path | None,
+def _load(cls: type[ClipAU], folder: Path, backbone: Backbone | None, pretrained: str | Path | None,
           device: str | torch.device) -> ClipAU:
-    folder = (_bundled(str(folder)) if str(folder).split('/')[0] in BUNDLED and not Path(folder).exists()
-              else Path(folder))
+
     config = read_config(folder, ('backbone', *_SETTINGS, 'trained', 'bank'))
     saved = config['backbone']
     if backbone is None:
         weights = pretrained or saved['pretrained']
         beside = bool(weights) and (folder/weights).is_file()
-        backbone = load_backbone(saved['name'], folder/weights if beside else weights, device, config=saved['config'])
+        backbone = load_backbone(saved['name'], folder/weights if beside else weights, device, config=saved['config'],
+                                 quick_gelu=saved.get('quick_gelu'))
     check(backbone.hash == saved['hash'], f'{folder}: made for {saved["name"]} weights {saved["hash"]}, but this '
           f'backbone is {backbone.name} {backbone.hash}. Give the weights it was trained on: pretrained=TAG_OR_FILE.',
           CheckpointError)
@@ -297,6 +326,14 @@ def _load(cls: type[ClipAU], folder: str | Path, backbone: Backbone | None, pret
     return model.eval()
 
 # %% ../nbs/core/06_model.ipynb #a6b1d26c
+def _head_folder(name: str | Path, revision: str | None) -> Path:
+    "The folder of a head: itself, of the package, or from the hub."
+    if not Path(name).exists():
+        if str(name).split('/')[0] in BUNDLED: return _bundled(str(name))
+        if is_hub_name(name): return fetch_head(name, revision)
+    check(revision is None, f'{name}: only a head on the hub has revisions, and this is not one', CheckpointError)
+    return Path(name)
+
 def _bundled(name: str) -> Path:
     "The folder of a head in the package, its files compared with their hashes."
     name = name if '/' in name else f'{name}/pain'
@@ -327,36 +364,3 @@ def _moved(backbone: Backbone, fn: Callable[[Tensor], Tensor]) -> Backbone:
     moved = replace(backbone, model=copy.deepcopy(backbone.model, memo), device=str(first.device), dtype=first.dtype)
     moved.__dict__['hash'] = backbone.hash
     return moved
-
-# %% ../nbs/core/06_model.ipynb #57464701
-def _load_released(cls: type[ClipAU], path: Path, backbone: Backbone | str, pretrained: str | Path | None,
-                   classes: Sequence[str] | None, bank: AUBank | None, device: str | torch.device) -> ClipAU:
-    bank, state = bank or AUBank.released(), _released_state(path)
-    n, c = state['classifier.0.weight'].shape[1], len(state['classifier.2.bias'])
-    check(n == len(bank), f'{path}: a head for {n} action units, but the bank has {len(bank)}. '
-          'Pass the bank it was trained with.', CheckpointError)
-    classes = classes or (('neutral', 'positive') if c == 2 else [f'class {i}' for i in range(c)])
-    check(c == len(classes), f'{path}: a head for {c} classes, but {len(classes)} names were given: {list(classes)}.',
-          CheckpointError)
-    sizes = dict(adapter_hidden=len(state['text_adapter.0.bias']), classifier_hidden=len(state['classifier.0.bias']))
-    model = cls(backbone, pretrained, bank, classes, template='{}', device=device, **sizes)
-    load_weights(model, state, str(path))
-    model.trained = True
-    return model.eval()
-
-# %% ../nbs/core/06_model.ipynb #417937aa
-_RELEASED_NAMES = {'temporal_classifier.': 'classifier.', 'temporal.': 'temporal.conv.',
-                   'text_adapter.': 'text_adapter.'}
-
-# %% ../nbs/core/06_model.ipynb #6423584b
-def _released_state(path: Path) -> dict[str, Tensor]:
-    "Weights of a published head under this library's names; the unused `temporal_proj` is left out."
-    flat = flatten(read_weights(path))
-    state = {new + k.removeprefix(old): t.float()
-             for k, t in flat.items() for old, new in _RELEASED_NAMES.items() if k.startswith(old)}
-    need = [f'{part}.{i}.{kind}' for part in ('text_adapter', 'classifier') for i in (0, 2)
-            for kind in ('weight', 'bias')]
-    missing = [name for name in [*need, 'temporal.conv.weight', 'temporal.conv.bias'] if name not in state]
-    check(not missing, f'{path}: not a published head: no {", ".join(missing[:3])}. '
-          'Expected text_adapter, temporal and temporal_classifier.', CheckpointError)
-    return state

@@ -21,7 +21,8 @@ from clip_autt.train import zero_shot_au_scores
 from clip_autt.personal.method import PersonalBaseline
 from clip_autt.personal.training import online_relative
 from clip_autt.faces.tasks import TARGET_DOMAIN, TASKS, true_intensities
-from clip_autt.faces.videos import N_TARGETS, cache_folder, kept_target_videos
+from clip_autt.faces.videos import N_TARGETS, kept_target_videos
+from clip_autt.utils.files import cache_folder
 
 SEEDS = 0, 10, 20, 30, 40
 TOP = 5

@@ -19,7 +19,7 @@ from .course import lab
 from .data_commands import datasets_app, protocol_command, store_app
 from .options import (TASK_HELP, BackboneName, Classes, Counted, Crop, Device, FirstSubject, Fps, Head,
                                    Jobs, Json, MethodNames, Model, Order, Paths, Pattern, Pretrained, Quiet, Recursive,
-                                   Reset, ResultsCsv, Settings, SubjectFrom, Subjects, deliver, interrupted, load_model, method_names, notes,
+                                   Reset, ResultsCsv, Settings, SubjectFrom, Subjects, Yes, deliver, interrupted, load_model, method_names, notes,
                                    parse_settings, shows_bars, stop)
 from .films import ANNOTATED, find_films, output_names, profile_names, subjects_of
 from .records import run_batch
@@ -57,6 +57,7 @@ def predict(
     backbone: BackboneName = 'ViT-B-32',
     pretrained: Pretrained = None,
     head: Head = None,
+    yes: Yes = False,
     classes: Classes = None,
     pattern: Pattern = None,
     recursive: Recursive = False,
@@ -72,7 +73,7 @@ def predict(
     try:
         films = find_films(paths, pattern, recursive)
         people = subjects_of(films, subject_from)
-        clip_au = load_model(model, backbone, pretrained, head, classes, device)
+        clip_au = load_model(model, backbone, pretrained, head, classes, device, yes)
         records = run_batch([*people] or films, lambda path: clip_au.predict(path, fps=fps, crop=crop), json_path,
                             quiet, clip_au.backbone.caveats, csv=csv, subjects=people)
     except ClipAUTTError as e: stop(e)
@@ -86,6 +87,7 @@ def personalize(
     backbone: BackboneName = 'ViT-B-32',
     pretrained: Pretrained = None,
     head: Head = None,
+    yes: Yes = False,
     classes: Classes = None,
     method: Annotated[Optional[str], typer.Option(
         help="A method by its name: 'personal' (the default where the model allows it), 'clip-autt', "
@@ -122,7 +124,7 @@ def personalize(
         films = [*people] or films
         annotated, saved = output_names(films, video, ANNOTATED), profile_names(people, save_profile)
         begun = profile_names(people, profile)
-        clip_au = load_model(model, backbone, pretrained, head, classes, device)
+        clip_au = load_model(model, backbone, pretrained, head, classes, device, yes)
         adapters = {who: _begun(_method(clip_au, method, settings, window=window, reset=reset), who, begun, saved)
                     for who in [*dict.fromkeys(people.values())] or [None]}
         def adapter_of(path: str) -> TestTimeMethod: return adapters[people.get(path)]

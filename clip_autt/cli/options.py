@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from clip_autt.model import ClipAU
 
 # %% auto #0
-__all__ = ['Paths', 'Pattern', 'Recursive', 'SubjectFrom', 'ResultsCsv', 'Model', 'BackboneName', 'Pretrained', 'Head', 'Classes',
-           'Fps', 'Crop', 'Device', 'Json', 'Quiet', 'Seed', 'Jobs', 'TASK_HELP', 'Subjects', 'FirstSubject',
+__all__ = ['Paths', 'Pattern', 'Recursive', 'SubjectFrom', 'ResultsCsv', 'Model', 'BackboneName', 'Pretrained', 'Head', 'Yes',
+           'Classes', 'Fps', 'Crop', 'Device', 'Json', 'Quiet', 'Seed', 'Jobs', 'TASK_HELP', 'Subjects', 'FirstSubject',
            'MethodNames', 'Settings', 'Order', 'Reset', 'Counted', 'shows_bars', 'load_model', 'method_names',
            'parse_settings', 'stop', 'interrupted', 'notes', 'deliver']
 
@@ -33,12 +33,14 @@ Recursive = Annotated[bool, typer.Option('--recursive', help='Look into the fold
 SubjectFrom = Annotated[Optional[str], typer.Option(
     help="Who is seen: the 'folder' of a film, or its 'name' up to the first _, -, blank or dot; one person if not given.")]
 ResultsCsv = Annotated[Optional[str], typer.Option('--csv', help='Write the results to this table, a row for each video.')]
-Model = Annotated[Optional[str], typer.Option('--model', help='A folder written by save_pretrained.')]
+Model = Annotated[Optional[str], typer.Option('--model', help='A folder written by save_pretrained, or OWNER/NAME.')]
 BackboneName = Annotated[str, typer.Option('--backbone', help='facs-tiny, or an open_clip architecture.')]
 Pretrained = Annotated[Optional[str], typer.Option(
     help="Weights of the backbone: an open_clip tag or a local file; 'openai' for a published head.")]
 Head = Annotated[Optional[str], typer.Option(
-    help='A trained head: a folder of this library, or a published .pth file.')]
+    help='A trained head: a folder of this library or OWNER/NAME on the hub, a published .pth file, '
+         "or 'biovid-released', which its authors publish.")]
+Yes = Annotated[bool, typer.Option('--yes', help='Agree to fetching a head by name; CLIP_AUTT_YES=1 does, too.')]
 Classes = Annotated[Optional[str], typer.Option(help='Names of the classes of a published head, with commas between.')]
 Fps = Annotated[float, typer.Option(help='Frames per second to sample.')]
 Crop = Annotated[str, typer.Option(help="'auto' finds the face; 'none' if the frames are faces already.")]
@@ -76,16 +78,33 @@ def load_model(
     head: str | None,
     classes: str | None,  # names with commas between
     device: str,
+    yes: bool = False,  # agree to fetching a published head
 ) -> ClipAU:
     "The model that the options describe."
     from clip_autt.model import ClipAU
+    from clip_autt.published import is_published, published_file
+    from clip_autt.utils.hub import is_hub_name
 
     check(not (model and head), 'give one model: --model DIR, or --backbone NAME --pretrained TAG_OR_FILE --head FILE')
     if not head: return ClipAU.from_pretrained(model or 'facs-tiny', pretrained=pretrained, device=device)
     names = [c.strip() for c in classes.split(',')] if classes else None
-    saved = Path(head).parent if Path(head).suffix == '.safetensors' else Path(head)
-    if saved.is_dir(): return ClipAU.from_pretrained(saved, pretrained=pretrained, device=device)
+    saved = str(Path(head).parent) if Path(head).suffix == '.safetensors' else head
+    if Path(saved).is_dir() or (is_hub_name(saved) and Path(saved).suffix not in ('.pth', '.pt', '.bin')):
+        return ClipAU.from_pretrained(saved, pretrained=pretrained, device=device)
+    if is_published(head): published_file(head, lambda what: _agreed(what, yes))
     return ClipAU.load_released(head, backbone, pretrained or 'openai', names, device=device)
+
+# %% ../../nbs/cli/00a_options.ipynb #4e9d04c9
+def _in_terminal() -> bool: return sys.stdin.isatty()
+
+def _agreed(what: str, yes: bool) -> bool:
+    "Say what would be fetched, and ask unless that was answered beforehand."
+    from clip_autt.published import said_yes
+
+    if yes or said_yes():
+        typer.echo(what, err=True)
+        return True
+    return _in_terminal() and typer.confirm(f'{what}\nFetch it?', err=True)
 
 # %% ../../nbs/cli/00a_options.ipynb #636340e7
 def method_names(

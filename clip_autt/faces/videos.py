@@ -5,7 +5,7 @@
 # %% ../../nbs/faces/14_videos.ipynb #f7a1511b
 from __future__ import annotations
 
-import json, os, warnings
+import json, warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -25,15 +25,14 @@ from ..au import EMOTIONS, fill_template, multi_hot
 from ..backbone import Backbone
 from ..utils.errors import CheckpointError, ClipAUTTError, check
 from ..features import LabeledVideo, VideoFeatures, encode_clip
-from ..utils.files import atomic_path, code_hash, content_hash
+from ..utils.files import atomic_path, cache_folder, code_hash, content_hash
 from .people import DomainShift, Subject, render, sample_shot
 from .tasks import SOURCE_DOMAIN, SOURCE_SUBJECTS, TARGET_DOMAIN, VALIDATION_SUBJECTS, TaskName
 from .tasks import film_person, find_task
 from ..utils.weights import read_weights
 
 # %% auto #0
-__all__ = ['N_TARGETS', 'rendered_videos', 'source_videos', 'target_videos', 'cache_folder', 'kept_target_videos',
-           'zero_shot_emotions']
+__all__ = ['N_TARGETS', 'rendered_videos', 'source_videos', 'target_videos', 'kept_target_videos', 'zero_shot_emotions']
 
 # %% ../../nbs/faces/14_videos.ipynb #6504170c
 _GROUP = 10  # people filmed before their frames are embedded, which bounds the memory
@@ -86,11 +85,6 @@ def target_videos(
     return rendered_videos(backbone, task, range(seed, seed + n_subjects), domain=domain, seed=seed, **kwargs)
 
 # %% ../../nbs/faces/14_videos.ipynb #6320c111
-def cache_folder() -> Path:
-    "Where embedded faces are kept: $CLIP_AUTT_CACHE, or a folder of the user's cache."
-    return Path(os.environ.get('CLIP_AUTT_CACHE') or Path(os.environ.get('XDG_CACHE_HOME')
-                                                          or os.path.expanduser('~/.cache'))/'clip_autt')
-
 def kept_target_videos(
     backbone: Backbone,
     task: TaskName,

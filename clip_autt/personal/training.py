@@ -90,7 +90,7 @@ class PersonalModel:
 
     def save(self, folder: Path, dtype: torch.dtype) -> None:
         "Write head and people into `folder/personal`."
-        self.head.save_pretrained(folder/'personal', dtype)
+        self.head.save_pretrained(folder/'personal', dtype, card=False)
         base, prior = self.population_baseline, self.prior
         numbers = torch.tensor([base.n, prior.noise, prior.person_sd], dtype=torch.float64)
         save_or_remove(folder/'personal'/'people.safetensors',

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from .errors import ClipAUTTError
 
 # %% auto #0
-__all__ = ['atomic_path', 'write_json', 'content_hash', 'code_hash', 'natural_key', 'natural_sorted', 'some_of']
+__all__ = ['atomic_path', 'write_json', 'content_hash', 'code_hash', 'natural_key', 'natural_sorted', 'some_of', 'cache_folder']
 
 # %% ../../nbs/utils/01_files.ipynb #f2f5181f
 @contextmanager
@@ -88,3 +88,9 @@ def natural_sorted(names: Iterable[str]) -> tuple[str, ...]:
 def some_of(names: Sequence[str], n: int = 10) -> str:
     "The first names, and how many there are if that is not all."
     return ', '.join(names[:n]) + (f' ... ({len(names)} in all)' if len(names) > n else '')
+
+# %% ../../nbs/utils/01_files.ipynb #8779a839
+def cache_folder() -> Path:
+    "Where this library keeps what it can make or fetch again: $CLIP_AUTT_CACHE, or a folder of the user's cache."
+    return Path(os.environ.get('CLIP_AUTT_CACHE') or Path(os.environ.get('XDG_CACHE_HOME')
+                                                          or os.path.expanduser('~/.cache'))/'clip_autt')

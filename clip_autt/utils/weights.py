@@ -5,8 +5,8 @@
 # %% ../../nbs/utils/02_weights.ipynb #95dfa5e0
 from __future__ import annotations
 
-import pickle, zipfile
-from collections.abc import Mapping
+import pickle, re, zipfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from .errors import CheckpointError, ClipAUTTError, check
 from .files import content_hash
 
 # %% auto #0
-__all__ = ['read_weights', 'load_weights', 'weights_hash']
+__all__ = ['read_weights', 'not_weights', 'flatten', 'unwrapped', 'without_prefix', 'load_weights', 'weights_hash']
 
 # %% ../../nbs/utils/02_weights.ipynb #995c4db6
 def read_weights(
@@ -28,6 +28,7 @@ def read_weights(
     "Tensors of a checkpoint on the CPU, without wrappers (`state_dict`, `module.`). NaN or infinity is an error."
     path = Path(path)
     check(path.is_file(), f'{path}: no such file. Give the path of a .safetensors, .pt, .pth or .bin file.', error)
+    check(not (other := not_weights(path)), f'{path}: {other}', error)
     compiled = zipfile.is_zipfile(path) and any(n.endswith('constants.pkl') for n in zipfile.ZipFile(path).namelist())
     check(not compiled, f'{path}: a TorchScript archive, which holds code beside the weights. Save the '
           'weights alone once, if you trust it: '
@@ -37,7 +38,7 @@ def read_weights(
             weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError) as e:
         raise error(f'{path}: {_why_unreadable(path, e)}') from e
-    state = _unwrap(state)
+    state = unwrapped(state)
     check(isinstance(state, Mapping) and len(state) > 0,
           f'{path}: holds a {type(state).__name__}, not tensors by name.', error)
     bad = [name for name, t in flatten(state).items() if t.is_floating_point() and not t.isfinite().all()]
@@ -46,28 +47,82 @@ def read_weights(
     return state
 
 # %% ../../nbs/utils/02_weights.ipynb #38586bd4
-def _unwrap(state: dict) -> dict:
-    "Take off what training scripts wrap around a state dict."
-    if isinstance(state, Mapping) and isinstance(state.get('state_dict'), Mapping): state = state['state_dict']
-    if isinstance(state, Mapping) and state and all(str(k).startswith('module.') for k in state):
-        state = {k.removeprefix('module.'): v for k, v in state.items()}
-    return state
+def not_weights(
+    path: Path,
+) -> str | None:  # None where the file may hold weights
+    "What stands in a file in place of weights, and what to do."
+    with open(path, 'rb') as f: start = f.read(200).lstrip(b'\xef\xbb\xbf \t\r\n').lower()
+    if start.startswith(b'version https://git-lfs'):
+        return ('a Git LFS pointer, which names a large file and does not hold it. Install Git LFS and run '
+                '"git lfs pull" in its folder, or download the file itself.')
+    if start.startswith((b'<!doctype', b'<html', b'<?xml')):
+        return ('a web page, such as a server sends in place of a file: a login, a quota, an error. Open the address '
+                'in a browser, and save the file itself.')
+    return None
 
+# %% ../../nbs/utils/02_weights.ipynb #97658ab1
 def _why_unreadable(path: Path, e: Exception) -> str:
     "Why a file cannot be read as weights, and what to do."
     if path.stat().st_size == 0: return 'the file is empty.'
-    if isinstance(e, pickle.UnpicklingError):
-        return ('holds more than tensors and could run code when loaded, or is not a checkpoint at all. Only plain '
-                'weights are read.')
-    return f'cannot be read as weights ({str(e).splitlines()[0][:120]}). The file may be cut short or of another kind.'
+    if not isinstance(e, pickle.UnpicklingError):
+        return (f'cannot be read as weights ({str(e).splitlines()[0][:120]}). The file may be cut short or of another '
+                'kind.')
+    what = re.search(r'GLOBAL ([\w.]+)', str(e))
+    if what and what[1].startswith('numpy.'):
+        return (f'holds NumPy values ({what[1]}) beside the weights, and only plain weights are read. If you trust the '
+                'file, save the weights alone once: torch.save(torch.load(PATH, map_location="cpu", '
+                'weights_only=False)["state_dict"], "weights.pt"), with the name that the weights have in it.')
+    named = f' ({what[1]})' if what else ''
+    return (f'holds more than tensors{named} and could run code when loaded, or is not a checkpoint at all. Only plain '
+            'weights are read: ask its maker to save them with torch.save(model.state_dict(), PATH).')
 
-def flatten(state: Mapping, prefix: str = '') -> dict[str, Tensor]:
-    "Nested dictionaries of tensors as one: {'a': {'b': t}} becomes {'a.b': t}. What is not a tensor is left out."
+# %% ../../nbs/utils/02_weights.ipynb #c11c2cdc
+def flatten(
+    state: Mapping,  # of tensors, or of dictionaries of them
+    prefix: str = '',  # before all names
+) -> dict[str, Tensor]:
+    "Nested dictionaries as one: {'a': {'b': t}} becomes {'a.b': t}. What is not a tensor is left out."
     flat = {}
     for name, value in state.items():
         if isinstance(value, Mapping): flat |= flatten(value, f'{prefix}{name}.')
         elif isinstance(value, Tensor): flat[f'{prefix}{name}'] = value
     return flat
+
+# %% ../../nbs/utils/02_weights.ipynb #96adc78a
+_HOLDERS = 'state_dict', 'model_state_dict', 'model', 'module'  # names under which scripts keep the weights
+_WRAPPERS = 'module', '_orig_mod'  # parts of names that DataParallel and torch.compile add
+
+def unwrapped(
+    state: object,  # what was in a file
+) -> object:
+    "Take off what training scripts wrap around a state dict."
+    while isinstance(state, Mapping):
+        inner = (state[name] for name in _HOLDERS if isinstance(state.get(name), Mapping) and flatten(state[name]))
+        found = next(inner, None)
+        if found is None: return _plain_names(state)
+        state = found
+    return state
+
+def _plain_names(state: Mapping) -> dict:
+    "Names without the parts that wrappers add, at every level; as they were where two would become one."
+    def plain(name): return '.'.join(p for p in name.split('.') if p not in _WRAPPERS) or name
+    new = {plain(name) if isinstance(name, str) else name: _plain_names(x) if isinstance(x, Mapping) else x
+           for name, x in state.items()}
+    return new if len(new) == len(state) else dict(state)
+
+# %% ../../nbs/utils/02_weights.ipynb #ac0dcb3d
+def without_prefix(
+    state: Mapping[str, Tensor],  # tensors by name
+    names: Collection[str],  # those that a model knows
+) -> Mapping[str, Tensor]:
+    "Names without the first words that they share, where only what follows is known."
+    if not state or any(name in names for name in state): return state
+    words = min(state).split('.')[:-1]
+    for prefix in ('.'.join(words[:i + 1]) + '.' for i in range(len(words))):
+        if not all(name.startswith(prefix) for name in state): return state
+        rest = {name.removeprefix(prefix): t for name, t in state.items()}
+        if any(name in names for name in rest): return rest
+    return state
 
 # %% ../../nbs/utils/02_weights.ipynb #01437db2
 def load_weights(
@@ -78,6 +133,7 @@ def load_weights(
 ) -> None:
     "Load `state` into `module`, every name and shape matching, or say what differs."
     own = module.state_dict()
+    state = without_prefix(state, own)
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     shapes = [f'{n} is {list(state[n].shape)} in the file but {list(own[n].shape)} here' for n in own if n in state
               and state[n].shape != own[n].shape]
