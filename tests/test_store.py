@@ -113,7 +113,7 @@ def test_weights_activation_colours_and_precision_are_part_of_the_key(store, tin
     )
     assert store.key(tiny, video) not in keys
     monkeypatch.undo()
-    monkeypatch.setattr("clip_autt.data.entries.ENCODING_VERSION", 3)
+    monkeypatch.setattr("clip_autt.data.entries.ENCODING_VERSION", 4)
     assert store.key(tiny, video) not in keys
 
 

@@ -72,7 +72,7 @@ def _hash_of(path: str, *version: int) -> str:
     return digest.hexdigest()
 
 # %% ../../nbs/data/08a_entries.ipynb #c3317b74
-ENCODING_VERSION = 2  # goes up when the same video and settings give other embeddings
+ENCODING_VERSION = 3  # goes up when the same video and settings give other embeddings
 
 def encoding_facts(
     backbone: Backbone,
