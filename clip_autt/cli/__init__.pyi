@@ -18,7 +18,7 @@ from .films import (
     SubjectSource as SubjectSource, subject_of as subject_of, subjects_of as subjects_of,
 )
 from .main import (
-    NOT_SAVED as NOT_SAVED, app as app, checkup as checkup, demo as demo, doctor as doctor, evaluate_command as evaluate_command,
+    app as app, checkup as checkup, demo as demo, doctor as doctor, evaluate_command as evaluate_command,
     personalize as personalize, predict as predict,
 )
 from .options import (
@@ -26,7 +26,8 @@ from .options import (
     FirstSubject as FirstSubject, Fps as Fps, Head as Head, Jobs as Jobs, Json as Json, MethodNames as MethodNames,
     Model as Model, Order as Order, Paths as Paths, Pattern as Pattern, Pretrained as Pretrained, Quiet as Quiet,
     Recursive as Recursive, Reset as Reset, ResultsCsv as ResultsCsv,
-    Seed as Seed, Settings as Settings, SubjectFrom as SubjectFrom, Subjects as Subjects, TASK_HELP as TASK_HELP, Yes as Yes,
+    Seed as Seed, Settings as Settings, SubjectFrom as SubjectFrom, Subjects as Subjects, TASK_HELP as TASK_HELP,
+    Yes as Yes,
     deliver as deliver, interrupted as interrupted, load_model as load_model, method_names as method_names,
     notes as notes, parse_settings as parse_settings, shows_bars as shows_bars, stop as stop,
 )

@@ -134,7 +134,7 @@ def personalize(
         records = run_batch(films, work, json_path, quiet, clip_au.backbone.caveats,
                             _explainer(adapter_of) if explain else None, csv, people)
     except ClipAUTTError as e: stop(e)
-    if any(r['error'] or any(NOT_SAVED in w for w in r['warnings']) for r in records): raise typer.Exit(1)
+    if any(r['error'] or any(_NOT_SAVED in w for w in r['warnings']) for r in records): raise typer.Exit(1)
 
 # %% ../../nbs/cli/03_main.ipynb #057505aa
 def _method(model: ClipAU, name: str | None, settings: list[str] | None, **given) -> TestTimeMethod:
@@ -145,7 +145,7 @@ def _method(model: ClipAU, name: str | None, settings: list[str] | None, **given
     given = {k: x for k, x in given.items() if x is not None}
     return make_method(name, model, **given, **parse_settings(settings, [name]).get(name, {}))
 
-NOT_SAVED = 'the profile is not saved: '
+_NOT_SAVED = 'the profile is not saved: '
 
 def _begun(method: TestTimeMethod, who: str | None, begun: dict, saved: dict) -> TestTimeMethod:
     "The method of one person, started from this person's profile; where several people have none, one starts anew."
@@ -159,7 +159,7 @@ def _saved(method: TestTimeMethod, result: Adapted, path: Path | None) -> Adapte
     "Save the profile after a video, so that a batch that is stopped has lost none. What fails is a warning."
     if path is None or not result.seen: return result
     try: method.save_profile(path)
-    except ClipAUTTError as e: return replace(result, warnings=(*result.warnings, f'{NOT_SAVED}{e}'))
+    except ClipAUTTError as e: return replace(result, warnings=(*result.warnings, f'{_NOT_SAVED}{e}'))
     return result
 
 # %% ../../nbs/cli/03_main.ipynb #daa8c59e
