@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-
 import open_clip
 import torch
 from huggingface_hub import constants as hub
@@ -22,7 +21,6 @@ from .utils.download import UnreachableError, check_blob, download
 from .utils.errors import BackboneError, CheckpointError, check
 from .utils.files import cache_folder
 from .utils.weights import flatten, load_weights, read_weights
-
 
 # %% auto #0
 __all__ = ['RAW_FILES', 'PUBLISHED_HEADS', 'released_state', 'read_published', 'PublishedHead', 'is_published', 'published_path',

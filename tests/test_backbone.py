@@ -155,7 +155,7 @@ def test_features_and_heads_of_the_other_activation_are_refused(tmp_path, tiny):
         lambda w: {f"module._orig_mod.{k}": x for k, x in w.items()},
         lambda w: {k.replace("visual.", "visual._orig_mod."): x for k, x in w.items()},
         lambda w: {"state_dict": {f"detector.clip.{k}": x for k, x in w.items()}},
-        lambda w: {"model": {"name": "tiny", "layers": 2}, "state_dict": w},
+        lambda w: {"model": {"name": "tiny", "layers": 2}, "module": w},
     ],
 )
 def test_weights_are_found_in_what_scripts_wrap_around_them(tmp_path, tiny, wrap):
