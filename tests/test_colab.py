@@ -39,13 +39,17 @@ def test_the_address_of_the_first_cell_is_answered_with_the_working_tree(tmp_pat
 
 
 def test_what_is_red_in_a_notebook_is_reported():
-    out = nbformat.v4.new_output
+    def cell(source, name, text):
+        return nbformat.v4.new_code_cell(source, outputs=[nbformat.v4.new_output("stream", name=name, text=text)])
+
     cells = [
-        nbformat.v4.new_code_cell(outputs=[out("stream", name="stdout", text="all well")]),
-        nbformat.v4.new_code_cell(outputs=[out("stream", name="stderr", text="FutureWarning")]),
-        nbformat.v4.new_code_cell(outputs=[out("stream", name="stdout", text="ERROR: no such branch")]),
+        cell("show()", "stdout", "error: said by a tutorial that shows one"),
+        cell("show()", "stderr", "FutureWarning"),
+        cell("%pip install -q x", "stdout", "Note: you may need to restart the kernel"),
+        cell("%pip install -q x", "stdout", "\x1b[1;31merror\x1b[0m: no such branch"),
     ]
-    assert complaints(nbformat.v4.new_notebook(cells=cells)) == ["FutureWarning", "ERROR: no such branch"]
+    found = complaints(nbformat.v4.new_notebook(cells=cells))
+    assert found == ["FutureWarning", "\x1b[1;31merror\x1b[0m: no such branch"]
 
 
 def test_a_package_that_pip_replaced_is_reported(monkeypatch):

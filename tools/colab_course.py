@@ -16,7 +16,7 @@ from pathlib import Path
 
 import nbformat
 from colab import settings
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellControlSignal, DeadKernelError
 from tutorials import all_tutorials, execute, with_solutions
 
 ROOT = Path(__file__).parents[1]
@@ -58,9 +58,13 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def complaints(nb) -> list[str]:
-    "What a reader would see in red, and what pip says in its own cell."
-    streams = [o for c in nb.cells if c.cell_type == "code" for o in c.outputs if o.output_type == "stream"]
-    return [o.text.strip() for o in streams if o.name == "stderr" or "ERROR:" in o.text]
+    "What a reader would see in red, and what pip could not do."
+    found = []
+    for cell in (c for c in nb.cells if c.cell_type == "code"):
+        streams = [o for o in cell.outputs if o.output_type == "stream"]
+        failed = "%pip" in cell.source and any("error" in o.text.lower() for o in streams)
+        found += [o.text.strip() for o in streams if failed or o.name == "stderr"]
+    return found
 
 
 def changed_pins() -> list[str]:
@@ -74,7 +78,7 @@ def check(path: Path, folder: Path) -> str:
     folder.mkdir()
     try:
         found = complaints(execute(with_solutions(nbformat.read(path, 4)), folder))
-    except CellExecutionError as e:
+    except (CellControlSignal, DeadKernelError) as e:
         found = [str(e)]
     return "\n".join(found + changed_pins())
 
