@@ -6,11 +6,16 @@ SOURCES := settings.ini setup.py pyproject.toml
 DIR ?= clip_autt_tutorials
 TESTS ?= -n logical --maxprocesses 4 -p no:terminaldistreporter -q --calm --disable-warnings -o console_output_style=classic
 
-.PHONY: help demo test lab animation site bench assets results departures agreement scale outputs readme clean
+# Google Colab's environment, which `make colab` builds
+COLAB := build/colab-venv
+PYTHON313 ?= python3.13
+
+.PHONY: help demo test colab lab animation site bench assets results departures agreement scale outputs readme clean
 
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
 	@echo "make test     install with the developer's tools, then run everything that must pass (about a quarter of an hour)"
+	@echo "make colab    run the course in the environment of Google Colab (6 GB and ten minutes; TUTORIALS=\"01 11\": some; PYTHON313=path)"
 	@echo "make lab      install JupyterLab, copy the tutorials to a folder and open them (DIR=my_course: another folder; LAB=--allow-root: options)"
 	@echo "make site     build the documentation site into build/site, offline (a minute)"
 	@echo "make bench    measure speed and memory, write docs/benchmarks.md (about 10 minutes)"
@@ -56,6 +61,20 @@ test: $(VENV)/.installed-dev
 	@$(BIN)/ruff check -q .
 	@echo "== notebooks, tutorials with their solutions, and tests (about a quarter of an hour on two cores)"
 	@IPYTHONDIR=$$(mktemp -d) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(TESTS)
+
+$(COLAB)/.installed: VENV := $(COLAB)
+$(COLAB)/.installed: BIN := $(COLAB)/bin
+$(COLAB)/.installed: tools/colab_requirements.txt
+	@$(PYTHON313) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || \
+		{ echo "make colab needs Python 3.13, as Colab has it; name it: make colab PYTHON313=path/to/python3.13"; exit 1; }
+	@echo "== building Colab's environment in $(COLAB) (6 GB, a few minutes)"
+	@rm -rf $(COLAB) && $(PYTHON313) -m venv $(COLAB)
+	$(call pip,-r $<)
+	@touch $@
+
+colab: $(COLAB)/.installed
+	@echo "== running tutorials in Colab's environment, their first cells included (the whole course: about ten minutes)"
+	@$(COLAB)/bin/python tools/colab_course.py $(TUTORIALS)
 
 lab: $(VENV)/.installed-lab
 	@$(BIN)/clip-autt lab $(DIR) -- $(LAB)

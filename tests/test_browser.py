@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -45,6 +46,24 @@ ERRORS = (
 )
 
 
+PREPARATION = """from clip_autt import ClipAU, make_clip
+from clip_autt.faces.tasks import film_person
+from clip_autt.features import LabeledVideo, encode_clip
+from clip_autt.show import AUExplorer, MethodRace, SubjectMixer, TuningStepper, VideoLab, WindowExplorer
+
+model = ClipAU.from_pretrained('facs-tiny')
+clip = make_clip('pain', 30_001, 'pain', 3, every=2)
+videos = [LabeledVideo(encode_clip(model.backbone, c), c.label) for c in film_person('pain', 30_001, 6)]"""
+FIGURES = {  # the widgets with one live picture
+    "AUExplorer": "AUExplorer(model)",
+    "WindowExplorer": "WindowExplorer(model, clip)",
+    "SubjectMixer": "SubjectMixer(model)",
+    "TuningStepper": "TuningStepper(model, clip, steps=4)",
+    "MethodRace": "MethodRace(model, videos, ('clip-au', 'personal'))",
+}
+FILMS = Path(__file__).parents[2] / "shared" / "data" / "video"
+
+
 def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -62,10 +81,10 @@ def wait_for(address: str, server: subprocess.Popen, seconds: float = 120) -> No
     raise TimeoutError(address)
 
 
-def write_notebook(path: Path, code: str) -> None:
-    cell = nbformat.v4.new_code_cell(code)
+def write_notebook(path: Path, *cells: str) -> None:
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), path)
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    nbformat.write(nbformat.from_dict({**nb, "metadata": {"kernelspec": kernel}}), path)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +93,7 @@ def lab(tmp_path_factory):
     home = tmp_path_factory.mktemp("lab")
     course = home / "course"
     copy_tutorials(course)
-    write_notebook(course / "videolab.ipynb", "from clip_autt.show import VideoLab\nVideoLab()")
+    write_notebook(course / "widgets.ipynb", PREPARATION, *FIGURES.values(), "VideoLab(model)")
     for name, values in SETTINGS.items():
         path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,57 +184,142 @@ def test_a_tutorial_runs_in_jupyterlab_and_its_slider_changes_the_picture(lab, b
     page.close()
 
 
-def set_theme(page, lab: str, theme: str) -> None:
-    "Choose JupyterLab's theme, as its menu does."
-    page.goto(f"{lab}/lab/tree/videolab.ipynb?reset", timeout=120_000)
-    put = """([url, raw]) => fetch(url, {method: 'PUT', body: JSON.stringify({raw}), headers: {
-             'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)[1]}}).then(r => r.status)"""
-    url = f"{lab}/lab/api/settings/@jupyterlab/apputils-extension:themes"
-    assert page.evaluate(put, [url, json.dumps({"theme": theme})]) == 204
+@pytest.fixture(scope="module")
+def six(lab, browser):
+    "One page with all six widgets, and the output of each by its name."
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    run_all(page, lab, "widgets.ipynb")
+    outputs = page.locator(".jp-OutputArea-output:has(.widget-vbox)")
+    yield page, dict(zip([*FIGURES, "VideoLab"], outputs.all(), strict=True))
+    assert page.locator(ERRORS).all_inner_texts() == []
+    page.close()
 
 
-@pytest.mark.parametrize("width, theme", [(1280, "JupyterLab Light"), (800, "JupyterLab Dark")])
-def test_the_video_lab_works_with_a_mouse(lab, browser, tmp_path, width, theme):
-    "Upload, predict, action units, profile: what each offers is on the page, and the files come down."
+@pytest.fixture(scope="module", params=[(1280, "Light"), (800, "Dark")], ids=lambda p: f"{p[0]}-{p[1].lower()}")
+def widgets(request, six):
+    "The six on a wide and light page, then on a narrow and dark one, as the menu of JupyterLab makes it."
+    page, outputs = six
+    width, theme = request.param
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.locator(".lm-Menu").get_by_text("Theme", exact=True).hover()
+    page.locator(".lm-Menu").get_by_text(f"JupyterLab {theme}", exact=True).click()
+    page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=f"JupyterLab {theme}")
+    return page, outputs, f"{width}-{theme.lower()}"
+
+
+def another_picture(page, out, act) -> None:
+    "What one does is answered with another picture."
+    picture = out.locator("img")
+    before = picture.get_attribute("src")
+    act()
+    changed = "([img, old]) => img.src !== old && img.complete && img.naturalWidth > 0"
+    page.wait_for_function(changed, arg=[picture.element_handle(), before], timeout=10_000)
+
+
+def can_be_seen(out) -> None:
+    "All controls lie inside the page, and no name is cut."
+    box = out.bounding_box()
+    for control in out.locator(".noUi-handle, button, select, input[type=text]").all():
+        place = control.bounding_box()
+        assert box["x"] <= place["x"] + 10 and place["x"] + place["width"] <= box["x"] + box["width"] + 1
+    cut = "all => all.filter(x => x.scrollWidth > x.clientWidth).map(x => x.textContent)"
+    assert out.locator(".widget-label, button").evaluate_all(cut) == []
+
+
+def inward(handle) -> int:
+    "The way from a slider's handle to the middle of its range: 1 or -1."
+    now, low, high = (float(handle.get_attribute(f"aria-value{x}")) for x in ("now", "min", "max"))
+    return 1 if 2 * now < low + high else -1
+
+
+def drag(page, handle) -> None:
+    "Move a slider by 80 pixels with the mouse."
+    place, way = handle.bounding_box(), 80 * inward(handle)
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + way, y)
+    page.mouse.up()
+
+
+def choose_another(menu) -> None:
+    "Open a menu with the keyboard and take the next entry, or the one before the last."
+    last = menu.evaluate("m => m.selectedIndex === m.length - 1")
+    for key in ("Space", "ArrowUp" if last else "ArrowDown", "Enter"):
+        menu.press(key)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_widget_answers_to_mouse_and_keyboard(widgets, name):
+    "Drag a slider, move it by a key, choose from a menu, press a button: each gives another picture."
+    page, outputs, look = widgets
+    out = outputs[name]
+    handle = out.locator(".noUi-handle").first
+    handle.scroll_into_view_if_needed()
+    can_be_seen(out)
+    another_picture(page, out, partial(drag, page, handle))
+    another_picture(page, out, lambda: handle.press("ArrowRight" if inward(handle) > 0 else "ArrowLeft"))
+    if out.locator("select").count():
+        another_picture(page, out, partial(choose_another, out.locator("select")))
+    if out.locator("button").count():
+        another_picture(page, out, partial(out.locator("button").press, "Enter"))
+    out.scroll_into_view_if_needed()
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    out.screenshot(path=SHOTS / f"{name}-{look}.png")
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    "A film of a person and a film of nobody: real ones where they are at hand."
+    if FILMS.is_dir():
+        return FILMS / "single_face.mp4", FILMS / "no_face.mp4"
     from clip_autt.faces.portraits import moving_portrait
+    from clip_autt.video.clip import Clip
     from clip_autt.video.io import write_video
 
-    film = write_video(moving_portrait(2, 12.5), tmp_path / "her.mp4")
-    page = browser.new_page(viewport={"width": width, "height": 1000})
-    set_theme(page, lab, theme)
-    run_all(page, lab, "videolab.ipynb")
-    assert page.locator("body").get_attribute("data-jp-theme-name") == theme
-    out = page.locator(".jp-OutputArea-output:has(.widget-upload)")
-    menu, name = out.locator("select"), out.locator("input[type=text]")
-    assert menu.is_visible() and name.first.is_visible() and name.last.is_visible()
+    folder, portrait = tmp_path_factory.mktemp("films"), moving_portrait(2, 12.5)
+    wall = Clip(portrait.frames * 0 + 127, portrait.times)
+    return write_video(portrait, folder / "single_face.mp4"), write_video(wall, folder / "no_face.mp4")
+
+
+def upload(page, out, film: Path) -> None:
     with page.expect_file_chooser() as chooser:
         out.locator(".widget-upload").click()
     chooser.value.set_files(film)
-    picture = out.locator("img")
-    picture.wait_for(state="visible", timeout=60_000)
-    before = picture.get_attribute("src")
-    out.get_by_role("button", name="predict").click()
-    changed = "([img, old]) => img.src !== old && img.complete && img.naturalWidth > 0"
-    page.wait_for_function(changed, arg=[picture.element_handle(), before], timeout=60_000)
+
+
+def download(page, out, name: str) -> bytes:
+    link = out.get_by_text(f"Download {name}")
+    link.wait_for(state="visible", timeout=120_000)
+    with page.expect_download() as file:
+        link.click()
+    assert file.value.suggested_filename == name
+    return Path(file.value.path()).read_bytes()
+
+
+def test_the_video_lab_answers_to_mouse_and_keyboard(widgets, films):
+    "Upload, predict, action units, profile: what each offers is on the page, and the files come down."
+    page, outputs, look = widgets
+    out, (face, nobody) = outputs["VideoLab"], films
+    out.get_by_role("button", name="new person").press("Enter")
+    can_be_seen(out)
+    upload(page, out, face)
+    out.locator("img").wait_for(state="visible", timeout=60_000)
+    another_picture(page, out, lambda: out.get_by_role("button", name="predict").press("Enter"))
     assert out.get_by_text("on a real face its answer means little").is_visible()
-    shot(page, f"videolab-{width}-{theme.split()[-1].lower()}")
-    for button, file in (("action units", "her.mp4-aus.csv"), ("save profile", "profile.safetensors")):
-        out.get_by_role("button", name=button).click()
-        link = out.get_by_text(f"Download {file}")
-        link.wait_for(state="visible", timeout=120_000)
-        with page.expect_download() as download:
-            link.click()
-        content = Path(download.value.path()).read_bytes()
-        assert download.value.suggested_filename == file and len(content) > 500
-        if file.endswith(".csv"):
-            assert content.startswith(b"frame,face_id,timestamp")
-    box = out.bounding_box()
-    for widget in (menu, name.last, out.get_by_role("button", name="save profile")):
-        place = widget.bounding_box()
-        assert place["x"] + place["width"] <= box["x"] + box["width"] + 1, "nothing is pushed out of the page"
-    assert page.locator(ERRORS).all_inner_texts() == []
-    set_theme(page, lab, "JupyterLab Light")
-    page.close()
+    out.scroll_into_view_if_needed()
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    out.screenshot(path=SHOTS / f"VideoLab-{look}.png")
+    out.get_by_role("button", name="action units").click()
+    assert download(page, out, f"{face.name}-aus.csv").startswith(b"frame,face_id,timestamp")
+    out.get_by_role("button", name="save profile").click()
+    assert len(download(page, out, "profile.safetensors")) > 500
+    another_picture(page, out, lambda: upload(page, out, nobody))
+    out.get_by_role("button", name="predict").click()
+    out.get_by_text("No prediction.").wait_for(timeout=60_000)
+    assert out.get_by_text("1 video of this person").is_visible(), "nobody teaches nothing"
+    another_picture(page, out, partial(choose_another, out.locator("select")))
 
 
 def test_an_annotated_film_plays(browser, tmp_path):

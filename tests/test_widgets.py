@@ -4,8 +4,10 @@ import base64
 import datetime
 import io
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from types import ModuleType
 
 import ipywidgets
 import numpy as np
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import make_features
+from traitlets import Dict, HasTraits, Int, List, observe
 
 from clip_autt import (
     Clip,
@@ -29,11 +32,13 @@ from clip_autt.utils.errors import BankError
 from clip_autt.evaluation.attribution import explain
 from clip_autt.features import encode_clip, encode_video
 from clip_autt.video.io import sample_indices
+from clip_autt.show.controls import ALARM, show_in_colab
 from clip_autt.show.videolab import take_upload, uploaded
 from clip_autt.show.figures import face_view, mix_view, png_bytes
 from clip_autt.show.videolab import VideoLab
 from clip_autt.show.widgets import (
     PATTERNS,
+    RENDERING,
     AUExplorer,
     MethodRace,
     SubjectMixer,
@@ -49,6 +54,9 @@ def face_mp4(tmp_path_factory):
     return write_video(moving_portrait(0.8, 12.5), tmp_path_factory.mktemp("face") / "face.mp4")
 
 
+SLIDERS = ipywidgets.IntSlider, ipywidgets.FloatSlider
+
+
 def tree(widget):
     "A widget and all that it holds."
     yield widget
@@ -59,6 +67,24 @@ def tree(widget):
 def size(png: bytes):
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     return png[16:24]
+
+
+@pytest.mark.parametrize(
+    ("version", "colab", "asked"), [("8.1.9", True, True), ("7.7.1", True, False), ("8.1.9", False, False)]
+)
+def test_colab_is_asked_to_draw_what_it_does_not_know(monkeypatch, facs, version, colab, asked):
+    calls = []
+    output = ModuleType("google.colab.output")
+    output.enable_custom_widget_manager = lambda: calls.append(1)
+    if colab:
+        monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+        sys.modules["google.colab"].output = output
+    monkeypatch.setattr(ipywidgets, "__version__", version)
+    show_in_colab()
+    assert bool(calls) == asked
+    AUExplorer(facs, aus=(4,))
+    VideoLab(facs, {})
+    assert len(calls) == 3 * asked, "every widget asks by itself"
 
 
 # -- explorer of action units
@@ -95,6 +121,15 @@ def test_a_pattern_is_drawn_once(explorer, monkeypatch):
     assert drawn == [{4: 0.0, 6: 0.8, 12: 0.8}]
     explorer.sliders[4].value = 1.0
     assert len(drawn) == 2, "sliders answer again after a pattern"
+
+
+def test_a_face_of_ones_own_empties_the_menu_so_a_pattern_can_be_chosen_again(explorer):
+    explorer.pattern.value = "happiness"
+    happy = explorer.picture.value
+    explorer.sliders[4].value = 0.3
+    assert explorer.pattern.value is None and explorer.sliders[12].value == 0.8
+    explorer.pattern.value = "happiness"
+    assert explorer.picture.value == happy
 
 
 def test_the_default_sliders_cover_every_pattern(facs):
@@ -166,6 +201,14 @@ def test_another_scene_forgets_the_trail(facs):
     mixer.label.value = "pain"
     assert len(mixer.view.trail) == 1 and mixer.view.clip.label == "pain" and mixer.view.fixed != fixed
     assert mixer.view.dials["rest"] == 2.0, "dials stay where they are"
+
+
+def test_what_takes_long_says_so_meanwhile(facs):
+    mixer, said = SubjectMixer(facs), []
+    mixer.text.observe(lambda change: said.append(change.new), "value")
+    mixer.dials["rest"].value = 2.0
+    mixer.label.value = "pain"
+    assert [RENDERING in x or "the model says" in x for x in said] == [True] * 4 and said[::2] == [RENDERING] * 2
 
 
 def test_mixing_another_task():
@@ -306,6 +349,26 @@ def test_uploads_of_both_versions(value):
     assert uploaded(value) == ("me.mp4", b"abc")
 
 
+class UploadOf7(HasTraits):
+    "The traits of a FileUpload of ipywidgets 7, and what it does with them when the browser counts a file."
+
+    data, metadata, value, _counter = List(), List(), Dict(read_only=True), Int()
+
+    @observe("_counter")
+    def receive(self, change):
+        files = {m["name"]: {"metadata": m, "content": c} for m, c in zip(self.metadata, self.data, strict=True)}
+        self.set_trait("value", files)
+
+
+def test_an_upload_of_ipywidgets_7_is_taken_out_of_the_widget():
+    upload = UploadOf7()
+    assert take_upload(upload) is None
+    for content in (b"first face", b"second face"):
+        give(upload, "me.mp4", content)
+        assert take_upload(upload) == ("me.mp4", content)
+        assert not any("face" in str(x) for x in upload.trait_values().values()) and upload._counter == 0
+
+
 def test_an_upload_is_taken_out_of_the_widget():
     upload = ipywidgets.FileUpload()
     assert take_upload(upload) is None
@@ -315,6 +378,7 @@ def test_an_upload_is_taken_out_of_the_widget():
         assert not upload.value and "face" not in str(upload.get_state())
 
 
+@pytest.mark.skipif(ipywidgets.__version__ < "8", reason="without a kernel, ipywidgets 7 sends nothing")
 def test_the_browser_is_told_to_drop_an_upload(lab, monkeypatch):
     "A front end saves its own copy of the state, so it must hear that the widget is empty, and never get the content."
     sent = []
@@ -371,7 +435,7 @@ def test_a_bad_upload_is_one_sentence(lab, content):
     lab.clips.value = "one"
     lab.predict.click()
     give(lab.upload, "notes.txt", content)
-    assert "#b22222" in lab.message.value and "Traceback" not in lab.message.value and not lab.upload.value
+    assert ALARM in lab.message.value and "Traceback" not in lab.message.value and not lab.upload.value
     assert lab.view is None and lab.method.person.n == 1 and lab.bar.layout.visibility == "hidden"
     lab.clips.value = "two"
     assert lab.message.value == "" and lab.view.name == "two"
@@ -426,8 +490,14 @@ def test_every_part_of_the_lab_can_be_seen(lab):
     parts = lab.clips, lab.upload, lab.file, lab.path, lab.predict, lab.aus, lab.new_person, lab.save
     assert lab.bar.layout.visibility == "hidden" and all(part.layout.visibility != "hidden" for part in parts)
     assert len({id(part.layout) for part in (*parts, lab.bar)}) == len(parts) + 1
-    rows = [child for child in lab.children if isinstance(child, ipywidgets.HBox)]
-    assert all(row.layout.flex_flow == "row wrap" for row in rows), "nothing is pushed out of a narrow page"
+
+
+def test_nothing_is_pushed_out_of_a_narrow_page(lab, facs, explorer, clip):
+    for widget in (lab, explorer, WindowExplorer(facs, clip), SubjectMixer(facs)):
+        rows = [child for child in widget.children if isinstance(child, ipywidgets.HBox)]
+        assert rows and all(row.layout.flex_flow == "row wrap" for row in rows), type(widget)
+        wide = [x for x in tree(widget) if isinstance(x, (*SLIDERS, ipywidgets.Dropdown, ipywidgets.Text))]
+        assert all(x.layout.max_width == "100%" for x in wide if x.layout.width), type(widget)
 
 
 def test_every_fact_stands_once_and_every_answer_says_what_the_model_is(lab):

@@ -1,6 +1,9 @@
 "Plots, the report, annotated films and widgets."
 
 from .au_timeline import moved_most as moved_most, plot_au_table as plot_au_table
+from .controls import (
+    ALARM as ALARM, live_picture as live_picture, show_in_colab as show_in_colab, wrapped_row as wrapped_row,
+)
 from .figures import (
     DIALS as DIALS, Drawing as Drawing, FaceView as FaceView, MixView as MixView, ScoredWindows as ScoredWindows,
     WindowView as WindowView, face_view as face_view, mix_view as mix_view, new_drawing as new_drawing,
@@ -35,6 +38,6 @@ from .videolab import (
 )
 from .widgets import (
     AUExplorer as AUExplorer, LiveFigure as LiveFigure, MethodRace as MethodRace, PATTERNS as PATTERNS,
-    SubjectMixer as SubjectMixer, TuningStepper as TuningStepper, WindowExplorer as WindowExplorer,
-    progress as progress,
+    RENDERING as RENDERING, SubjectMixer as SubjectMixer, TuningStepper as TuningStepper,
+    WindowExplorer as WindowExplorer, progress as progress,
 )

@@ -156,7 +156,7 @@ def _plot_moves(ax: Axes, run: TuningRun, k: int) -> None:
     ways = np.pad(run.xy[:k + 1], ((0, 1), (0, 0), (0, 0)), constant_values=np.nan).transpose(2, 1, 0)
     ax.plot(*ways.reshape(2, -1), '-', color=BEFORE, linewidth=.7)
     ax.plot(*run.xy[k].T, 'o', color=BEFORE, markersize=3)
-    for i in far:
+    for i in far if k else ():  # at the start all lie at one point
         ax.plot(*run.xy[:k + 1, i].T, '-', color=AFTER)
         ax.annotate(run.bank.ids[i], run.xy[k, i], (2, 2), textcoords='offset points', fontsize=8, color=AFTER)
     low, high = run.xy.min((0, 1)), run.xy.max((0, 1))

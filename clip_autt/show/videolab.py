@@ -33,6 +33,7 @@ from ..faces.portraits import moving_portrait
 from ..outputs import Adapted
 from ..faces.tasks import TARGET_DOMAIN, TASKS, make_clip, stride
 from ..video.io import clip_id, is_cropped, sample_frames, sample_indices
+from .controls import ALARM, live_picture, show_in_colab, wrapped_row
 from .figures import Drawing, new_drawing, png_bytes, show_image
 from .plots import CHOSEN, probability_bars, small_labels
 from ..utils.patch import patch
@@ -195,6 +196,7 @@ class VideoLab(w.VBox):
         self.method = PersonalBaseline(self.model, reset='never')
         self.videos = sample_videos(self.model) if videos is None else dict(videos)
         self.names, self.source, self.view, self.shown = [], None, None, None
+        show_in_colab()
         wide = lambda: w.Layout(width='24em', max_width='100%')
         self.clips = w.Dropdown(options=['choose a clip', *self.videos], layout=wide())
         self.file = w.Text(placeholder='or the path of a film, and Enter', continuous_update=False, layout=wide())
@@ -202,12 +204,11 @@ class VideoLab(w.VBox):
         names = 'predict', 'action units', 'new person', 'save profile'
         self.predict, self.aus, self.new_person, self.save = (w.Button(description=name) for name in names)
         self.path = w.Text('profile.safetensors', layout=wide())
-        self.bar, self.message = w.IntProgress(max=100, layout=wide()), w.HTML()
-        self.picture, self.text = w.Image(format='png'), w.HTML()
-        rows = ([self.clips, self.upload, self.file], [self.predict, self.aus, self.new_person, self.bar],
-                [self.path, self.save])
-        wrapped = [w.HBox(row, layout=w.Layout(flex_flow='row wrap')) for row in rows]
-        super().__init__([*wrapped, self.message, self.picture, self.text])
+        self.bar, self.message = w.IntProgress(max=100, layout=w.Layout(width='10em')), w.HTML()
+        self.picture, self.text = live_picture(), w.HTML()
+        rows = ((self.clips, self.upload, self.file), (self.predict, self.aus, self.new_person, self.bar),
+                (self.path, self.save))
+        super().__init__([*(wrapped_row(*row) for row in rows), self.message, self.picture, self.text])
         self.clips.observe(self.choose, 'value')
         self.upload.observe(self.receive, 'value')
         self.file.observe(self.open_file, 'value')
@@ -269,7 +270,7 @@ class _working:
     def __exit__(self, kind, error, trace) -> bool:
         self.lab.bar.layout.visibility = 'hidden'
         expected = isinstance(error, (ClipAUTTError, OSError))
-        if expected: self.lab.message.value = f'<b style="color:#b22222">{escape(str(error))}</b>'
+        if expected: self.lab.message.value = f'<b style="color:{ALARM}">{escape(str(error))}</b>'
         return expected
 
 # %% ../../nbs/show/05_videolab.ipynb #d3a6f457

@@ -28,16 +28,19 @@ from ..method import TestTimeMethod
 from ..faces.tasks import find_task
 from .figures import DIALS, Drawing, MixView, face_view, mix_view, png_bytes, score_video
 from .plots import au_name
+from .controls import ALARM, live_picture, show_in_colab, wrapped_row
 from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['PATTERNS', 'LiveFigure', 'progress', 'AUExplorer', 'WindowExplorer', 'SubjectMixer', 'TuningStepper', 'MethodRace']
+__all__ = ['PATTERNS', 'RENDERING', 'LiveFigure', 'progress', 'AUExplorer', 'WindowExplorer', 'SubjectMixer', 'TuningStepper',
+           'MethodRace']
 
 # %% ../../nbs/show/06_widgets.ipynb #e311caad
 class LiveFigure(w.VBox):
     "Controls, one picture and one line of text. Subclasses define `compute_view`: the view for the present controls."
     def __init__(self, *controls: w.Widget):
-        self.picture, self.text = w.Image(format='png'), w.HTML()
+        show_in_colab()
+        self.picture, self.text = live_picture(), w.HTML()
         super().__init__([*controls, self.picture, self.text])
 
     def listen(self, *controls: w.Widget) -> None:
@@ -78,14 +81,16 @@ def _model(model: ClipAU | None, name: str = 'facs-tiny') -> ClipAU:
     "The model, or one from the package."
     return ClipAU.from_pretrained(name) if model is None else model
 
+# %% ../../nbs/show/06_widgets.ipynb #b05ba268
 def _slider(name: str, value: float, top: float, live: bool = True) -> w.FloatSlider:
     "A slider from 0, wide enough for its name."
-    look = dict(style={'description_width': '11em'}, layout=w.Layout(width='26em'), readout_format='.2f')
+    place = w.Layout(width='29em', max_width='100%')
+    look = dict(style={'description_width': '13.5em'}, layout=place, readout_format='.2f')
     return w.FloatSlider(value, min=0., max=top, step=.05, description=name, continuous_update=live, **look)
 
 def _whole_number(name: str, value: int, low: int, high: int) -> w.IntSlider:
     "A wide slider; nothing to move where there is one value only."
-    wide = w.Layout(width='40em')
+    wide = w.Layout(width='40em', max_width='100%')
     return w.IntSlider(value, min=low, max=high, description=name, disabled=low == high, layout=wide)
 
 # %% ../../nbs/show/06_widgets.ipynb #28f74e20
@@ -105,9 +110,13 @@ class AUExplorer(LiveFigure):
         self.sliders = {key: _slider(au_name(self.model.bank, key), 0., 1.) for key in aus}
         self.pattern = w.Dropdown(options=[*PATTERNS], description='pattern')
         sliders, half = [*self.sliders.values()], (len(self.sliders) + 1) // 2
-        super().__init__(self.pattern, w.HBox([w.VBox(sliders[:half]), w.VBox(sliders[half:])]))
+        super().__init__(self.pattern, wrapped_row(w.VBox(sliders[:half]), w.VBox(sliders[half:])))
         self.pattern.observe(self.choose, 'value')
         self.listen(*sliders)
+
+    def refresh(self, change=None) -> None:
+        if change: self.pattern.value = None  # a face of one's own
+        super().refresh(change)
 
     def compute_view(self): return face_view(self.model, self.person, {key: s.value for key, s in self.sliders.items()})
 
@@ -128,12 +137,14 @@ def set(
 @patch
 def choose(self: AUExplorer, change=None) -> None:
     "Show the pattern of the menu, at four fifths of full strength."
-    self.set(dict.fromkeys(PATTERNS[self.pattern.value], .8))
+    if self.pattern.value: self.set(dict.fromkeys(PATTERNS[self.pattern.value], .8))
 
 @patch
 def caption(self: AUExplorer) -> str:
     "The sentences whose similarity rose most."
-    rows = ', '.join(f'{au} {x:+.2f}' for au, x in self.view.change.head(5).items())
+    rise = self.view.change.head(5)
+    if rise.max() < .005: return 'The face is at rest: move a slider.'
+    rows = ', '.join(f'{au} {x:+.2f}' for au, x in rise.items())
     return f'Largest rise since rest, of {len(self.model.bank)} sentences: {rows}'
 
 # %% ../../nbs/show/06_widgets.ipynb #027ee3bc
@@ -152,7 +163,7 @@ class WindowExplorer(LiveFigure):
         self.start = _whole_number('first frame', self.windows.most_confident, 0, last)
         self.most_confident = w.Button(description='most confident window', layout=w.Layout(width='16em'))
         self.most_confident.on_click(self.go_to_most_confident)
-        super().__init__(w.HBox([self.start, self.most_confident]))
+        super().__init__(wrapped_row(self.start, self.most_confident))
         self.listen(self.start)
 
     def go_to_most_confident(self, button=None) -> None: self.start.value = self.windows.most_confident
@@ -166,6 +177,8 @@ class WindowExplorer(LiveFigure):
         return f'{label}; {lower} of {len(h)} windows have a lower entropy'
 
 # %% ../../nbs/show/06_widgets.ipynb #ba6212a9
+RENDERING = 'rendering the scene ...'
+
 class SubjectMixer(LiveFigure):
     "One scene, played by a person whose traits you choose."
     def __init__(
@@ -180,7 +193,7 @@ class SubjectMixer(LiveFigure):
         self.dials = {name: _slider(name, 1., 2.5, live=False) for name in DIALS}
         self.label = w.Dropdown(options=[*classes], description='acts')
         self.trail, self.fixed = (), {}
-        super().__init__(w.HBox([w.VBox([*self.dials.values()]), self.label]))
+        super().__init__(wrapped_row(w.VBox([*self.dials.values()]), self.label))
         self.label.observe(self.start_scene, 'value')
         self.start_scene()
         self.listen(*self.dials.values())
@@ -190,6 +203,7 @@ class SubjectMixer(LiveFigure):
         return mix_view(self.model, self.task, self.person, self.label.value, dials, self.seed)
 
     def compute_view(self):
+        self.text.value = RENDERING
         view = self.mix({name: dial.value for name, dial in self.dials.items()})
         self.trail = (*self.trail, view.probability)
         return replace(view, trail=self.trail, fixed=self.fixed)
@@ -198,7 +212,7 @@ class SubjectMixer(LiveFigure):
 @patch
 def start_scene(self: SubjectMixer, change=None) -> None:
     "Another scene: forget the trail, and ask what the model says at two fixed positions."
-    self.trail = ()
+    self.trail, self.text.value = (), RENDERING
     self.fixed = {f'all dials at {x:.0f}': self.mix(dict.fromkeys(DIALS, x)).probability for x in (0., 1.)}
     if change: self.refresh()
 
@@ -257,5 +271,5 @@ class MethodRace(LiveFigure):
     def compute_view(self): return self.comparison.at(self.position.value)
 
     def caption(self) -> str:
-        lines = [f'<b style="color:#b22222">alarm</b> {escape(a)}' for a in self.view.alarms]
+        lines = [f'<b style="color:{ALARM}">alarm</b> {escape(a)}' for a in self.view.alarms]
         return '<br>'.join(lines) or 'no alarm so far'
