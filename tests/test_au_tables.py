@@ -348,7 +348,7 @@ def faces(*rows):
 @pytest.mark.parametrize("turned", [False, True])
 def test_the_values_are_those_of_one_person_throughout(read, turned):
     "Two people who are seen in all frames, the surer one in turn: the larger is followed, in any order of rows."
-    both = [[(t, 10 + t, 50, 0.99 - t % 2 / 10, 0.9), (t, 200 - t, 60, 0.95, 0.1)] for t in range(6)]
+    both = [[(t, 10 + 20 * t, 50, 0.99 - t % 2 / 10, 0.9), (t, 400 - 20 * t, 60, 0.95, 0.1)] for t in range(6)]
     t = read(faces(*(row for pair in both for row in (pair[::-1] if turned else pair))))
     np.testing.assert_allclose(column(t, 1), [0.1] * 6)
     assert t.faces == () and t.face is None and "2 faces without ids" in t.warnings[0] and "6 of 6" in t.warnings[0]
