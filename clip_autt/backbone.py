@@ -311,6 +311,7 @@ def load_backbone(
     quick_gelu: bool | None = None,  # the activation; None: as architecture, tag or file say, and an error if none does
 ) -> Backbone:
     "Load a frozen CLIP. Unknown names, missing or damaged weights are a `BackboneError` that says what to do."
+    check(isinstance(name, str), f'name must be the name of an architecture, got {type(name).__name__}', BackboneError)
     config = config or CONFIGS.get(name)
     known = [*CONFIGS, *open_clip.list_models()]
     check(config is not None or name.replace('/', '-') in known, f'unknown architecture {name!r}.'
@@ -327,7 +328,7 @@ def load_backbone(
     elif Path(pretrained).suffix in ('.safetensors', '.pt', '.pth', '.bin') or Path(pretrained).is_file():
         model, known = _load_file(name, config, Path(pretrained), quick_gelu)
     else: model = _load_tag(name, str(pretrained), quick_gelu)
-    model = model.to(device, dtype).eval().requires_grad_(False)
+    model = _on_device(model, device, dtype).eval().requires_grad_(False)
     return Backbone(name, None if pretrained is None else str(pretrained), model, _tokenizer(name, config), config,
                     str(device), dtype, known)
 
@@ -341,3 +342,10 @@ def _tokenizer(name: str, config: dict | None) -> object:
         raise BackboneError(f'{name}: its tokenizer is not on this machine and could not be fetched '
                             f'({str(e).splitlines()[0][:80]}). '
                             'Choose an architecture with CLIP\'s own tokenizer, such as ViT-B-32.') from e
+
+def _on_device(model: nn.Module, device: str | torch.device, dtype: torch.dtype) -> nn.Module:
+    "The model on a device; torch says in many words that there is no such device."
+    try: return model.to(device, dtype)
+    except (RuntimeError, AssertionError) as e:
+        why = str(e).splitlines()[0].split('. ')[0]
+        raise BackboneError(f'device {str(device)!r} cannot be used here ({why:.100}). Use cpu.') from e

@@ -14,8 +14,9 @@ from .data_commands import (
     prune_command as prune_command, store_app as store_app, template as template, verify_command as verify_command,
 )
 from .films import (
-    ANNOTATED as ANNOTATED, find_films as find_films, output_names as output_names, profile_names as profile_names,
-    SubjectSource as SubjectSource, subject_of as subject_of, subjects_of as subjects_of,
+    ANNOTATED as ANNOTATED, check_targets as check_targets, find_films as find_films,
+    output_names as output_names, profile_names as profile_names, SubjectSource as SubjectSource, subject_of as subject_of, subjects_of as subjects_of,
+    who_is_who as who_is_who,
 )
 from .main import (
     app as app, checkup as checkup, demo as demo, doctor as doctor, evaluate_command as evaluate_command,
@@ -23,7 +24,8 @@ from .main import (
 )
 from .options import (
     BackboneName as BackboneName, Classes as Classes, Counted as Counted, Crop as Crop, Device as Device,
-    FirstSubject as FirstSubject, Fps as Fps, Head as Head, Jobs as Jobs, Json as Json, MethodNames as MethodNames,
+    FirstSubject as FirstSubject, Fps as Fps, Head as Head, HeadBackbone as HeadBackbone, Jobs as Jobs,
+    Json as Json, MethodNames as MethodNames,
     Model as Model, Order as Order, Paths as Paths, Pattern as Pattern, Pretrained as Pretrained, Quiet as Quiet,
     Recursive as Recursive, Reset as Reset, ResultsCsv as ResultsCsv,
     Seed as Seed, Settings as Settings, SubjectFrom as SubjectFrom, Subjects as Subjects, TASK_HELP as TASK_HELP,

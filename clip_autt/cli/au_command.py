@@ -58,6 +58,7 @@ def not_read() -> str:
     left_out = ', '.join(id for id in readout.ids if id not in there)
     return f'not read, since a single frame does not show them well enough: {left_out}'
 
+# %% ../../nbs/cli/02b_au_command.ipynb #52c7ad4d
 def aus(
     paths: Paths,
     csv: Annotated[Optional[str], typer.Option(
@@ -90,8 +91,7 @@ def aus(
     if not quiet: typer.echo(f'note: {not_read()}\nnote: {CAVEAT}')
     if failed: raise typer.Exit(1)
 
-
-
+# %% ../../nbs/cli/02b_au_command.ipynb #faa7d676
 def _one(path: str, wanted: list[Path | None], rest: str, fps: float | None, crop: str, quiet: bool) -> bool:
     "Read one film and write table, picture and film where they were asked for; whether that went well."
     from clip_autt.data.readout import read_aus, write_au_table
@@ -108,6 +108,7 @@ def _one(path: str, wanted: list[Path | None], rest: str, fps: float | None, cro
     if not quiet: typer.echo('\n'.join([summary_text(table), *(f'  wrote {p}' for p in wanted if p)]))
     return True
 
+# %% ../../nbs/cli/02b_au_command.ipynb #61170531
 def _annotate(path: str, video: Path, table: AUTable, crop: str) -> None:
     from clip_autt.show.film import annotate_aus
 

@@ -74,9 +74,10 @@ def check_command(
     json_path: Json = None,
 ) -> None:
     "Say what a folder or a manifest holds: counts beside the expected ones, what is missing, the first problems."
-    try: report = _report(name, root, layout)
+    try:
+        report = _report(name, root, layout)
+        deliver(report.to_dict(), repr(report), json_path)
     except ClipAUTTError as e: stop(e)
-    deliver(report.to_dict(), repr(report), json_path)
     if not report.ok: raise typer.Exit(1)
 
 def _report(name: str, root: Path | None, layout: str | None) -> CheckReport:

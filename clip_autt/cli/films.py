@@ -6,16 +6,20 @@
 from __future__ import annotations
 
 import os, re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
+import typer
+
 from ..utils.errors import InputError, check
-from ..utils.files import natural_key
+from ..utils.files import natural_key, some_of
 
 # %% auto #0
-__all__ = ['SubjectSource', 'ANNOTATED', 'find_films', 'subject_of', 'subjects_of', 'output_names', 'profile_names']
+__all__ = ['SubjectSource', 'ANNOTATED', 'find_films', 'subject_of', 'subjects_of', 'output_names', 'profile_names',
+           'check_targets', 'who_is_who']
 
 # %% ../../nbs/cli/00b_films.ipynb #7ae16b4a
 def find_films(
@@ -23,32 +27,48 @@ def find_films(
     pattern: str | None = None,  # only files in folders whose names fit, such as '*.avi'
     recursive: bool = False,  # look into folders in folders
 ) -> list[str]:  # films, folders of images among them
-    "All films that are meant, in the given order, those of a folder in natural order. `InputError` where there is none."
-    films = []
+    "All films that are meant, in the given order, those of a folder in natural order. `InputError` for one without."
+    films, folders = [], [Path(path).expanduser() for path in paths if Path(path).expanduser().is_dir()]
+    check(all(paths), 'a film has an empty name. Is a variable of the shell not set?')
+    check(pattern is None or folders, f'--glob {pattern} chooses among the files of folders, but no folder is given.')
     for path in paths:
         folder = Path(path).expanduser()
-        found = [*map(str, _films_in(folder, pattern, recursive))] if folder.is_dir() else [path]
+        found = [*map(str, _films_in(folder, pattern, recursive, set()))] if folder in folders else [path]
         fits = f' that fits {pattern}' if pattern else ''
         way = 'Give another folder.' if recursive else '--recursive looks into the folders in it.'
         check(len(found) > 0, f'{path}: no film{fits} in this folder. {way}')
         films += found
+    places = {}
+    for film in films:
+        first = places.setdefault(Path(film).expanduser().resolve(), film)
+        check(first is film, f'{film}: the same film as {first}. Name each film, or its folder, once.')
     return films
 
-def _films_in(folder: Path, pattern: str | None, recursive: bool) -> Iterator[Path]:
-    "The films of a folder; the folder itself where it holds images instead."
+def _films_in(folder: Path, pattern: str | None, recursive: bool, seen: set[Path]) -> Iterator[Path]:
+    "The films of a folder; the folder itself where it holds images instead, or cannot be read."
+    seen.add(folder.resolve())
+    try: inside = sorted(folder.iterdir(), key=lambda p: natural_key(p.name))
+    except OSError: return (yield folder)
+    shown = [p for p in inside if not p.name.startswith('.')]
+    files, folders = ([p for p in shown if p.is_dir() == is_folder] for is_folder in (False, True))
+    yield from _films_among(folder, files, pattern)
+    for p in folders if recursive else ():
+        if p.resolve() not in seen: yield from _films_in(p, pattern, True, seen)
+
+def _films_among(folder: Path, files: Sequence[Path], pattern: str | None) -> Sequence[Path]:
+    "What the files of a folder are as films. Pictures that may be meant otherwise are a note."
     from clip_autt.data.folder import VIDEO_SUFFIXES
     from clip_autt.video.images import IMAGE_SUFFIXES
 
-    try: inside = sorted(folder.iterdir(), key=lambda p: natural_key(p.name))
-    except OSError as e: raise InputError(f'{folder}: cannot be read ({e.strerror}). Check its permissions.') from e
-    shown = [p for p in inside if not p.name.startswith('.')]
-    files = [p for p in shown if not p.is_dir()]
-    films = [p for p in files if (fnmatch(p.name, pattern) if pattern else p.suffix.lower() in VIDEO_SUFFIXES)]
-    if films: yield from films
-    elif pattern is None and any(p.suffix.lower() in IMAGE_SUFFIXES for p in files): yield folder
-    if recursive:
-        for p in shown:
-            if p.is_dir(): yield from _films_in(p, pattern, True)
+    if pattern: return [p for p in files if fnmatch(p.name, pattern)]
+    films, images = ([p for p in files if p.suffix.lower() in kind] for kind in (VIDEO_SUFFIXES, IMAGE_SUFFIXES))
+    if not images: return films
+    if films: _note(f'{folder}: {len(images)} pictures beside films are not read.')
+    elif not all(re.search(r'\d', p.stem) for p in images):
+        _note(f'{folder}: {len(images)} pictures are read as the frames of one film. --glob takes each as a film.')
+    return films or [folder]
+
+def _note(text: str) -> None: typer.echo(f'note: {text}', err=True)
 
 # %% ../../nbs/cli/00b_films.ipynb #f1022443
 SubjectSource = Literal['folder', 'name']
@@ -61,7 +81,8 @@ def subject_of(
     path = Path(os.path.abspath(Path(film).expanduser()))
     check(source in ('folder', 'name'), f"people are taken from 'folder' or 'name', got {source!r}")
     subject = path.parent.name if source == 'folder' else re.split(r'[_\- .]', path.name)[0]
-    check(subject != '', f'{film}: its {source} names no person. Rename it, or take people from elsewhere.')
+    check(subject != '', f'{film}: its {source} names no person. Rename it, or take people from the '
+          f'{"name" if source == "folder" else "folder"}.')
     return subject
 
 # %% ../../nbs/cli/00b_films.ipynb #b0079b4e
@@ -69,12 +90,15 @@ def subjects_of(
     films: Sequence[str],
     source: SubjectSource | None,  # None: all films show one person, who has no name
 ) -> dict[str, str]:  # person by film, in the order of people; empty without a source
-    "Who is seen in each film, the films of each person together. `InputError` for a film that is listed twice."
+    "Who is seen in each film, the films of each person together. `InputError` for a name that may mean two people."
     if source is None: return {}
-    twice = next((f for i, f in enumerate(films) if f in films[:i]), None)
-    check(twice is None, f'{twice}: listed twice. Name each film, or its folder, once.')
     people = {film: subject_of(film, source) for film in films}
-    order = [*dict.fromkeys(people.values())]
+    order, homes = [*dict.fromkeys(people.values())], {}
+    for film, who in people.items():
+        home = Path(os.path.abspath(film)).parent
+        first = homes.setdefault(who, home)
+        check(source == 'name' or first == home, f'{first} and {home} have the name of one person, {who}. Rename one, '
+              'make one call for each, or take people from the name.')
     return dict(sorted(people.items(), key=lambda pair: order.index(pair[1])))
 
 # %% ../../nbs/cli/00b_films.ipynb #a4b09041
@@ -88,6 +112,7 @@ def output_names(
     "Where what is made of each film goes. `InputError` for a name that two would share, or that is a film itself."
     if out is None: return {}
     path, kinds = Path(out), ' or '.join(endings)
+    check(out not in ('', '-'), f'{out!r} is no file or folder. Give the name of one.')
     is_file = path.suffix.lower() in endings
     check(not is_file or len(films) == 1, f'{out}: {len(films)} films need a folder. Give a name without {kinds}.')
     check(is_file or len(films) > 1 or path.suffix == '' or path.is_dir(),
@@ -115,3 +140,28 @@ def profile_names(
     check(not (is_file and people), f'{out}: people that are told apart have a folder of profiles. Give a name without '
           'ending.')
     return {who: Path(out)/f'{who}.safetensors' for who in people.values()} or {None: Path(out)}
+
+# %% ../../nbs/cli/00b_films.ipynb #04f6412b
+def check_targets(
+    films: Sequence[str],
+    *targets: str | None,  # files that will be written
+) -> None:
+    "Refuse a target that is a film, or that is named twice."
+    taken = {Path(film).expanduser().resolve(): 'the film itself' for film in films}
+    for target in (t for t in targets if t is not None):
+        check(target not in ('', '-'), f'{target!r} is no file. Give the name of one.')
+        place = Path(target).resolve()
+        check(place not in taken, f'{target}: this is {taken.get(place)}. Choose another name.')
+        taken[place] = 'where another result goes'
+
+def who_is_who(
+    films: Sequence[str],
+    people: Mapping[str, str],  # person by film
+) -> None:
+    "Say how many films each person has; or that films of several folders are taken for one person."
+    counts, folders = Counter(people.values()), {Path(os.path.abspath(film)).parent for film in films}
+    if counts:
+        each = [f'{who} ({n} film{"s" * (n > 1)})' for who, n in counts.items()]
+        _note(f'{len(counts)} people: {some_of(each, 5)}')
+    elif len(folders) > 1: _note(f'{len(films)} films in {len(folders)} folders are taken for one person. '
+                                 '--subject-from tells people apart.')

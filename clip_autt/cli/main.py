@@ -17,11 +17,12 @@ import typer
 from .au_command import aus
 from .course import lab
 from .data_commands import datasets_app, protocol_command, store_app
-from .options import (TASK_HELP, BackboneName, Classes, Counted, Crop, Device, FirstSubject, Fps, Head,
-                                   Jobs, Json, MethodNames, Model, Order, Paths, Pattern, Pretrained, Quiet, Recursive,
-                                   Reset, ResultsCsv, Settings, SubjectFrom, Subjects, Yes, deliver, interrupted, load_model, method_names, notes,
+from .options import (TASK_HELP, Classes, Counted, Crop, Device, FirstSubject, Fps, Head,
+                                   HeadBackbone, Jobs, Json, MethodNames, Model, Order, Paths, Pattern,
+                                   Pretrained, Quiet, Recursive, Reset, ResultsCsv, Settings, SubjectFrom,
+                                   Subjects, Yes, deliver, interrupted, load_model, method_names, notes,
                                    parse_settings, shows_bars, stop)
-from .films import ANNOTATED, find_films, output_names, profile_names, subjects_of
+from .films import ANNOTATED, check_targets, find_films, output_names, profile_names, subjects_of, who_is_who
 from .records import run_batch
 from .train_commands import train
 from ..utils.errors import ClipAUTTError, check
@@ -54,7 +55,7 @@ def _write_any_letter() -> None:
 def predict(
     paths: Paths,
     model: Model = None,
-    backbone: BackboneName = 'ViT-B-32',
+    backbone: HeadBackbone = None,
     pretrained: Pretrained = None,
     head: Head = None,
     yes: Yes = False,
@@ -72,6 +73,7 @@ def predict(
     "Classify videos with CLIP-AU, without adapting."
     try:
         films = find_films(paths, pattern, recursive)
+        check_targets(films, None if json_path == '-' else json_path, csv)
         people = subjects_of(films, subject_from)
         clip_au = load_model(model, backbone, pretrained, head, classes, device, yes)
         records = run_batch([*people] or films, lambda path: clip_au.predict(path, fps=fps, crop=crop), json_path,
@@ -84,7 +86,7 @@ def predict(
 def personalize(
     paths: Paths,
     model: Model = None,
-    backbone: BackboneName = 'ViT-B-32',
+    backbone: HeadBackbone = None,
     pretrained: Pretrained = None,
     head: Head = None,
     yes: Yes = False,
@@ -120,7 +122,9 @@ def personalize(
     """
     try:
         films = find_films(paths, pattern, recursive)
+        check_targets(films, None if json_path == '-' else json_path, csv, save_profile)
         people = subjects_of(films, subject_from)
+        who_is_who(films, people)
         films = [*people] or films
         annotated, saved = output_names(films, video, ANNOTATED), profile_names(people, save_profile)
         begun = profile_names(people, profile)
@@ -134,7 +138,9 @@ def personalize(
         records = run_batch(films, work, json_path, quiet, clip_au.backbone.caveats,
                             _explainer(adapter_of) if explain else None, csv, people)
     except ClipAUTTError as e: stop(e)
-    if any(r['error'] or any(_NOT_SAVED in w for w in r['warnings']) for r in records): raise typer.Exit(1)
+    lost = next((w for r in records for w in r['warnings'] if _NOT_SAVED in w), None)
+    if lost: stop(ClipAUTTError(lost))
+    if any(r['error'] for r in records): raise typer.Exit(1)
 
 # %% ../../nbs/cli/03_main.ipynb #057505aa
 def _method(model: ClipAU, name: str | None, settings: list[str] | None, **given) -> TestTimeMethod:

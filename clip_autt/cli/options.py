@@ -21,20 +21,25 @@ if TYPE_CHECKING:
     from clip_autt.model import ClipAU
 
 # %% auto #0
-__all__ = ['Paths', 'Pattern', 'Recursive', 'SubjectFrom', 'ResultsCsv', 'Model', 'BackboneName', 'Pretrained', 'Head', 'Yes',
-           'Classes', 'Fps', 'Crop', 'Device', 'Json', 'Quiet', 'Seed', 'Jobs', 'TASK_HELP', 'Subjects', 'FirstSubject',
-           'MethodNames', 'Settings', 'Order', 'Reset', 'Counted', 'shows_bars', 'load_model', 'method_names',
-           'parse_settings', 'stop', 'interrupted', 'notes', 'deliver']
+__all__ = ['Paths', 'Pattern', 'Recursive', 'SubjectFrom', 'ResultsCsv', 'Model', 'BackboneName', 'HeadBackbone', 'Pretrained',
+           'Head', 'Yes', 'Classes', 'Fps', 'Crop', 'Device', 'Json', 'Quiet', 'Seed', 'Jobs', 'TASK_HELP', 'Subjects',
+           'FirstSubject', 'MethodNames', 'Settings', 'Order', 'Reset', 'Counted', 'shows_bars', 'load_model',
+           'method_names', 'parse_settings', 'stop', 'interrupted', 'notes', 'deliver']
 
 # %% ../../nbs/cli/00a_options.ipynb #5c2e955d
 Paths = Annotated[list[str], typer.Argument(help='Video files, folders of videos, or folders of numbered images.')]
-Pattern = Annotated[Optional[str], typer.Option('--glob', help="In folders, only files whose names fit, such as '*.avi'.")]
+Pattern = Annotated[Optional[str], typer.Option(
+    '--glob', help="In folders, only files whose names fit, such as '*.avi'.")]
 Recursive = Annotated[bool, typer.Option('--recursive', help='Look into the folders in folders.')]
 SubjectFrom = Annotated[Optional[str], typer.Option(
-    help="Who is seen: the 'folder' of a film, or its 'name' up to the first _, -, blank or dot; one person if not given.")]
-ResultsCsv = Annotated[Optional[str], typer.Option('--csv', help='Write the results to this table, a row for each video.')]
+    help="Who is seen: the 'folder' of a film, or its 'name' up to the first _, -, blank or dot; one person if not "
+         'given.')]
+ResultsCsv = Annotated[Optional[str], typer.Option(
+    '--csv', help='Write the results to this table, a row for each video.')]
 Model = Annotated[Optional[str], typer.Option('--model', help='A folder written by save_pretrained, or OWNER/NAME.')]
 BackboneName = Annotated[str, typer.Option('--backbone', help='facs-tiny, or an open_clip architecture.')]
+HeadBackbone = Annotated[Optional[str], typer.Option(
+    '--backbone', help='Architecture that a published head was trained on; ViT-B-32 if not given.')]
 Pretrained = Annotated[Optional[str], typer.Option(
     help="Weights of the backbone: an open_clip tag or a local file; 'openai' for a published head.")]
 Head = Annotated[Optional[str], typer.Option(
@@ -42,7 +47,7 @@ Head = Annotated[Optional[str], typer.Option(
          "or 'biovid-released', which its authors publish.")]
 Yes = Annotated[bool, typer.Option('--yes', help='Agree to fetching a head by name; CLIP_AUTT_YES=1 does, too.')]
 Classes = Annotated[Optional[str], typer.Option(help='Names of the classes of a published head, with commas between.')]
-Fps = Annotated[float, typer.Option(help='Frames per second to sample.')]
+Fps = Annotated[float, typer.Option(min=.01, help='Frames per second to sample.')]
 Crop = Annotated[str, typer.Option(help="'auto' finds the face; 'none' if the frames are faces already.")]
 Device = Annotated[str, typer.Option(help='cpu, cuda, mps.')]
 Json = Annotated[Optional[str], typer.Option('--json', help="Write the results to this file; '-' prints them.")]
@@ -73,7 +78,7 @@ def shows_bars(
 # %% ../../nbs/cli/00a_options.ipynb #dc5f4555
 def load_model(
     model: str | None,
-    backbone: str,
+    backbone: str | None,
     pretrained: str | None,
     head: str | None,
     classes: str | None,  # names with commas between
@@ -86,16 +91,19 @@ def load_model(
     from clip_autt.utils.hub import is_hub_name
 
     check(not (model and head), 'give one model: --model DIR, or --backbone NAME --pretrained TAG_OR_FILE --head FILE')
+    for option, given in (('--backbone', backbone), ('--classes', classes)):
+        check(head or not given, f'{option} {given} belongs to a head: give --head, or leave it out. clip-autt train '
+              'makes one.')
     if not head: return ClipAU.from_pretrained(model or 'facs-tiny', pretrained=pretrained, device=device)
     names = [c.strip() for c in classes.split(',')] if classes else None
     saved = str(Path(head).parent) if Path(head).suffix == '.safetensors' else head
     if Path(saved).is_dir() or (is_hub_name(saved) and Path(saved).suffix not in ('.pth', '.pt', '.bin')):
         return ClipAU.from_pretrained(saved, pretrained=pretrained, device=device)
     if is_published(head): published_file(head, lambda what: _agreed(what, yes))
-    return ClipAU.load_released(head, backbone, pretrained or 'openai', names, device=device)
+    return ClipAU.load_released(head, backbone or 'ViT-B-32', pretrained or 'openai', names, device=device)
 
 # %% ../../nbs/cli/00a_options.ipynb #4e9d04c9
-def _in_terminal() -> bool: return sys.stdin.isatty()
+def _in_terminal() -> bool: return sys.stdin is not None and sys.stdin.isatty()
 
 def _agreed(what: str, yes: bool) -> bool:
     "Say what would be fetched, and ask unless that was answered beforehand."

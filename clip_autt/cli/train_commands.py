@@ -5,6 +5,7 @@
 # %% ../../nbs/cli/02a_train_commands.ipynb #8dfadd3a
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -15,6 +16,7 @@ from .options import (TASK_HELP, BackboneName, Crop, Device, Fps, Jobs, Pretrain
 from ..utils.errors import ClipAUTTError, check
 
 if TYPE_CHECKING:
+    from clip_autt.data.manifest import Item, Manifest
     from clip_autt.backbone import Backbone
     from clip_autt.features import LabeledVideo
 
@@ -63,7 +65,8 @@ def train(
                                   batch_size=batch_size, patience=patience, class_weights=weights)
             model.save_pretrained(out)
     except ClipAUTTError as e: stop(e)
-    if not quiet: typer.echo(f'{history}\nwrote {out}. Use it with: clip-autt personalize VIDEO --model {out}')
+    use = f'clip-autt personalize VIDEO --model {shlex.quote(str(out))}'
+    if not quiet: typer.echo(f'{history}\nwrote {out}. Use it with: {use}')
 
 # %% ../../nbs/cli/02a_train_commands.ipynb #2e03feb7
 def _task_videos(task: str, backbone: str, pretrained: str | None, device: str, jobs: int, progress: bool) -> tuple:
@@ -75,6 +78,7 @@ def _task_videos(task: str, backbone: str, pretrained: str | None, device: str, 
     classes, b = find_task(task).classes, load_backbone(backbone, pretrained, device)
     return b, classes, *source_videos(b, task, n_jobs=jobs, progress=progress)
 
+# %% ../../nbs/cli/02a_train_commands.ipynb #5dfc568c
 def _manifest_videos(
     path: str, root: str | None, backbone: str, pretrained: str | None, device: str, options: dict,
 ) -> tuple:
@@ -86,9 +90,25 @@ def _manifest_videos(
     b, manifest = load_backbone(backbone, pretrained, device), read_manifest(path, root, strict=options['strict'])
     for s in manifest.skipped: typer.echo(f'note: skipped line {s.line}, {s.path}: {s.reason}', err=True)
     for warning in manifest.warnings: typer.echo(f'note: {warning}', err=True)
-    splits, encode = {item.split for item in manifest}, lambda items: encode_manifest(b, items, **options)
-    if 'train' not in splits: return b, manifest.classes, encode(manifest), []
-    return b, manifest.classes, encode(manifest.part('train')), encode(manifest.part('val')) if 'val' in splits else []
+    train, val = _parts(manifest)
+    encode = lambda items: encode_manifest(b, items, **options) if items else []
+    return b, manifest.classes, encode(train), encode(val)
+
+# %% ../../nbs/cli/02a_train_commands.ipynb #ba6fcc16
+_SPLITS = {'train': ('train', 'source'), 'val': ('val', 'validation'), 'test': ('test', 'target')}
+
+def _parts(manifest: Manifest) -> tuple[list[Item], list[Item]]:
+    "Clips to train and to validate on. Those that are for testing are left out, and that is said."
+    splits = {item.split for item in manifest}
+    if splits == {''}: return [*manifest], []
+    known = [name for names in _SPLITS.values() for name in names]
+    check(splits <= {*known}, f'{manifest.name}: split is {", ".join(map(repr, sorted(splits - {*known})))} in some '
+          f'rows. Use {", ".join(known)}, or leave it empty in all.')
+    train, val, test = ([item for item in manifest if item.split in names] for names in _SPLITS.values())
+    check(len(train) > 0, f'{manifest.name}: no row has split train or source. Say whom to train on.')
+    typer.echo(f'note: {len(train)} clips to train on, {len(val)} to validate on; {len(test)} for testing are left out',
+               err=True)
+    return train, val
 
 # %% ../../nbs/cli/02a_train_commands.ipynb #174e0297
 def _fit(backbone: Backbone, classes: tuple[str, ...], train: list[LabeledVideo], val: list[LabeledVideo], out: Path,

@@ -225,8 +225,7 @@ def choose_place(
     looks = ' or '.join(look for kind, (look, _) in finders.items() if layout in (None, kind))
     there = some_of(natural_sorted(names_in(root)), 6) or 'nothing'
     raise ManifestError(f'{root}: no {facts.name} here. Looked for {looks}. There is {there}. Give the folder that '
-                        'holds it, '
-          'or arrange it so.', ManifestError)
+                        'holds it, or arrange it so.')
 
 # %% ../../nbs/data/02_base.ipynb #a03816c6
 def find_tables(

@@ -22,7 +22,8 @@ from ..video.images import IMAGE_SUFFIXES
 __all__ = ['VIDEO_SUFFIXES', 'from_manifest', 'from_folder', 'manifest_template', 'check_manifest']
 
 # %% ../../nbs/data/07_folder.ipynb #8a9cea02
-VIDEO_SUFFIXES = frozenset('.mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .wmv .flv .ts .mts .ogv .3gp .gif .asf .mxf .avif'.split())
+VIDEO_SUFFIXES = frozenset('.mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .wmv .asf .flv .ts .mts .mxf .ogv .3gp .gif '
+                           '.avif'.split())
 
 def _suffix(name: str) -> str: return os.path.splitext(name)[1].lower()
 

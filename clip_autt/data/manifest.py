@@ -209,8 +209,13 @@ def doubts(
     people, splits = ([(row.get(name, ''), line) for line, row in rows] for name in ('subject', 'split'))
     lost = [line for name, line in people if name and name in MISSING]
     alike = [TWIN_SUBJECTS.format(them) for _, them in twins(people)]
+    parts = {}
+    for line, row in rows: parts.setdefault(row.get('subject', ''), {}).setdefault(row.get('split', ''), line)
+    torn = [f'{who!r} (' + ', '.join(f'line {line} {part!r}' for part, line in own.items()) + ')'
+            for who, own in parts.items() if who and len(own) > 1]
     return (*alike[:3], *[f'... {len(alike)} groups of subjects look alike in all'] * (len(alike) > 3),
             *(f'values {them} of split look like one part. Write them alike if they are' for _, them in twins(splits)),
+            *[f'subjects in several splits are no strangers to the test: {some_of(torn, 3)}'] * bool(torn),
             *[f'a subject has a name that stands for a missing value: {some_lines(lost)}'] * bool(lost))
 
 # %% ../../nbs/data/00_manifest.ipynb #5e495049

@@ -72,11 +72,13 @@ def read_config(
     "The configuration of a saved head, complete, or a `CheckpointError`."
     path = Path(folder)/'config.json'
     if not path.parent.is_dir():
-        raise CheckpointError(f'{folder}: no such folder. Give a folder written by save_pretrained, '
+        raise CheckpointError(f'{folder}: not a folder. Give a folder written by save_pretrained, '
                               'with config.json and head.safetensors.')
-    if not path.is_file():
-        raise CheckpointError(f'{path}: missing. A saved head is a folder with config.json and head.safetensors.')
     try: config = json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError as e:
+        raise CheckpointError(f'{path}: missing. A saved head is a folder with config.json and '
+                              'head.safetensors.') from e
+    except OSError as e: raise CheckpointError(f'{path}: cannot be read ({e.strerror}). Check its permissions.') from e
     except ValueError as e: raise CheckpointError(f'{path}: not valid JSON ({e}). Save the head again.') from e
     missing = [key for key in keys if key not in config] if isinstance(config, dict) else keys
     if missing:
