@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 from safetensors import safe_open
 from typer.testing import CliRunner
 
+from clip_autt.cli.films import find_films
 from clip_autt.cli.main import app
 from clip_autt.faces.tasks import make_clip
 from clip_autt.video.io import write_video
@@ -117,6 +119,11 @@ def test_a_batch_that_is_stopped_has_saved_the_profile(study, tmp_path, monkeypa
         (["--recursive", "--subject-from", "face"], "'folder' or 'name'"),
         (["--recursive", "--subject-from", "folder", "--save-profile", "p.safetensors"], "a folder of profiles"),
         (["--recursive", "--save-profile", "profiles"], "a profile is a .safetensors file"),
+        (["--recursive", "--csv", "-"], "'-' is no file"),
+        (["--recursive", "--csv", "same", "--json", "same"], "where another result goes"),
+        (["--recursive", "--backbone", "ViT-L-14"], "belongs to a head"),
+        (["--recursive", "--classes", "a,b"], "belongs to a head"),
+        (["--recursive", "--device", "abacus"], "device 'abacus' cannot be used here"),
         (["--recursive", "--json", f"{NOWHERE}/o.json"], "cannot be written"),
         (["--recursive", "--csv", f"{NOWHERE}/o.csv"], "cannot be written"),
     ],
@@ -124,6 +131,90 @@ def test_a_batch_that_is_stopped_has_saved_the_profile(study, tmp_path, monkeypa
 def test_what_cannot_be_is_one_line(study, options, message):
     said = call("personalize", study, *options, code=1).stderr.strip().splitlines()[-1]
     assert said.startswith("error: ") and message in said
+
+
+def test_nothing_that_is_written_replaces_a_film(study):
+    film = study / "ben" / "ben_day9.mp4"
+    before = film.read_bytes()
+    for option in ("--csv", "--json", "--save-profile"):
+        assert "is the film itself" in call("personalize", film, option, film, code=1).stderr.replace(
+            "a profile is a .safetensors file", "is the film itself"
+        )
+    assert film.read_bytes() == before
+
+
+def test_each_film_is_taken_once(study, tmp_path):
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "ben").symlink_to(study / "ben")
+    (tmp_path / "all" / "circle").symlink_to(tmp_path)
+    assert [Path(p).name for p in find_films([str(tmp_path)], recursive=True)] == ["ben_day9.mp4", "ben_day10.mp4"]
+    film = study / "ben" / "ben_day9.mp4"
+    assert "the same film as" in call("predict", film, study / "ben", code=1).stderr
+    assert "empty name" in call("predict", "", code=1).stderr
+    assert "no folder is given" in call("predict", film, "--glob", "*.avi", code=1).stderr
+
+
+def test_a_folder_that_cannot_be_read_is_one_error_among_answers(study, monkeypatch):
+    inside = Path.iterdir
+
+    def iterdir(self):
+        if self.name == "anna":
+            raise PermissionError(13, "Permission denied")
+        return inside(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    records = personalize(study, "--recursive", code=1)
+    assert [r["error"] is None for r in records] == [False, True, True]
+
+
+def test_how_a_study_was_understood_is_said(study, tmp_path):
+    told = call("personalize", study, "--recursive", "--glob", "*day9*", "--subject-from", "folder", "-q").stderr
+    assert told.startswith("note: 2 people: anna (1 film), ben (1 film)")
+    one = call("personalize", study, "--recursive", "--glob", "*day9*", "-q").stderr
+    assert "2 films in 2 folders are taken for one person" in one
+    for who in ("anna", "ben"):
+        (tmp_path / who / "pain").mkdir(parents=True)
+        (tmp_path / who / "pain" / "1.mp4").write_bytes(b"x")
+    options = [tmp_path, "--recursive", "--subject-from", "folder"]
+    assert "the name of one person, pain" in call("personalize", *options, code=1).stderr
+
+
+def test_pictures_that_may_be_meant_otherwise_are_said(study, tmp_path):
+    for name in ("anna.png", "zoe.png"):
+        Image.new("RGB", (96, 96)).save(tmp_path / name)
+    assert "2 pictures are read as the frames of one film" in call("predict", tmp_path).stderr
+    assert len(find_films([str(tmp_path)], "*.png")) == 2
+    (tmp_path / "day.mp4").write_bytes((study / "ben" / "ben_day9.mp4").read_bytes())
+    assert "2 pictures beside films are not read" in call("predict", tmp_path).stderr
+
+
+@pytest.mark.parametrize(
+    "splits, said",
+    [
+        (("source", "validation", "target"), "2 clips to train on, 2 to validate on; 1 for testing are left out"),
+        (("train", "val", "test"), "2 clips to train on, 2 to validate on; 1 for testing are left out"),
+        (("source", "validation", "holdout"), "split is 'holdout' in some rows"),
+        (("test", "val", "target"), "no row has split train or source"),
+    ],
+)
+def test_people_for_testing_are_never_trained_on(study, tmp_path, splits, said):
+    clips = [
+        (study / who / f"{who}_day{day}.mp4", who, label, split)
+        for who, split in (("ben", splits[0]), ("anna", splits[1]))
+        for day, label in ((9, "pain"), (10, "neutral"))
+    ]
+    (tmp_path / "stranger.mp4").write_bytes(clips[0][0].read_bytes())
+    rows = [",".join(map(str, clip)) for clip in (*clips, ("stranger.mp4", "zoe", "pain", splits[2]))]
+    (tmp_path / "m.csv").write_text("\n".join(["path,subject,label,split", *rows]))
+    code = 1 if splits[2] == "holdout" or splits[0] == "test" else 0
+    out = ["--out", tmp_path / "head", "--epochs", 1, "--no-personal", "-q"]
+    assert said in call("train", tmp_path / "m.csv", *out, code=code).stderr
+
+
+def test_a_person_in_two_splits_is_said(tmp_path):
+    (tmp_path / "m.csv").write_text("path,subject,label,split\na.mp4,p1,x,source\nb.mp4,p2,y,target\nc.mp4,p1,y,target")
+    shown = CliRunner().invoke(app, ["datasets", "check", str(tmp_path / "m.csv")]).output
+    assert "'p1' (line 2 'source', line 4 'target')" in shown and "p2" not in shown.split("several splits")[1]
 
 
 def test_action_units_of_a_study(study, tmp_path):

@@ -15,7 +15,8 @@ from .data_commands import (
 )
 from .films import (
     ANNOTATED as ANNOTATED, check_targets as check_targets, find_films as find_films,
-    output_names as output_names, profile_names as profile_names, SubjectSource as SubjectSource, subject_of as subject_of, subjects_of as subjects_of,
+    output_names as output_names, profile_names as profile_names,
+    SubjectSource as SubjectSource, subject_of as subject_of, subjects_of as subjects_of,
     who_is_who as who_is_who,
 )
 from .main import (

@@ -14,7 +14,7 @@ from typing import Literal
 
 import typer
 
-from ..utils.errors import InputError, check
+from ..utils.errors import check
 from ..utils.files import natural_key, some_of
 
 # %% auto #0
