@@ -220,6 +220,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'clip_autt/data/au_checks.py'),
                                           'clip_autt.data.au_checks.follow_faces': ( 'data/au_checks.html#follow_faces',
                                                                                      'clip_autt/data/au_checks.py'),
+                                          'clip_autt.data.au_checks.row_notes': ( 'data/au_checks.html#row_notes',
+                                                                                  'clip_autt/data/au_checks.py'),
                                           'clip_autt.data.au_checks.scale_notes': ( 'data/au_checks.html#scale_notes',
                                                                                     'clip_autt/data/au_checks.py'),
                                           'clip_autt.data.au_checks.time_unit': ( 'data/au_checks.html#time_unit',

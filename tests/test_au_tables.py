@@ -405,3 +405,27 @@ def test_a_real_table_of_openface():
     np.testing.assert_allclose(t.times, raw["timestamp"])
     assert t.warnings == ("timestamp: 99 frames in 0.099 seconds are 1,000 a second. Give fps= if that is wrong",)
     assert find_dialect(["frame", "face_id", *(f"AU{c:02d}_r" for c in OPENFACE_AUS)]).name == "OpenFace 2"
+
+
+@pytest.mark.parametrize(
+    "rows, said",
+    [
+        ("1,0,0,.9,1,1\n1,0,0,.95,1,2\n2,0,.04,.9,1,1", "1 rows repeat a frame of the same face"),
+        ("1,0,0,.1,1,1\n2,0,.04,.1,1,1", "not one of 2 rows shows a face: min_confidence is 0.75"),
+        ("1,0,0,.9,2,1\n2,0,.04,.9,2,1", "not one of 2 rows shows a face"),
+    ],
+)
+def test_what_is_left_of_the_rows_is_said(tmp_path, rows, said):
+    (tmp_path / "t.csv").write_text(f"frame,face_id,timestamp,confidence,success,AU01_r\n{rows}\n")
+    table = read_au_table(tmp_path / "t.csv")
+    assert any(said in w for w in table.warnings), table.warnings
+    if "repeat" in said:
+        assert table.intensity[0, 0] == 2 / 5
+
+
+def test_presence_alone_and_an_action_unit_twice(tmp_path):
+    (tmp_path / "t.csv").write_text("frame,face_id,timestamp,confidence,success,AU01_c\n1,0,0,.9,1,1\n")
+    assert "the table has no intensities, only presence" in read_au_table(tmp_path / "t.csv").warnings
+    (tmp_path / "t.csv").write_text("frame_idx,frame_time_in_ms,au_4_intensity,au_04_intensity\n0,0,1,2\n1,40,1,2\n")
+    with pytest.raises(InputError, match="is an action unit that another column is, too"):
+        read_au_table(tmp_path / "t.csv")

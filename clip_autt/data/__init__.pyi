@@ -1,7 +1,8 @@
 "What people bring: manifests, folders, licensed data sets, action-unit tables, and embeddings on disk."
 
 from .au_checks import (
-    UNITS as UNITS, follow_faces as follow_faces, scale_notes as scale_notes, time_unit as time_unit,
+    UNITS as UNITS, follow_faces as follow_faces, row_notes as row_notes,
+    scale_notes as scale_notes, time_unit as time_unit,
 )
 from .au_tables import (
     AUTable as AUTable, BLENDSHAPES as BLENDSHAPES, DIALECTS as DIALECTS, Dialect as Dialect,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 # %% auto #0
-__all__ = ['UNITS', 'time_unit', 'scale_notes', 'follow_faces']
+__all__ = ['UNITS', 'time_unit', 'scale_notes', 'follow_faces', 'row_notes']
 
 # %% ../../nbs/data/11a_au_checks.ipynb #21d18cf7
 UNITS = {'seconds': 1., 'milliseconds': 1e-3, 'microseconds': 1e-6, 'nanoseconds': 1e-9}
@@ -72,3 +72,19 @@ def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     middles = (a[:, :2] + a[:, 2:] / 2)[:, None] - (b[:, :2] + b[:, 2:] / 2)[None]
     size = (a[:, 2:].mean(1)[:, None] + b[:, 2:].mean(1)[None]) / 2
     return np.hypot(*np.moveaxis(middles, 2, 0)) / np.maximum(size, 1e-9)
+
+# %% ../../nbs/data/11a_au_checks.ipynb #8774dd78
+def row_notes(
+    frames: np.ndarray,  # int [R], the frame of each row that shows the chosen face
+    confidence: np.ndarray,  # [R], how sure the detector is; NaN where it was asked to be surer
+    least: float,  # so sure it must be
+    intensity: np.ndarray,  # [T, K], what is left; NaN where there is none
+) -> tuple[str, ...]:
+    "What to say about rows of one face that repeat a frame, and about tables of which nothing is left."
+    seen = frames[np.isfinite(confidence)]
+    again = len(seen) - len(np.unique(seen))
+    twice = f'{again} rows repeat a frame of the same face; of each frame the surest row is taken' if again else ''
+    nobody = (f'not one of {len(frames)} rows shows a face: min_confidence is {least:g}, and success must be 1 where '
+              'there is such a column' if not len(seen) else '')
+    nothing = 'the table has no intensities, only presence' if not nobody and np.isnan(intensity).all() else ''
+    return tuple(note for note in (twice, nobody, nothing) if note)

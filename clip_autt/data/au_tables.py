@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..au import AUBank
-from .au_checks import follow_faces, scale_notes, time_unit
+from .au_checks import follow_faces, row_notes, scale_notes, time_unit
 from ..utils.errors import InputError, check
 from ..utils.files import some_of
 from ..utils.tables import MISSING, decimal_points, read_header, read_table
@@ -87,6 +87,11 @@ def find_dialect(
     found = next((d for d in DIALECTS if {*d.needs} <= {*names} and _has_aus(d, names)), None)
     check(found is not None, f'{where}: not a table of a known detector. Its columns are '
           f'{some_of([*map(repr, names)], 6)}. {_KNOWN}')
+    for pattern in (found.intensity, found.presence):
+        same = [name for name in names if pattern and re.fullmatch(pattern, name)]
+        other = [name for name in same if name not in _columns(pattern, names).values()]
+        check(not other, f'{where}: column {other[0] if other else ""} is an action unit that another column is, too. '
+              'Keep one.')
     codes = {**_columns(found.intensity, names), **_columns(found.presence, names)}
     foreign = [c for c in codes if c not in OPENFACE_AUS] if found.name in ('OpenFace 1', 'OpenFace 2') else []
     check(not foreign, f'{where}: AU{foreign[0] if foreign else 0:02d} is not among the AUs of OpenFace 1 and 2. Some '
@@ -315,15 +320,18 @@ def read_au_table(
     dialect, table, notes = _rows(path)
     codes, intensity, presence, scale = _blocks(path, dialect, table)
     numbers = _frame_numbers(path, table)
-    score = _score(path, table, dialect.least if min_confidence is None else min_confidence)
+    least = dialect.least if min_confidence is None else min_confidence
+    score = _score(path, table, least)
     ids, faces, named = _people(path, table, numbers, np.isfinite(score))
     rows, sure, chosen = _pick(path, numbers, ids, faces if named or face is None else (), score, face)
     frames, unsure = numbers[rows], np.isnan(sure)[:, None]
     times, clock = ((frames - dialect.first) / fps, ()) if fps else _times(path, table.iloc[rows], frames)
     masked = [None if x is None else np.where(unsure, np.nan, x[rows]) for x in (intensity, presence)]
     taken = _face_note(faces, named, chosen, sure) if face is None else ()
+    own = np.ones(len(numbers), bool) if chosen is None else ids == chosen
+    left = row_notes(numbers[own], score[own], least, masked[0])
     return AUTable(times, frames, *masked, codes, dialect.name, chosen if named else None, faces if named else (),
-                   path.name, warnings=(*notes, *taken, *clock, *scale))
+                   path.name, warnings=(*notes, *taken, *clock, *scale, *left))
 
 # %% ../../nbs/data/11_au_tables.ipynb #ec3a52db
 def _score(path: Path, table: pd.DataFrame, least: float) -> np.ndarray:
