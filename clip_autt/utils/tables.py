@@ -39,6 +39,7 @@ def read_lines(
 ) -> list[str]:  # without line ends; the first is line 1
     "The lines of a text file in UTF-8 or UTF-16. `error` for anything that is not one."
     path = Path(path)
+    check(not path.is_dir(), f'{path}: a folder. Give the path of a CSV file.', error)
     check(path.is_file(), f'{path}: no such file. Give the path of a CSV file.', error)
     try: data = path.read_bytes()
     except OSError as e: raise error(f'{path}: cannot be read ({e.strerror}). Check its permissions.') from e

@@ -102,7 +102,8 @@ def film_pictures(
     time, matrices = None, {}
     try: container = open_film(video)
     except (av.FFmpegError, OSError) as e:
-        raise VideoError(f'{name}: not a video that can be read ({e.strerror}). Convert it to mp4 or webm.') from e
+        fix = 'Check its permissions' if isinstance(e, PermissionError) else 'Convert it to mp4 or webm'
+        raise VideoError(f'{name}: not a video that can be read ({e.strerror}). {fix}.') from e
     with container:
         track = chosen_track(container, name, notes)
         rate = nominal_rate(track.average_rate, track.guessed_rate, track.base_rate)
