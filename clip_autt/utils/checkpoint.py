@@ -72,7 +72,8 @@ def read_config(
     "The configuration of a saved head, complete, or a `CheckpointError`."
     path = Path(folder)/'config.json'
     if not path.parent.is_dir():
-        raise CheckpointError(f'{folder}: not a folder. Give a folder written by save_pretrained, '
+        what = 'not a folder' if path.parent.exists() else 'no such folder'
+        raise CheckpointError(f'{folder}: {what}. Give a folder written by save_pretrained, '
                               'with config.json and head.safetensors.')
     try: config = json.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError as e:
