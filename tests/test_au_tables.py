@@ -233,7 +233,7 @@ def test_a_table_that_is_not_understood_says_why(read, tmp_path, text, message):
 def test_missing_and_binary_files(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_au_table(tmp_path / "nowhere.csv")
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="a folder"):
         read_au_table(tmp_path)
     (tmp_path / "book.xlsx").write_bytes(b"PK\x03\x04\xff\xfe\x00\x9c")
     with pytest.raises(ClipAUTTError):

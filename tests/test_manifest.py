@@ -132,8 +132,8 @@ def test_a_bad_manifest_is_one_clear_error(read, text, message):
 
 
 def test_a_manifest_that_is_no_file(tmp_path):
-    for path in (tmp_path, tmp_path / "none.csv"):
-        with pytest.raises(ManifestError, match="no such file"):
+    for path, what in ((tmp_path, "a folder"), (tmp_path / "none.csv", "no such file")):
+        with pytest.raises(ManifestError, match=what):
             read_manifest(path)
 
 
