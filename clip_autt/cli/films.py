@@ -15,11 +15,11 @@ from typing import Literal
 import typer
 
 from ..utils.errors import check
-from ..utils.files import natural_key, some_of
+from ..utils.files import natural_sorted, some_of
 
 # %% auto #0
-__all__ = ['SubjectSource', 'ANNOTATED', 'find_films', 'subject_of', 'subjects_of', 'output_names', 'profile_names',
-           'check_targets', 'who_is_who']
+__all__ = ['SubjectSource', 'ANNOTATED', 'find_films', 'subject_of', 'subjects_of', 'check_targets', 'output_names',
+           'profile_names', 'who_is_who']
 
 # %% ../../nbs/cli/00b_films.ipynb #7ae16b4a
 def find_films(
@@ -28,28 +28,29 @@ def find_films(
     recursive: bool = False,  # look into folders in folders
 ) -> list[str]:  # films, folders of images among them
     "All films that are meant, in the given order, those of a folder in natural order. `InputError` for one without."
-    films, folders = [], [Path(path).expanduser() for path in paths if Path(path).expanduser().is_dir()]
     check(all(paths), 'a film has an empty name. Is a variable of the shell not set?')
-    check(pattern is None or folders, f'--glob {pattern} chooses among the files of folders, but no folder is given.')
+    films, places = [], {path: Path(path).expanduser() for path in paths}
+    check(pattern is None or any(place.is_dir() for place in places.values()),
+          f'--glob {pattern} chooses among the files of folders, but no folder is given.')
     for path in paths:
-        folder = Path(path).expanduser()
-        found = [*map(str, _films_in(folder, pattern, recursive, set()))] if folder in folders else [path]
+        place = places[path]
+        found = [*map(str, _films_in(place, pattern, recursive, set()))] if place.is_dir() else [path]
         fits = f' that fits {pattern}' if pattern else ''
         way = 'Give another folder.' if recursive else '--recursive looks into the folders in it.'
         check(len(found) > 0, f'{path}: no film{fits} in this folder. {way}')
         films += found
-    places = {}
+    seen = {}
     for film in films:
-        first = places.setdefault(Path(film).expanduser().resolve(), film)
+        first = seen.setdefault(Path(film).expanduser().resolve(), film)
         check(first is film, f'{film}: the same film as {first}. Name each film, or its folder, once.')
     return films
 
 def _films_in(folder: Path, pattern: str | None, recursive: bool, seen: set[Path]) -> Iterator[Path]:
     "The films of a folder; the folder itself where it holds images instead, or cannot be read."
     seen.add(folder.resolve())
-    try: inside = sorted(folder.iterdir(), key=lambda p: natural_key(p.name))
+    try: names = natural_sorted(p.name for p in folder.iterdir() if not p.name.startswith('.'))
     except OSError: return (yield folder)
-    shown = [p for p in inside if not p.name.startswith('.')]
+    shown = [folder/name for name in names]
     files, folders = ([p for p in shown if p.is_dir() == is_folder] for is_folder in (False, True))
     yield from _films_among(folder, files, pattern)
     for p in folders if recursive else ():
@@ -101,6 +102,19 @@ def subjects_of(
               'make one call for each, or take people from the name.')
     return dict(sorted(people.items(), key=lambda pair: order.index(pair[1])))
 
+# %% ../../nbs/cli/00b_films.ipynb #f84f3d32
+def check_targets(
+    films: Sequence[str],
+    *targets: str | Path | None,  # files that will be written
+) -> None:
+    "Refuse a target that is a film, or that is named twice."
+    taken = {Path(film).expanduser().resolve(): 'the film itself' for film in films}
+    for target in (t for t in targets if t is not None):
+        check(target not in ('', '-'), f'{target!r} is no file. Give the name of one.')
+        place = Path(target).resolve()
+        check(place not in taken, f'{target}: this is {taken.get(place)}. Choose another name.')
+        taken[place] = 'where another result goes'
+
 # %% ../../nbs/cli/00b_films.ipynb #a4b09041
 ANNOTATED = '.mp4', '.webm'  # endings of annotated films
 
@@ -124,8 +138,7 @@ def output_names(
         inside = [Path(os.path.relpath(p, top)) for p in inside]
     names = {film: path if is_file else path / p for film, p in zip(films, inside)}
     check(len({*names.values()}) == len(films), f'{out}: two films have the same name. Rename one of them.')
-    for film, name in names.items():
-        check(name.resolve() != Path(film).resolve(), f'{name}: this is the film itself. Choose another name.')
+    check_targets(films, *names.values())
     return names
 
 # %% ../../nbs/cli/00b_films.ipynb #64fbdb78
@@ -142,18 +155,6 @@ def profile_names(
     return {who: Path(out)/f'{who}.safetensors' for who in people.values()} or {None: Path(out)}
 
 # %% ../../nbs/cli/00b_films.ipynb #04f6412b
-def check_targets(
-    films: Sequence[str],
-    *targets: str | None,  # files that will be written
-) -> None:
-    "Refuse a target that is a film, or that is named twice."
-    taken = {Path(film).expanduser().resolve(): 'the film itself' for film in films}
-    for target in (t for t in targets if t is not None):
-        check(target not in ('', '-'), f'{target!r} is no file. Give the name of one.')
-        place = Path(target).resolve()
-        check(place not in taken, f'{target}: this is {taken.get(place)}. Choose another name.')
-        taken[place] = 'where another result goes'
-
 def who_is_who(
     films: Sequence[str],
     people: Mapping[str, str],  # person by film

@@ -88,10 +88,9 @@ def find_dialect(
     check(found is not None, f'{where}: not a table of a known detector. Its columns are '
           f'{some_of([*map(repr, names)], 6)}. {_KNOWN}')
     for pattern in (found.intensity, found.presence):
-        same = [name for name in names if pattern and re.fullmatch(pattern, name)]
-        other = [name for name in same if name not in _columns(pattern, names).values()]
-        check(not other, f'{where}: column {other[0] if other else ""} is an action unit that another column is, too. '
-              'Keep one.')
+        kept = {*_columns(pattern, names).values()}
+        other = next((name for name in names if name not in kept and _columns(pattern, [name])), None)
+        check(other is None, f'{where}: column {other} is an action unit that another column is, too. Keep one.')
     codes = {**_columns(found.intensity, names), **_columns(found.presence, names)}
     foreign = [c for c in codes if c not in OPENFACE_AUS] if found.name in ('OpenFace 1', 'OpenFace 2') else []
     check(not foreign, f'{where}: AU{foreign[0] if foreign else 0:02d} is not among the AUs of OpenFace 1 and 2. Some '
