@@ -7,6 +7,7 @@ from . import (
     faces as faces,
     methods as methods,
     personal as personal,
+    series as series,
     show as show,
     utils as utils,
     video as video,
