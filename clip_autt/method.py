@@ -16,10 +16,10 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args, runtime_c
 import torch
 from torch import Tensor
 
-from .features import LabeledVideo, VideoFeatures, encode
+from .features import LabeledVideo, VideoFeatures
 from .model import ClipAU, check_trained
 from .outputs import Adapted, Passes, Prediction, window_at
-from .temporal import score_windows
+
 from .utils.errors import InputError, check, did_you_mean
 from .utils.patch import patch
 from .video.clip import Clip
@@ -85,7 +85,7 @@ def encode_views(
 ) -> VideoViews:
     "The constant part of a video."
     frames = v.frames.to(model.au_text)
-    return VideoViews(frames, model.temporal(frames[None])[0], score_windows(model.temporal, frames, window))
+    return VideoViews(frames, model.temporal(frames[None])[0], model.embed_windows(frames, window))
 
 # %% ../nbs/core/10_method.ipynb #3ab24dc3
 class StepOutput(NamedTuple):
@@ -109,6 +109,7 @@ class OnlineMethod:
     reset_scope: ResetScope = 'subject'  # the published scope; after construction, the one in use
     variant = 'online'  # shown in tables of results
     learns = True  # False where nothing is kept from one video to the next
+    needs_clip = True  # False where a model of action-unit tables will do
 
     @dataclass(frozen=True)
     class Config:
@@ -126,6 +127,9 @@ class OnlineMethod:
         **settings,  # single settings by name, see `Config`
     ):
         check_trained(model, untrained_ok)
+        check(isinstance(model, ClipAU) or not self.needs_clip, f'{type(self).__name__} needs CLIP: it works on frame '
+              'embeddings and sentences, and this model reads action-unit tables. For tables there are source, '
+              'personal-baseline and personal.')
         check(reset in (None, *SCOPES), f'reset must be one of {", ".join(SCOPES)}, got {reset!r}')
         self.model, self.seed, self.n_classes = model, seed, len(model.classes)
         self.config = configured(type(self), config, settings)
@@ -241,9 +245,7 @@ def encoded(
         check(not isinstance(v, LabeledVideo), 'a method must not see a label. Give the .video of a LabeledVideo.')
         check(not isinstance(v, (list, tuple)),
               f'one video is expected, got a {type(v).__name__}. For several use adapt_many.')
-    found = [encode(self.model.backbone, v) for v in videos]
-    for v in found: self.model.check_features(v)
-    return found
+    return [self.model.encode(v) for v in videos]
 
 # %% ../nbs/core/10_method.ipynb #091f446c
 @patch

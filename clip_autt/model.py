@@ -29,7 +29,7 @@ from .utils.errors import CheckpointError, InputTypeError, UntrainedError, check
 from .features import VideoFeatures, encode
 from .utils.files import atomic_path
 from .outputs import Prediction, window_at
-from .temporal import TemporalConv
+from .temporal import TemporalConv, score_windows
 from .utils.patch import patch
 from .utils.hub import HEAD_FORMAT, fetch_head, is_hub_name, push_folder
 from .utils.weights import load_weights, read_weights
@@ -63,6 +63,10 @@ class AUHead(nn.Module):
     def au_scores(self, video: Tensor, text: Tensor) -> Tensor:
         "Scores [B, N], or [..., M, N] for M windows, of unit vectors video [B, D] or [..., M, D] and text [..., N, D]."
         return self.logit_scale * video @ text.transpose(-1, -2)
+
+    def embed_windows(self, frames: Tensor, window: int) -> Tensor:
+        "Unit vectors [M, D] of all windows of a video [T, D], see `score_windows`."
+        return score_windows(self.temporal, frames, window)
 
     def forward(self, features: Tensor, text: Tensor) -> Output:
         "Frame embeddings [B, T, D] and sentence embeddings [N, D], both not normalised."
@@ -120,6 +124,14 @@ class ClipAU(AUHead):
         text = self.au_text if text is None else text
         _check_tensors(self, features, text)
         return super().forward(features.to(self.au_text), text)
+
+    def encode(
+        self,
+        video,  # a path, bytes, a Clip, VideoFeatures, or frame embeddings [T, D]
+        **settings,  # of `encode`, such as fps or crop
+    ) -> VideoFeatures:
+        "A video as the model reads it: frame embeddings of its backbone. Those of another backbone are an `InputError`."
+        return _encode(self, video, **settings)
 
     def predict(
         self,
@@ -211,11 +223,15 @@ def _check_tensors(model: ClipAU, features: Tensor, text: Tensor) -> None:
     check(text.shape == (n, d), f'text must be [{n}, {d}], one row per action unit, got {list(text.shape)}')
 
 # %% ../nbs/core/06_model.ipynb #c3dfb7e2
+def _encode(model: ClipAU, video, **settings) -> VideoFeatures:
+    v = encode(model.backbone, video, **settings)
+    model.check_features(v)
+    return v
+
 @torch.no_grad()
 def _predict(model: ClipAU, video, untrained_ok: bool, **kwargs) -> Prediction:
     check_trained(model, untrained_ok)
-    v = encode(model.backbone, video, **kwargs)
-    model.check_features(v)
+    v = model.encode(video, **kwargs)
     out = model(v.frames[None])
     return Prediction(logits=out.logits[0].cpu(), au=out.au[0].cpu(), classes=model.classes, bank=model.bank,
                       window=window_at(v.times, 0, len(v)), **v.faces())

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .features import VideoFeatures, encode
+from .features import VideoFeatures
 from .model import ClipAU
-from .temporal import score_windows
+
 from .utils.errors import check, dtype_shape
 from .video.clip import Clip
 
@@ -46,10 +46,9 @@ def find_window(
 ) -> tuple[int, Tensor]:  # first frame of the most confident window, and the entropy [M] of each window in nats
     "The most confident window: the argmin over the entropies of all windows. Of equal windows the first is taken."
     check(window >= 1, f'window must be at least 1 frame, got {window}')
-    v = encode(model.backbone, video)
-    model.check_features(v)
+    v = model.encode(video)
     if z_text is None: z_text = model.embed_text(model.au_text)
-    h = window_entropy(model, score_windows(model.temporal, v.frames.to(model.au_text), window), z_text)
+    h = window_entropy(model, model.embed_windows(v.frames.to(model.au_text), window), z_text)
     return int(h.argmin()), h
 
 # %% ../nbs/core/09_window.ipynb #42157b2f

@@ -6,6 +6,10 @@ from .baseline import (
     population_baseline as population_baseline, resting_statistics as resting_statistics, shrunk as shrunk,
 )
 from .method import MostConfidentWindow as MostConfidentWindow, PersonalBaseline as PersonalBaseline
+from .rule import (
+    BaselineRule as BaselineRule, EMBEDDING_RULE as EMBEDDING_RULE, STATISTICS as STATISTICS, Statistics as Statistics,
+    mean_statistics as mean_statistics,
+)
 from .threshold import (
     LogitPrior as LogitPrior, centred as centred, logit_prior as logit_prior,
     personal_threshold as personal_threshold,

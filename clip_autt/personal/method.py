@@ -14,13 +14,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..features import VideoFeatures, encode
+from ..features import VideoFeatures
 from ..method import SCOPES, OnlineMethod, StepOutput, TestTimeMethod, VideoViews
 from ..model import ClipAU
 from ..outputs import Adapted, Passes, Prediction
-from .baseline import PRIOR_CLIPS, VIDEO_WEIGHT, Baseline, normalize_to_baseline
+from .baseline import Baseline
+
 from .threshold import personal_threshold
-from ..temporal import score_windows
+
 from ..utils.checkpoint import read_profile, write_profile
 from ..utils.errors import check
 from ..utils.patch import patch
@@ -44,8 +45,8 @@ class PersonalBaseline:
         "Settings of the method."
         window: int = 16
         estimate_threshold: bool = True
-        video_weight: float = VIDEO_WEIGHT
-        prior_clips: float = PRIOR_CLIPS
+        video_weight: float | None = None
+        prior_clips: float | None = None  # None: one number for each dimension, which the model holds
         inner: str = ''  # the method inside and its settings
 
     def __init__(
@@ -55,20 +56,21 @@ class PersonalBaseline:
         *,
         window: int = 16,  # frames in the window that is reported, where `make` is None
         estimate_threshold: bool = True,  # estimate the person's threshold as well
-        video_weight: float = VIDEO_WEIGHT,  # of a video's own center in its baseline, from 0 to 1
-        prior_clips: float = PRIOR_CLIPS,  # clips that the typical person counts for in the baseline, 0 or more
+        video_weight: float | None = None,  # of a video's own center in its baseline, 0 to 1; None: the model's rule
+        prior_clips: float | None = None,  # clips that the typical person counts for; None: the model's rule
         reset: Literal['video', 'subject', 'never'] = 'subject',  # when to forget the person
     ):
         check(model.personal is not None, 'this model has no personal head. Train one with '
               'prepare_personal(model, train, val), or load a bundled model.')
         check(reset in SCOPES, f'reset must be one of {", ".join(SCOPES)}, got {reset!r}')
-        check(0 <= video_weight <= 1, f'video_weight must be from 0 to 1, got {video_weight}')
-        check(prior_clips >= 0, f'prior_clips must be 0 or more, got {prior_clips}')
+        given = dict(video_weight=video_weight, prior_clips=prior_clips)
+        self.rule = replace(model.personal.rule, **{k: x for k, x in given.items() if x is not None})
+        prior = None if isinstance(self.rule.prior_clips, Tensor) else self.rule.prior_clips
         self.model, self.reset_scope = model, reset
         head = model.personal.head
         self.inner = make(head) if make else MostConfidentWindow(head, MostConfidentWindow.Config(window))
         inner = f'{type(self.inner).__name__} {getattr(self.inner, "config", "")}'.strip()
-        self.config = self.Config(window, estimate_threshold, video_weight, prior_clips, inner)
+        self.config = self.Config(window, estimate_threshold, self.rule.video_weight, prior, inner)
         self.begin: tuple[Baseline | None, Tensor] = None, torch.zeros(0, len(model.classes))  # or a loaded profile
         self.reset()
 
@@ -101,7 +103,8 @@ class PersonalBaseline:
     @property
     def n_trained(self) -> int:
         "How many values are learned at test time."
-        baseline, threshold = 2 * self.model.au_text.shape[1], len(self.model.classes)
+        width, threshold = self.model.au_text.shape[1], len(self.model.classes)
+        baseline = width if self.rule.statistics == 'mean' else 2 * width
         return getattr(self.inner, 'n_trained', 0) + baseline + threshold * self.config.estimate_threshold
 
     def state_dict(self) -> dict:
@@ -119,7 +122,7 @@ _STATE = 'begin', 'subject', 'person', 'logits'
 # %% ../../nbs/personal/03_method.ipynb #e93b5dba
 def _adapt_many(method: PersonalBaseline, videos: Sequence) -> list[Adapted]:
     check(len(videos) > 0, 'no videos to adapt to')
-    videos = [_features(method, v) for v in videos]
+    videos = [method.model.encode(v) for v in videos]
     results = []
     for run in _runs(videos, method.reset_scope):
         if _is_new(method, run[0]): method.reset()
@@ -127,12 +130,6 @@ def _adapt_many(method: PersonalBaseline, videos: Sequence) -> list[Adapted]:
         relative = [_relative(method, v) for v in run]
         results += [_finish(method, v, a) for v, a in zip(run, method.inner.adapt_many(relative), strict=True)]
     return results
-
-# %% ../../nbs/personal/03_method.ipynb #e413ccce
-def _features(method: PersonalBaseline, video) -> VideoFeatures:
-    v = encode(method.model.backbone, video)
-    method.model.check_features(v)
-    return v
 
 # %% ../../nbs/personal/03_method.ipynb #d872a4f3
 def _is_new(method: PersonalBaseline, v: VideoFeatures) -> bool:
@@ -155,11 +152,10 @@ def _relative(
 ) -> VideoFeatures:
     "The video relative to the person's baseline so far, which it joins with `learn` if it shows a face."
     frames, before = v.frames.to(method.model.au_text), method.person if learn else person
-    now = Baseline.of(frames) if before is None else before + Baseline.of(frames)
+    own = method.rule.baseline(frames)
+    now = own if before is None else before + own
     if learn and v.seen: method.person = now
-    population = method.model.personal.population_baseline
-    c = method.config
-    return replace(v, frames=normalize_to_baseline(frames, now, population, c.video_weight, c.prior_clips))
+    return replace(v, frames=method.rule.relative(frames, now, method.model.personal.population_baseline))
 
 # %% ../../nbs/personal/03_method.ipynb #602d711b
 @torch.no_grad()
@@ -181,7 +177,7 @@ def _threshold(method: PersonalBaseline, logits: Tensor) -> Tensor:
 @torch.no_grad()
 def _predict(method: PersonalBaseline, video) -> Prediction:
     "As for adapting, but nothing is kept."
-    v = _features(method, video)
+    v = method.model.encode(video)
     person, logits = method.begin if _is_new(method, v) else (method.person, method.logits)
     p = method.inner.predict(_relative(method, v, person, learn=False))
     return replace(p, logits=p.logits - _threshold(method, torch.cat([logits, p.logits[None]])))
@@ -189,7 +185,7 @@ def _predict(method: PersonalBaseline, video) -> Prediction:
 # %% ../../nbs/personal/03_method.ipynb #1fdeb6c1
 class MostConfidentWindow(OnlineMethod):
     "The head's prediction for the video, with the window of lowest entropy (CLIP-AUTT, steps 2 to 4). Learns nothing."
-    variant, reset_scope, steps = 'most confident window', 'video', 0
+    variant, reset_scope, steps, needs_clip = 'most confident window', 'video', 0, False
 
     @torch.no_grad()
     def adapt_video(self, views: VideoViews) -> StepOutput:
@@ -206,8 +202,8 @@ def window_logits(
     window: int = 16,  # frames; a shorter video is one window
 ) -> Tensor:  # [M, C]
     "Logits of every window of a video, with what is known about the person by now. Learns nothing."
-    head, v = self.model.personal.head, _features(self, video)
-    x = score_windows(head.temporal, _relative(self, v, self.person, learn=False).frames, window)
+    head, v = self.model.personal.head, self.model.encode(video)
+    x = head.embed_windows(_relative(self, v, self.person, learn=False).frames, window)
     logits = head.classifier(head.au_scores(x, head.embed_text(head.au_text)))
     return logits - _threshold(self, self.logits) if len(self.logits) else logits
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -15,7 +16,8 @@ from torch import Tensor
 
 from ..features import LabeledVideo, VideoFeatures, by_subject, split_videos
 from ..model import ClipAU
-from .baseline import Baseline, normalize_to_baseline, population_baseline
+from .baseline import Baseline, population_baseline
+from .rule import EMBEDDING_RULE, BaselineRule
 from .threshold import LogitPrior, logit_prior
 from ..train import History, fit, logits_of
 from ..utils.checkpoint import save_or_remove
@@ -50,11 +52,12 @@ def augment_baselines(
     base: Baseline,  # of the typical person
     seed: int = 0,
     draws: int = 1,  # how often each video is shown, with another baseline each time
+    rule: BaselineRule = EMBEDDING_RULE,
 ) -> list[LabeledVideo]:
     "Videos relative to baselines from random subsets of each person's videos."
     g = torch.Generator().manual_seed(seed)
-    people = [[(x, Baseline.of(x.video.frames)) for x in own] for own in by_subject(videos).values()]
-    return [_relative_to(x, _random_baseline(own, i, g), base)
+    people = [[(x, rule.baseline(x.video.frames)) for x in own] for own in by_subject(videos).values()]
+    return [_relative_to(x, _random_baseline(own, i, g), base, rule)
             for _ in range(draws) for own in people for i, (x, _) in enumerate(own)]
 
 # %% ../../nbs/personal/02_training.ipynb #011e6f5c
@@ -68,17 +71,19 @@ def _random_baseline(own: list[tuple[LabeledVideo, Baseline]], i: int, g: torch.
     return sum((own[j][1] for j in others), own[i][1])
 
 # %% ../../nbs/personal/02_training.ipynb #391fc51a
-def _relative_to(x: LabeledVideo, person: Baseline, base: Baseline) -> LabeledVideo:
-    return LabeledVideo(replace(x.video, frames=normalize_to_baseline(x.video.frames, person, base)), x.label)
+def _relative_to(x: LabeledVideo, person: Baseline, base: Baseline, rule: BaselineRule) -> LabeledVideo:
+    return LabeledVideo(replace(x.video, frames=rule.relative(x.video.frames, person, base)), x.label)
 
 # %% ../../nbs/personal/02_training.ipynb #1f24e23e
 def online_relative(
     videos: Sequence[LabeledVideo],
     base: Baseline,  # of the typical person
+    rule: BaselineRule = EMBEDDING_RULE,
 ) -> list[LabeledVideo]:  # person by person
     "Each video relative to the baseline of the person's videos so far."
-    return [_relative_to(x, Baseline.of(*(y.video.frames for y in own[:i + 1])), base)
-            for own in by_subject(videos).values() for i, x in enumerate(own)]
+    so_far = lambda own: accumulate(rule.baseline(x.video.frames) for x in own)
+    return [_relative_to(x, person, base, rule)
+            for own in by_subject(videos).values() for x, person in zip(own, so_far(own))]
 
 # %% ../../nbs/personal/02_training.ipynb #81d095c5
 @dataclass(frozen=True, eq=False)
@@ -87,14 +92,17 @@ class PersonalModel:
     head: ClipAU  # trained on embeddings relative to each person's baseline
     population_baseline: Baseline  # of the typical person in the training data
     prior: LogitPrior  # of the logits of `head` on people it was not trained on
+    rule: BaselineRule = EMBEDDING_RULE  # how baselines are made
 
     def save(self, folder: Path, dtype: torch.dtype) -> None:
         "Write head and people into `folder/personal`."
         self.head.save_pretrained(folder/'personal', dtype, card=False)
-        base, prior = self.population_baseline, self.prior
+        base, prior, rule = self.population_baseline, self.prior, self.rule
         numbers = torch.tensor([base.n, prior.noise, prior.person_sd], dtype=torch.float64)
+        how = torch.tensor([rule.statistics == 'mean', rule.video_weight], dtype=torch.float64)
         save_or_remove(folder/'personal'/'people.safetensors',
-                       {'center': base.center, 'spread': base.spread, 'means': prior.means, 'n, noise, shift': numbers})
+                       {'center': base.center, 'spread': base.spread, 'means': prior.means, 'n, noise, shift': numbers,
+                        'mean, video weight': how, 'prior clips': torch.as_tensor(rule.prior_clips)})
 
     @classmethod
     def load(cls, folder: Path, model: ClipAU) -> PersonalModel:
@@ -105,15 +113,26 @@ class PersonalModel:
             raise CheckpointError(f'{path}: not a personal baseline. Save the head again.')
         n, noise, person_sd = state['n, noise, shift'].tolist()
         center, spread = (state[k].to(model.au_text.device) for k in ('center', 'spread'))
-        head = ClipAU.from_pretrained(path.parent, model.backbone)
-        return cls(head, Baseline(center, spread, int(n)), LogitPrior(state['means'], noise, person_sd))
+        head = type(model).from_pretrained(path.parent, model.backbone)
+        return cls(head, Baseline(center, spread, int(n)), LogitPrior(state['means'], noise, person_sd), _rule(state))
 
     def apply(self, fn: Callable[[Tensor], Tensor], model: ClipAU) -> PersonalModel:
         "Move with the model, whose backbone the head shares. The prior stays on the CPU, where logits are kept."
         self.head.backbone = model.backbone
         self.head._apply(fn)
-        base = self.population_baseline
-        return replace(self, population_baseline=replace(base, center=fn(base.center), spread=fn(base.spread)))
+        base, prior = self.population_baseline, self.rule.prior_clips
+        rule = replace(self.rule, prior_clips=fn(prior) if isinstance(prior, Tensor) else prior)
+        return replace(self, population_baseline=replace(base, center=fn(base.center), spread=fn(base.spread)),
+                       rule=rule)
+
+# %% ../../nbs/personal/02_training.ipynb #2b4e8872
+def _rule(state: dict[str, Tensor]) -> BaselineRule:
+    "The rule in a file of people."
+    if 'prior clips' not in state: return EMBEDDING_RULE
+    by_mean, video_weight = state['mean, video weight'].tolist()
+    prior = state['prior clips']
+    return BaselineRule('mean' if by_mean else 'median and deviation', video_weight,
+                        prior if prior.dim() else float(prior))
 
 # %% ../../nbs/personal/02_training.ipynb #a42228e4
 def prepare_personal(
