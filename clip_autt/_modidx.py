@@ -433,6 +433,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'clip_autt/data/manifest.py'),
                                          'clip_autt.data.manifest.items_and_problems': ( 'data/manifest.html#items_and_problems',
                                                                                          'clip_autt/data/manifest.py'),
+                                         'clip_autt.data.manifest.names_table': ( 'data/manifest.html#names_table',
+                                                                                  'clip_autt/data/manifest.py'),
                                          'clip_autt.data.manifest.read_manifest': ( 'data/manifest.html#read_manifest',
                                                                                     'clip_autt/data/manifest.py'),
                                          'clip_autt.data.manifest.read_rows': ( 'data/manifest.html#read_rows',
