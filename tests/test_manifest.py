@@ -391,3 +391,18 @@ def test_folders_with_twins(tmp_path):
 def test_a_path_that_looks_like_a_home_is_a_path(read, folder):
     (folder / "~$v.mp4").write_bytes(b"x")
     assert read(f"{HEADER}\n~$v.mp4,a,1")[0].path.name == "~$v.mp4"
+
+
+def test_one_table_holds_several_clips(read, folder):
+    (folder / "all.csv").write_text("frame\n")
+    rows = f"{HEADER},clip,condition\nall.csv,a,1,x,rest\nall.csv,a,0,y,stroop\nall.csv,b,0,NA,nan\na1.mp4,b,1,film,"
+    m = read(rows)
+    assert [(i.id, i.clip, i.condition) for i in m] == [
+        ("all.csv#x", "x", "rest"), ("all.csv#y", "y", "stroop"), ("all.csv", "", ""), ("a1.mp4", "", ""),
+    ]  # fmt: skip
+    assert len({i.id for i in m}) == len(m) and m.ignored == ()
+    assert any("clip is not used for films" in w and "line 5" in w for w in m.warnings)
+    with pytest.raises(ManifestError, match=r"line 6: all.csv#x was listed on line 2 already, once as '1' and once as"):
+        read(rows + "\nall.csv,a,0,x,")
+    with pytest.raises(ManifestError, match="line 6: a1.mp4 was listed on line 5 already"):  # a note beside a film
+        read(rows + "\na1.mp4,b,1,another note,")

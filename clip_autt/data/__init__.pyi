@@ -36,8 +36,9 @@ from .folder import (
 from .load import DATA_SETS as DATA_SETS, check_data_set as check_data_set, load_data_set as load_data_set
 from .manifest import (
     Item as Item, Manifest as Manifest, OPTIONAL_COLUMNS as OPTIONAL_COLUMNS, REQUIRED_COLUMNS as REQUIRED_COLUMNS,
-    Skipped as Skipped, TWIN_LABELS as TWIN_LABELS, TWIN_SUBJECTS as TWIN_SUBJECTS, check_header as check_header,
-    doubts as doubts, duplicates as duplicates, items_and_problems as items_and_problems,
+    Skipped as Skipped, TABLES as TABLES, TWIN_LABELS as TWIN_LABELS, TWIN_SUBJECTS as TWIN_SUBJECTS,
+    check_header as check_header, doubts as doubts, duplicates as duplicates,
+    items_and_problems as items_and_problems, names_table as names_table,
     read_manifest as read_manifest, read_rows as read_rows, row_item as row_item, row_problems as row_problems,
     span_seconds as span_seconds, twins as twins,
 )

@@ -111,7 +111,7 @@ class AUTable:
     face: str | None = None  # id of the face; None where the dialect has no ids
     faces: tuple[str, ...] = ()  # ids of all faces in the file
     name: str = ''  # of the file
-    confidence: np.ndarray | None = None  # float64 [T], how sure the detector was of the face, 0 to 1; None: unknown
+    confidence: np.ndarray | None = None  # float64 [T], how sure the detector was of the face, 0 without one; None: unknown
     warnings: tuple[str, ...] = ()  # what a reader of the numbers should know
 
     def __len__(self) -> int: return len(self.frames)
@@ -330,7 +330,8 @@ def read_au_table(
     own = np.ones(len(numbers), bool) if chosen is None else ids == chosen
     left = row_notes(numbers[own], score[own], least, masked[0])
     return AUTable(times, frames, *masked, codes, dialect.name, chosen if named else None, faces if named else (),
-                   path.name, warnings=(*notes, *taken, *clock, *scale, *left))
+                   path.name, np.nan_to_num(sure) if _first(table, _CONFIDENCE) else None,
+                   (*notes, *taken, *clock, *scale, *left))
 
 # %% ../../nbs/data/11_au_tables.ipynb #ec3a52db
 def _score(path: Path, table: pd.DataFrame, least: float) -> np.ndarray:

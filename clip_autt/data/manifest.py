@@ -22,23 +22,25 @@ from ..utils.tables import MISSING, Row, Table, composed, look_alikes, read_tabl
 from ..video.io import iter_frames
 
 # %% auto #0
-__all__ = ['REQUIRED_COLUMNS', 'OPTIONAL_COLUMNS', 'TWIN_LABELS', 'TWIN_SUBJECTS', 'Item', 'Skipped', 'Manifest', 'check_header',
-           'read_rows', 'row_problems', 'row_item', 'duplicates', 'twins', 'doubts', 'items_and_problems',
-           'read_manifest', 'span_seconds']
+__all__ = ['REQUIRED_COLUMNS', 'OPTIONAL_COLUMNS', 'TABLES', 'TWIN_LABELS', 'TWIN_SUBJECTS', 'Item', 'Skipped', 'Manifest',
+           'check_header', 'read_rows', 'row_problems', 'names_table', 'row_item', 'duplicates', 'twins', 'doubts',
+           'items_and_problems', 'read_manifest', 'span_seconds']
 
 # %% ../../nbs/data/00_manifest.ipynb #d9a1241a
 @dataclass(frozen=True)
 class Item:
     "A labelled clip: a file, its frames `start` to `end` (from 0, both included), or seconds `start_s` to `stop_s`."
-    path: Path | FrameFiles  # a video file, a folder of images, or listed image files
+    path: Path | FrameFiles  # a video file, a folder of images, listed image files, or an action-unit table
     subject: str
     label: str
     start: int | None = None  # first frame; None is the beginning
     end: int | None = None  # last frame; None is the end
     split: str = ''
-    id: str = ''  # the path as the manifest has it, with the frames
+    id: str = ''  # the path as the manifest has it, with the clip and the frames
     start_s: float | None = None  # seconds, included
     stop_s: float | None = None  # seconds, excluded
+    clip: str = ''  # name of the clip inside a table that holds several; '' is all of it
+    condition: str = ''  # what the person was doing, such as a task; only a reference row looks at it
 
 # %% ../../nbs/data/00_manifest.ipynb #74de32e6
 class Skipped(NamedTuple):
@@ -99,7 +101,8 @@ def _must(ok: bool, where: str | Path, message: str) -> None: check(ok, f'{where
 
 # %% ../../nbs/data/00_manifest.ipynb #e95ed1e4
 REQUIRED_COLUMNS = 'path', 'subject', 'label'
-OPTIONAL_COLUMNS = 'start', 'end', 'split'
+OPTIONAL_COLUMNS = 'start', 'end', 'split', 'clip', 'condition'
+_NAMES = 'subject', 'label', 'split', 'clip', 'condition'
 
 def check_header(
     table: Table,
@@ -123,10 +126,10 @@ def read_rows(
     _must(len(table.rows) + len(table.misfits) > 0, path, 'a header and no rows. Add one line for each clip.')
     def cleaned(name: str, value: str) -> str:
         if name in OPTIONAL_COLUMNS and value in MISSING: return ''
-        return composed(value) if name in ('subject', 'label', 'split') else value
+        return composed(value) if name in _NAMES else value
     rows = tuple(Row(row.line, tuple(map(cleaned, table.names, row.values))) for row in table.rows)
     changed = [row.line for row in table.rows if any(v != composed(v) for n, v in zip(table.names, row.values)
-                                                     if n in ('subject', 'label', 'split'))]
+                                                     if n in _NAMES)]
     note = (f'{len(changed)} row{"s" * (len(changed) > 1)} with accents stored apart from their letters, as a Mac may '
             f'do: read as one character, {some_lines(changed)}')
     return replace(table, rows=rows, notes=(*table.notes, *[note] * bool(changed)))
@@ -166,13 +169,20 @@ def row_problems(
     if end is not None and end < (start or 0): yield f'end {end} comes before start {start or 0}. Exchange them.'
 
 # %% ../../nbs/data/00_manifest.ipynb #daa46695
+TABLES = '.csv', '.tsv', '.txt'  # how the name of an action-unit table ends
+
+def names_table(path: object) -> bool:
+    "Whether a path names a table and not a film, by its ending."
+    return isinstance(path, (str, Path)) and str(path).lower().endswith(TABLES)
+
 def row_item(row: dict[str, str], root: Path) -> Item:
     "One row without problems as an `Item`."
     start, end = (_frame(row.get(name, '')) for name in ('start', 'end'))
     name = row['path'].replace('\\', '/')  # a table made on Windows
     frames = '' if start is None and end is None else f'[{start or 0}-{"" if end is None else end}]'
+    clip = row.get('clip', '') if names_table(name) else ''
     return Item(root/os.path.expanduser(name), row['subject'], row['label'], start, end, row.get('split', ''),
-                name + frames)
+                name + f'#{clip}' * bool(clip) + frames, clip=clip, condition=row.get('condition', ''))
 
 # %% ../../nbs/data/00_manifest.ipynb #66800423
 def duplicates(
@@ -181,7 +191,7 @@ def duplicates(
     "Rows with the same frames of the same clip as a row before."
     seen = {}
     for line, item in items:
-        key = os.path.normpath(item.path), item.start or 0, item.end
+        key = os.path.normpath(item.path), item.clip, item.start or 0, item.end
         first, other = seen.setdefault(key, (line, item))
         labels = '' if other.label == item.label else f', once as {other.label!r} and once as {item.label!r}'
         if first != line: yield line, f'{item.id} was listed on line {first} already{labels}. Remove one of them.'
@@ -204,9 +214,10 @@ TWIN_SUBJECTS = ('subjects {} look like one person. Somebody under two names can
 def doubts(
     table: Table,  # from `read_rows`
 ) -> tuple[str, ...]:  # one sentence each
-    "What looks odd about people and splits, though it may be right."
+    "What looks odd about people, splits and clips, though it may be right."
     rows = [*table.records()]
     people, splits = ([(row.get(name, ''), line) for line, row in rows] for name in ('subject', 'split'))
+    films = [line for line, row in rows if row.get('clip') and not names_table(row['path'])]
     lost = [line for name, line in people if name and name in MISSING]
     alike = [TWIN_SUBJECTS.format(them) for _, them in twins(people)]
     parts = {}
@@ -216,7 +227,8 @@ def doubts(
     return (*alike[:3], *[f'... {len(alike)} groups of subjects look alike in all'] * (len(alike) > 3),
             *(f'values {them} of split look like one part. Write them alike if they are' for _, them in twins(splits)),
             *[f'subjects in several splits are no strangers to the test: {some_of(torn, 3)}'] * bool(torn),
-            *[f'a subject has a name that stands for a missing value: {some_lines(lost)}'] * bool(lost))
+            *[f'a subject has a name that stands for a missing value: {some_lines(lost)}'] * bool(lost),
+            *[f'clip is not used for films, only for tables that hold several clips: {some_lines(films)}'] * bool(films))
 
 # %% ../../nbs/data/00_manifest.ipynb #5e495049
 def items_and_problems(
@@ -248,7 +260,7 @@ def _missing(path: Path, items: Sequence[tuple[int, Item]], strict: bool) -> tup
 
 # %% ../../nbs/data/00_manifest.ipynb #2cabf6d8
 def read_manifest(
-    path: str | Path,  # a CSV file with columns path, subject, label and optional start, end, split
+    path: str | Path,  # a CSV file with columns path, subject, label and optional start, end, split, clip, condition
     root: str | Path | None = None,  # what paths are relative to; the manifest's own folder if None
     classes: Sequence[str] | None = None,  # labels allowed; None takes those that occur
     strict: bool = False,  # a missing clip is an error

@@ -1,3 +1,7 @@
 "Action-unit tables instead of films: series, summaries, and models that read them."
 
-from .au_series import AUSeries as AUSeries
+from .au_series import (
+    AUSeries as AUSeries, ENDINGS as ENDINGS, align_series as align_series, column_order as column_order,
+    cut_table as cut_table, interval_means as interval_means, is_summary as is_summary, read_series as read_series,
+    series_of as series_of, summarize as summarize, table_columns as table_columns, with_gaps as with_gaps,
+)
