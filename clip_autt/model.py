@@ -64,6 +64,9 @@ class AUHead(nn.Module):
         "Scores [B, N], or [..., M, N] for M windows, of unit vectors video [B, D] or [..., M, D] and text [..., N, D]."
         return self.logit_scale * video @ text.transpose(-1, -2)
 
+    def begin_training(self, videos: Sequence) -> None:
+        "What a head takes from its training videos before the first step: nothing, where frames are embeddings."
+
     def embed_windows(self, frames: Tensor, window: int) -> Tensor:
         "Unit vectors [M, D] of all windows of a video [T, D], see `score_windows`."
         return score_windows(self.temporal, frames, window)
@@ -323,6 +326,10 @@ _SETTINGS = 'classes', 'template', 'logit_scale', 'activation', 'adapter_hidden'
 def _load(cls: type[ClipAU], folder: Path, backbone: Backbone | None, pretrained: str | Path | None,
           device: str | torch.device) -> ClipAU:
 
+    found = read_config(folder, ())
+    kind = found.get('format', HEAD_FORMAT) if isinstance(found, dict) else HEAD_FORMAT
+    check(kind == HEAD_FORMAT, f'{folder}: a {kind}, and not a head of CLIP-AU. One for action-unit tables is loaded '
+          'by clip_autt.series.AUTableModel.from_pretrained.', CheckpointError)
     config = read_config(folder, ('backbone', *_SETTINGS, 'trained', 'bank'))
     saved = config['backbone']
     if backbone is None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% auto #0
-__all__ = ['logits_of', 'outputs_of', 'balanced_weights', 'History', 'zero_shot_au_scores', 'au_anchor_loss', 'fit']
+__all__ = ['logits_of', 'outputs_of', 'balanced_weights', 'History', 'check_data', 'zero_shot_au_scores', 'au_anchor_loss', 'fit']
 
 # %% ../nbs/core/08_train.ipynb #922749e4
 def logits_of(
@@ -148,7 +148,11 @@ def plot(
 # %% ../nbs/core/08_train.ipynb #2ad0a655
 _Videos = Sequence[LabeledVideo]
 
-def _check_data(model: ClipAU, data: _Videos, what: str) -> None:
+def check_data(
+    model: ClipAU,
+    data: _Videos,
+    what: str,  # 'training' or 'validation', for the message
+) -> None:
     "Refuse videos that this model cannot be trained or validated on."
     check_examples(data, what)
     for v, label in data:
@@ -304,12 +308,13 @@ def fit(
     _check_settings(lr, weight_decay, anchor, bool(val), epochs=epochs, batch_size=batch_size, window=window,
                     patience=patience)
     for data, what in ((train, 'training'), (val, 'validation')):
-        if data or what == 'training': _check_data(model, data, what)
+        if data or what == 'training': check_data(model, data, what)
     y, frozen = _targets(model, train), zero_shot_au_scores(model, train) if anchor else None
     weight = _class_weights(class_weights, y, model.classes)
     settings = dict(lr=lr, weight_decay=weight_decay, batch_size=batch_size, window=window, patience=patience,
                     seed=seed, anchor=anchor)
     with _all_or_nothing(model), tqdm(total=epochs, unit='epoch', disable=not progress) as bar:
+        model.begin_training(train)
         run = _start(model, lr, weight_decay, seed)
         save = _checkpointed(run, checkpoint, epochs, lambda: _description(model, train, val, weight, **settings))
         bar.update(len(run.history))

@@ -5,6 +5,7 @@
 # %% ../../nbs/evaluation/08_attribution.ipynb #83b4e101
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,12 +36,14 @@ def attribute(
     baseline: Tensor,  # [N] or [..., N] scores to compare with
 ) -> Tensor:  # float64 [..., C, N]; sums over N to the difference of the logits
     "Exact integrated gradients of the classifier's logits on the straight path from `baseline` to `au`."
-    w3, b3, w4 = _weights(model)
     s, b = (torch.as_tensor(x).detach().cpu().double() for x in (au, baseline))
-    n = w3.shape[1]
+    n = len(model.bank)
     for x, name in ((s, 'au'), (b, 'baseline')):
         sound = x.dim() > 0 and x.shape[-1] == n and bool(x.isfinite().all())
         check(sound, f'{name} must be finite scores [..., {n}], one per action unit, got {dtype_shape(x)}')
+    if isinstance(model.classifier, nn.Linear):
+        return model.classifier.weight.detach().cpu().double() * (s - b)[..., None, :]
+    w3, b3, w4 = _weights(model)
     before, after = b @ w3.T + b3, s @ w3.T + b3
     length = before.abs() + after.abs()
     on = (before.relu() + after.relu()) / length.where(length > 0, torch.ones_like(length))
@@ -60,7 +63,7 @@ def explaining_head(
     maker: ClipAU | TestTimeMethod,  # what made the result: a model, or a method
 ) -> ClipAU:
     "The head whose scores are in the results: the personal one for a method with a personal baseline."
-    if isinstance(maker, ClipAU): return maker
+    if isinstance(maker, nn.Module): return maker
     return maker.model.personal.head if isinstance(maker, PersonalBaseline) else maker.model
 
 def _rest_names(maker: ClipAU | TestTimeMethod) -> tuple[str, str]:
@@ -76,7 +79,7 @@ def baseline_scores(
 ) -> tuple[Tensor, str]:  # [N] and its name
     "Scores of the mean source video (`model.source.video_mean` [D], normalised), or zeros where the model has none."
     mean = getattr(getattr(model, 'source', None), 'video_mean', None)
-    if mean is None: return torch.zeros(len(model.bank)), 'zero scores'
+    if mean is None: return torch.zeros(len(model.bank)), getattr(model, 'at_zero', 'zero scores')
     text = model.embed_text(model.au_text)
     return model.au_scores(F.normalize(mean.to(text), dim=-1), text).cpu(), 'the mean source video'
 
@@ -186,8 +189,7 @@ def _explanation(maker, r: Prediction, baseline: Tensor, start: Tensor | None, s
 
 def _classify(head: ClipAU, au: Tensor) -> Tensor:
     "Logits of scores, in double precision."
-    w3, b3, w4 = _weights(head)
-    return (au.detach().cpu().double() @ w3.T + b3).relu() @ w4.T + head.classifier[2].bias.detach().cpu().double()
+    return copy.deepcopy(head.classifier).cpu().double()(au.detach().cpu().double())
 
 # %% ../../nbs/evaluation/08_attribution.ipynb #47084ce8
 def _two_classes(r: Prediction, target: str | None, versus: str | None) -> tuple[int, int]:

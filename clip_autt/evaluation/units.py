@@ -104,7 +104,7 @@ def _content(x) -> str:
         case _ if isinstance(x, _SCALARS): return f'{type(x).__name__} {x!r}'
         case Tensor(): return f'{x.device} {weights_hash({"": x})}'
         case np.ndarray() if x.dtype != object: return f'{x.dtype} {x.shape} {content_hash(x.tobytes())}'
-        case ClipAU(): return model_key(x)
+        case nn.Module() if hasattr(x, 'attachments'): return model_key(x)
         case nn.Module(): return f'{type(x).__qualname__} {weights_hash(x.state_dict())}'
         case Mapping(): return f'mapping {value_key(*chain(*x.items()))}'
         case set() | frozenset(): return f'set {value_key(*sorted(map(_content, x)))}'
@@ -200,9 +200,10 @@ def run_units(
     if cache: known = {unit: rows for unit in units if (rows := cache.get(unit))}
     yield from known.items()
     load = lambda unit: (unit, [[videos[i] for i in block] for block in unit.blocks])
-    models = [model, *(m.model for m in experiment.methods.values() if isinstance(getattr(m, 'model', None), ClipAU))]
+    models = [model, *(getattr(m, 'model', None) for m in experiment.methods.values())]
+    backbones = [m.backbone for m in models if isinstance(m, ClipAU)]
     left = [u for u in units if u not in known]
-    for unit, outcome in map_units(work, experiment, left, load, n_jobs, [m.backbone for m in models]):
+    for unit, outcome in map_units(work, experiment, left, load, n_jobs, backbones):
         if isinstance(outcome, Exception): yield unit, outcome
         else:
             rows, final = outcome

@@ -33,7 +33,7 @@ from .hub import (
     is_own_card as is_own_card, offline_if_unreachable as offline_if_unreachable, push_folder as push_folder,
 )
 from .patch import patch as patch, patch_property as patch_property
-from .split import split_subjects as split_subjects
+from .split import split_subjects as split_subjects, subject_folds as subject_folds
 from .tables import (
     MISSING as MISSING, Row as Row, Table as Table, composed as composed, decimal_points as decimal_points,
     first_line as first_line, look_alikes as look_alikes, read_header as read_header, read_lines as read_lines,

@@ -22,6 +22,7 @@ def model_card(
     repo: str | None = None,  # OWNER/NAME on the hub
 ) -> str:
     "The card of a head, as Markdown with a head of YAML."
+    if 'columns' in config: return _table_card(config, parts)
     backbone, classes = config['backbone'], ', '.join(config['classes'])
     weights, trained = backbone['pretrained'] or 'random', 'yes' if config['trained'] else '**no**'
     activation = 'QuickGELU' if backbone.get('quick_gelu') else 'GELU'
@@ -58,6 +59,35 @@ from clip_autt import ClipAU
 
 model = ClipAU.from_pretrained({where})
 print(model.predict('film.mp4'))
+```
+
+On whom it was trained and how well it works is not said yet. Please write it here, and choose a licence above.
+The output is no medical assessment.
+'''
+
+# %% ../../nbs/utils/10_card.ipynb #44c3a7e4
+def _table_card(config: Mapping, parts: Sequence[str]) -> str:
+    "The card of a head that reads action-unit tables."
+    classes, made_with = ', '.join(config['classes']), ', '.join(f'{k} {v}' for k, v in config['versions'].items())
+    return f'''---
+library_name: clip_autt
+tags:
+- action-units
+- facial-expression
+# license: yours to choose; without one, nobody else may use this head
+---
+{CARD_MARK}
+
+# Action-unit tables: {classes}
+
+A head of [clip_autt]({REPOSITORY}) that reads tables of OpenFace, py-feat and others. Made with {made_with}.
+It reads the columns {', '.join(config['columns'])}. Parts beside it: {', '.join(parts) or 'none'}.
+
+```python
+from clip_autt.series import AUTableModel
+
+model = AUTableModel.from_pretrained('this folder')
+print(model.predict('table.csv'))
 ```
 
 On whom it was trained and how well it works is not said yet. Please write it here, and choose a licence above.

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from typing import Literal
 
 from .errors import ManifestError, check
 from .files import content_hash, natural_sorted, some_of
 
 # %% auto #0
-__all__ = ['split_subjects']
+__all__ = ['split_subjects', 'subject_folds']
 
 # %% ../../nbs/utils/06_split.ipynb #307b0aea
 def split_subjects(
@@ -43,3 +44,18 @@ def _counts(n: int, fractions: Sequence[float]) -> list[int]:
         counts[counts.index(max(counts))] -= 1
         counts[counts.index(0)] += 1
     return counts
+
+# %% ../../nbs/utils/06_split.ipynb #c2bc1c29
+def subject_folds(
+    subjects: Iterable[str],  # names, in any order, repeated or not
+    n_folds: int | Literal['all'] = 10,  # 'all' leaves one person out at a time
+    seed: int = 0,
+) -> tuple[tuple[str, ...], ...]:  # the people of each fold, in natural order
+    "Deal people into folds of nearly equal size. A `ManifestError` if there are too few."
+    names = sorted({*subjects}, key=lambda name: content_hash(str(seed), str(name)))
+    n = len(names) if n_folds == 'all' else n_folds
+    check(len(names) >= 2, f'{len(names)} person ({some_of(names)}): cross-validation by person needs two or more, '
+          'and ten to say anything.', ManifestError)
+    check(isinstance(n, int) and 2 <= n <= len(names), f'{n_folds} folds of {len(names)} people: give a number from 2 '
+          f"to {len(names)}, or 'all' to leave one person out at a time.", ManifestError)
+    return tuple(natural_sorted(names[i::n]) for i in range(n))
