@@ -14,6 +14,7 @@ from sklearn.metrics import recall_score
 from torch import Tensor, nn
 
 from ..features import LabeledVideo, by_subject
+from .au_series import AUSeries
 from .model import AUTableModel
 from ..train import check_data
 from ..utils.errors import check
@@ -101,7 +102,7 @@ def made_up_series(
         for i in range(clips):
             x = rest + .05 * torch.randn(4, generator=g) + .1 * torch.randn(40, 4, generator=g)
             x[:, 0] += effect * (i % 2)
-            v = AUSeries(x.clamp(0, 1), torch.arange(40) / 12.5, torch.ones(40, dtype=torch.bool), f'P{who}/{i}', f'P{who}',
-                         columns=columns)
+            v = AUSeries(x.clamp(0, 1), torch.arange(40) / 12.5, torch.ones(40, dtype=torch.bool), f'P{who}/{i}',
+                         f'P{who}', columns=columns)
             videos.append(LabeledVideo(v, ('calm', 'stress')[i % 2]))
     return videos

@@ -25,7 +25,7 @@ from .au_series import ENDINGS, AUSeries, read_series, series_of, summarize
 from .columns import ColumnConv, ColumnMean, ColumnSpace, column_bank, select_columns
 from ..utils.card import write_card
 from ..utils.checkpoint import read_config
-from ..utils.errors import CheckpointError, InputError, InputTypeError, check, dtype_shape
+from ..utils.errors import CheckpointError, InputTypeError, check, dtype_shape
 from ..utils.files import atomic_path
 from ..utils.weights import load_weights, read_weights
 
