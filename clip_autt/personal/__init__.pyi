@@ -4,6 +4,7 @@ from .baseline import (
     Baseline as Baseline, PRIOR_CLIPS as PRIOR_CLIPS, VIDEO_WEIGHT as VIDEO_WEIGHT,
     normalize_to_baseline as normalize_to_baseline,
     population_baseline as population_baseline, resting_statistics as resting_statistics, shrunk as shrunk,
+    variance_ratio as variance_ratio,
 )
 from .method import MostConfidentWindow as MostConfidentWindow, PersonalBaseline as PersonalBaseline
 from .rule import (

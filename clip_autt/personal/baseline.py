@@ -5,8 +5,9 @@
 # %% ../../nbs/personal/00_baseline.ipynb #5f9a1a47
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from ..utils.errors import check, dtype_shape
 
 # %% auto #0
-__all__ = ['PRIOR_CLIPS', 'VIDEO_WEIGHT', 'resting_statistics', 'Baseline', 'population_baseline', 'shrunk',
+__all__ = ['PRIOR_CLIPS', 'VIDEO_WEIGHT', 'resting_statistics', 'Baseline', 'population_baseline', 'shrunk', 'variance_ratio',
            'normalize_to_baseline']
 
 # %% ../../nbs/personal/00_baseline.ipynb #bb5b0b09
@@ -61,13 +62,44 @@ def population_baseline(
 PRIOR_CLIPS = 1.  # clips that the typical person counts for
 
 def shrunk(
-    person: Baseline,  # over n videos
+    person: Baseline,  # over n videos; a dimension that was never seen is NaN
     population: Baseline,  # of the typical person
-    prior_clips: float = PRIOR_CLIPS,  # 0 or more
+    prior_clips: float | Tensor = PRIOR_CLIPS,  # 0 or more, infinity too; one number or [D]
 ) -> Baseline:
     "The person's baseline, drawn toward the typical one the more, the fewer videos it comes from."
-    check(prior_clips >= 0, f'prior_clips must be 0 or more, got {prior_clips}')
-    return replace(person + replace(population, n=prior_clips), n=person.n)
+    k = torch.as_tensor(prior_clips, dtype=torch.float64)
+    check(bool((k >= 0).all()), f'prior_clips must be 0 or more, got {prior_clips}')
+    check(k.dim() == 0 or k.shape == person.center.shape[-1:], 'prior_clips must be one number or one for each dimension: '
+          f'[{person.center.shape[-1]}], got {list(k.shape)}')
+    own = (person.n / (person.n + k)).to(person.center)  # weight of what this person has shown
+    mix = lambda a, b: torch.where(a.isnan() | (own == 0), b, own * a + (1 - own) * b)
+    return Baseline(mix(person.center, population.center), mix(person.spread, population.spread), person.n)
+
+# %% ../../nbs/personal/00_baseline.ipynb #2a2e26fc
+def variance_ratio(
+    people: Sequence[Tensor],  # [n_i, D] centers of each person's clips; NaN where a clip lacks a dimension
+    per_dimension: bool = True,  # or one number, from the variances summed over dimensions of the same unit
+) -> Tensor:  # [D] or [], from 0 to infinity
+    "How many clips the typical person is worth: variance of clips within people, divided by that between people."
+    within, between = _variances(people)
+    if not per_dimension: within, between = within.sum(), between.sum()
+    return torch.where(between > 0, within / between, math.inf)
+
+def _variances(people: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    "Variances [D] within and between people, without bias (random effects), the second cut off at 0."
+    people = [x.double() for x in people]
+    n = torch.stack([(~x.isnan()).sum(0) for x in people]).double()  # [P, D] clips
+    means = torch.stack([x.nanmean(0) for x in people]).nan_to_num()
+    squares = sum((x - m).square().nansum(0) for x, m in zip(people, means, strict=True))
+    total, seen = n.sum(0), (n > 0).sum(0)
+    known = (seen > 1) & (total > seen)
+    check(bool(known.all()), f'{int((~known).sum())} of {len(known)} dimensions are not known of two people with more '
+          'clips than one. Give clips of more people, or leave these dimensions out.')
+    within = squares / (total - seen)
+    middle = (n * means).sum(0) / total
+    effective = (total - n.square().sum(0) / total) / (seen - 1)
+    between = ((n * (means - middle).square()).sum(0) / (seen - 1) - within) / effective
+    return within, between.clamp(min=0)
 
 # %% ../../nbs/personal/00_baseline.ipynb #117caee4
 VIDEO_WEIGHT = .5  # weight of the video's own center
@@ -77,7 +109,7 @@ def normalize_to_baseline(
     person: Baseline,  # of the person in it, this video included
     population: Baseline,  # of the typical person
     video_weight: float = VIDEO_WEIGHT,  # of the video's own center, from 0 to 1; the rest is the person's
-    prior_clips: float = PRIOR_CLIPS,  # clips that the typical person counts for in the person's baseline
+    prior_clips: float | Tensor = PRIOR_CLIPS,  # clips that the typical person counts for, see `shrunk`
 ) -> Tensor:  # [T, D]
     "Frame embeddings as if the typical person showed what this person shows."
     check(0 <= video_weight <= 1, f'video_weight must be from 0 to 1, got {video_weight}')
