@@ -41,7 +41,8 @@ _UNUSUAL = re.compile(rb'"|\0|\r(?!\n)|^ *#', re.M)
 def _odd_line(block: bytes, counts: np.ndarray, lengths: np.ndarray, n: int) -> int:
     "Position of the first line in a block that is not plain, or -1."
     wrong = np.flatnonzero((counts != n - 1) & (lengths > 0))
-    strange = _UNUSUAL.search(block)
+    maybe = any(x in block for x in (b'"', b'\0', b'#')) or block.count(b'\r') != block.count(b'\r\n')
+    strange = _UNUSUAL.search(block) if maybe else None  # slow, and seldom needed
     at = [*wrong[:1], *([block.count(b'\n', 0, strange.start())] if strange else [])]
     return int(min(at)) if at else -1
 
