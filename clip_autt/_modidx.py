@@ -264,6 +264,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'clip_autt.data.au_tables._times': ('data/au_tables.html#_times', 'clip_autt/data/au_tables.py'),
                                           'clip_autt.data.au_tables._unpack': ( 'data/au_tables.html#_unpack',
                                                                                 'clip_autt/data/au_tables.py'),
+                                          'clip_autt.data.au_tables.au_columns': ( 'data/au_tables.html#au_columns',
+                                                                                   'clip_autt/data/au_tables.py'),
                                           'clip_autt.data.au_tables.find_dialect': ( 'data/au_tables.html#find_dialect',
                                                                                      'clip_autt/data/au_tables.py'),
                                           'clip_autt.data.au_tables.read_au_table': ( 'data/au_tables.html#read_au_table',
