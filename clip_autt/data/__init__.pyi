@@ -1,13 +1,14 @@
 "What people bring: manifests, folders, licensed data sets, action-unit tables, and embeddings on disk."
 
 from .au_checks import (
-    UNITS as UNITS, follow_faces as follow_faces, row_notes as row_notes,
+    CONFIDENCE_COLUMNS as CONFIDENCE_COLUMNS, FACE_COLUMNS as FACE_COLUMNS, FRAME_COLUMNS as FRAME_COLUMNS,
+    TIME_COLUMNS as TIME_COLUMNS, UNITS as UNITS, follow_faces as follow_faces, row_notes as row_notes,
     scale_notes as scale_notes, time_unit as time_unit,
 )
 from .au_tables import (
     AUTable as AUTable, BLENDSHAPES as BLENDSHAPES, DIALECTS as DIALECTS, Dialect as Dialect,
-    OPENFACE_3_AUS as OPENFACE_3_AUS, OPENFACE_AUS as OPENFACE_AUS, find_dialect as find_dialect,
-    read_au_table as read_au_table,
+    OPENFACE_3_AUS as OPENFACE_3_AUS, OPENFACE_AUS as OPENFACE_AUS, au_columns as au_columns,
+    find_dialect as find_dialect, read_au_table as read_au_table,
 )
 from .bah import (
     BAH as BAH, Segment as Segment, file_items as file_items, frame_items as frame_items,

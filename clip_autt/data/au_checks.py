@@ -8,9 +8,14 @@ from __future__ import annotations
 import numpy as np
 
 # %% auto #0
-__all__ = ['UNITS', 'time_unit', 'scale_notes', 'follow_faces', 'row_notes']
+__all__ = ['TIME_COLUMNS', 'FRAME_COLUMNS', 'FACE_COLUMNS', 'CONFIDENCE_COLUMNS', 'UNITS', 'time_unit', 'scale_notes',
+           'follow_faces', 'row_notes']
 
 # %% ../../nbs/data/11a_au_checks.ipynb #21d18cf7
+TIME_COLUMNS = {**dict.fromkeys(('timestamp', 'time', 'time_s'), 'seconds'),
+                **dict.fromkeys(('frame_time_in_ms', 'timestamp_ms', 'time_ms'), 'milliseconds')}
+FRAME_COLUMNS, FACE_COLUMNS = ('frame', 'frame_idx'), ('face_id', 'Identity')
+CONFIDENCE_COLUMNS = 'confidence', 'FaceScore'
 UNITS = {'seconds': 1., 'milliseconds': 1e-3, 'microseconds': 1e-6, 'nanoseconds': 1e-9}
 
 def time_unit(

@@ -15,13 +15,15 @@ import numpy as np
 import pandas as pd
 
 from ..au import AUBank
+from .au_checks import CONFIDENCE_COLUMNS, FACE_COLUMNS, FRAME_COLUMNS, TIME_COLUMNS
 from .au_checks import follow_faces, row_notes, scale_notes, time_unit
 from ..utils.errors import InputError, check
 from ..utils.files import some_of
 from ..utils.tables import MISSING, decimal_points, read_header, read_table
 
 # %% auto #0
-__all__ = ['DIALECTS', 'BLENDSHAPES', 'OPENFACE_AUS', 'OPENFACE_3_AUS', 'Dialect', 'find_dialect', 'AUTable', 'read_au_table']
+__all__ = ['DIALECTS', 'BLENDSHAPES', 'OPENFACE_AUS', 'OPENFACE_3_AUS', 'Dialect', 'find_dialect', 'AUTable', 'au_columns',
+           'read_au_table']
 
 # %% ../../nbs/data/11_au_tables.ipynb #f81ec49c
 @dataclass(frozen=True)
@@ -140,12 +142,9 @@ class AUTable:
                 f'{len(self)} frames, {span}{others})' + ''.join(f'\n  note: {note}' for note in self.warnings))
 
 # %% ../../nbs/data/11_au_tables.ipynb #0acdba66
-_TIMES = {**dict.fromkeys(('timestamp', 'time', 'time_s'), 'seconds'),
-          **dict.fromkeys(('frame_time_in_ms', 'timestamp_ms', 'time_ms'), 'milliseconds')}
 _BOX = 'FaceRectX', 'FaceRectY', 'FaceRectWidth', 'FaceRectHeight'
-_FRAMES, _FACES, _CONFIDENCE = ('frame', 'frame_idx'), ('face_id', 'Identity'), ('confidence', 'FaceScore')
-_META = ('frame', 'timestamp', 'confidence', 'success', *_FRAMES[1:], *_FACES, *_TIMES, *_CONFIDENCE[1:], *_BOX,
-         'image_path', 'input')
+_META = ('frame', 'timestamp', 'confidence', 'success', *FRAME_COLUMNS[1:], *FACE_COLUMNS, *TIME_COLUMNS,
+         *CONFIDENCE_COLUMNS[1:], *_BOX, 'image_path', 'input')
 
 def _is_used(dialect: Dialect, name: str) -> bool:
     "Whether a column is read at all."
@@ -172,8 +171,7 @@ def _rows(path: Path) -> tuple[Dialect, pd.DataFrame, tuple[str, ...]]:
 # %% ../../nbs/data/11_au_tables.ipynb #f5368eba
 def _numbers(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     "Text as float64, NaN for missing cells and for -1, which stands for 'not measured'."
-    out = table.apply(pd.to_numeric, errors='coerce')
-    out = out.astype(float)
+    out = table.apply(pd.to_numeric, errors='coerce').astype(float)
     broken = (out.isna() & table.notna()) | np.isinf(out)
     if broken.any(axis=None):
         row, column = np.argwhere(broken.to_numpy())[0]
@@ -195,15 +193,23 @@ def _unpack(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(values, index=table.index, columns=[f'action_units {code}' for code in OPENFACE_3_AUS],
                         dtype=object)
 
+# %% ../../nbs/data/11_au_tables.ipynb #288a50db
+def au_columns(
+    dialect: Dialect,
+    names: Sequence[str],  # of the columns
+) -> tuple[dict[int, list[str]], dict[int, list[str]]]:  # FACS code: columns with its intensity, and with its presence
+    "Where the action units of a table stand. The mean of several columns stands for one."
+    strong = {code: [name] for code, name in _columns(dialect.intensity, names).items()}
+    if dialect.name == 'MediaPipe':
+        strong = {code: [*shapes] for code, shapes in BLENDSHAPES.items() if {*shapes} <= {*names}}
+    return strong, {code: [name] for code, name in _columns(dialect.presence, names).items()}
+
 # %% ../../nbs/data/11_au_tables.ipynb #49e181fe
 def _blocks(path: Path, dialect: Dialect, table: pd.DataFrame
             ) -> tuple[tuple[int, ...], np.ndarray, np.ndarray | None, tuple[str, ...]]:
     "Codes, intensity and presence [T, K], and what to say about the scale."
     if dialect.name == 'OpenFace 3': table = _unpack(path, table)
-    strong = {code: [name] for code, name in _columns(dialect.intensity, table).items()}
-    if dialect.name == 'MediaPipe':
-        strong = {code: [*names] for code, names in BLENDSHAPES.items() if {*names} <= {*table}}
-    there = {code: [name] for code, name in _columns(dialect.presence, table).items()}
+    strong, there = au_columns(dialect, [*table])
     codes = tuple(sorted({*strong, *there}))
     intensity, notes = _block(path, table, codes, strong, dialect.scale)
     presence = _block(path, table, codes, there, 1.)[0] if dialect.presence else None
@@ -230,7 +236,7 @@ def _first(table: pd.DataFrame, names: Iterable[str]) -> str | None:
 
 def _frame_numbers(path: Path, table: pd.DataFrame) -> np.ndarray:
     "int [rows]. Without a column for it, rows with the same time and picture are one frame."
-    column = _first(table, _FRAMES)
+    column = _first(table, FRAME_COLUMNS)
     if column is not None:
         x = _numbers(path, table[[column]])[column]
         bad = x.index[x.isna() | (x % 1 != 0) | (x.abs() > 1e15)]
@@ -240,7 +246,7 @@ def _frame_numbers(path: Path, table: pd.DataFrame) -> np.ndarray:
         check(not several, f'{path}: {column} counts from the start for each input. Give each video a table of its '
               'own.')
         return x.to_numpy().astype(int)
-    same = [name for name in (*_TIMES, 'image_path') if name in table]
+    same = [name for name in (*TIME_COLUMNS, 'image_path') if name in table]
     return table.groupby(same, sort=False, dropna=False).ngroup().to_numpy() if same else np.arange(len(table))
 
 # %% ../../nbs/data/11_au_tables.ipynb #a60ae217
@@ -251,7 +257,7 @@ def _people(
     seen: np.ndarray,  # bool [R], whether there is a face
 ) -> tuple[np.ndarray | None, tuple[str, ...], bool]:  # [R] the face of each row, all faces, whether they have ids
     "Who is who: by id or, where a frame has several faces without ids, by place. None: one face a frame."
-    ids = _first(table, _FACES)
+    ids = _first(table, FACE_COLUMNS)
     if ids is not None and table[ids].notna().any():
         named = table[ids].to_numpy(object)
         return named, tuple(dict.fromkeys(one for one in named if isinstance(one, str))), True
@@ -299,11 +305,9 @@ def _face_note(faces: Sequence[str], named: bool, chosen: str | None, sure: np.n
 # %% ../../nbs/data/11_au_tables.ipynb #7ae92902
 def _check_order(path: Path, frames: np.ndarray) -> None:
     "Refuse frame numbers that go back."
-    back = np.flatnonzero(np.diff(frames) < 0)
-    if len(back):
-        raise InputError(f'{path}: a row of frame {frames[back[0] + 1]} comes after frame {frames[back[0]]}. These '
-                         'look like several videos '
-                                   'in one table. Give each video a table of its own.')
+    at = int(np.argmax(np.diff(frames, append=frames[-1:]) < 0))
+    check(not (np.diff(frames) < 0).any(), f'{path}: a row of frame {frames[min(at + 1, len(frames) - 1)]} comes after '
+          f'frame {frames[at]}. These look like several videos in one table. Give each video a table of its own.')
 
 # %% ../../nbs/data/11_au_tables.ipynb #2ef949d4
 def read_au_table(
@@ -330,23 +334,23 @@ def read_au_table(
     own = np.ones(len(numbers), bool) if chosen is None else ids == chosen
     left = row_notes(numbers[own], score[own], least, masked[0])
     return AUTable(times, frames, *masked, codes, dialect.name, chosen if named else None, faces if named else (),
-                   path.name, np.nan_to_num(sure) if _first(table, _CONFIDENCE) else None,
+                   path.name, np.nan_to_num(sure) if _first(table, CONFIDENCE_COLUMNS) else None,
                    (*notes, *taken, *clock, *scale, *left))
 
 # %% ../../nbs/data/11_au_tables.ipynb #ec3a52db
 def _score(path: Path, table: pd.DataFrame, least: float) -> np.ndarray:
     "How sure the detector is of each row's face, 0 to 1; NaN where there is none."
-    sure = _first(table, _CONFIDENCE)
+    sure = _first(table, CONFIDENCE_COLUMNS)
     score = np.ones(len(table)) if sure is None else _numbers(path, table[[sure]])[sure].to_numpy()
     success = _numbers(path, table[['success']])['success'].to_numpy() if 'success' in table else 1
     return np.where((score >= least) & (success == 1), score, np.nan)
 
 def _times(path: Path, table: pd.DataFrame, frames: np.ndarray) -> tuple[np.ndarray | None, tuple[str, ...]]:
     "float64 [T] s, or None if no column holds times as numbers; and what to say about their unit."
-    column = _first(table, _TIMES)
+    column = _first(table, TIME_COLUMNS)
     if column is None or pd.to_numeric(table[column], errors='coerce').isna().all(): return None, ()
     times = _numbers(path, table[[column]])[column].to_numpy()
     ok = np.isfinite(times).all() and (np.diff(times) >= 0).all()
     check(bool(ok), f'{path}: {column} is missing in a row or runs backwards. Give fps= to count frames instead.')
-    unit, note = time_unit(frames, times, column, _TIMES[column])
+    unit, note = time_unit(frames, times, column, TIME_COLUMNS[column])
     return times * unit, tuple([note] if note else [])

@@ -37,8 +37,8 @@ class AUSeries(VideoFeatures):
         super().__post_init__()
         k = self.frames.shape[1]
         check(len(self.columns) == k == len({*self.columns}),
-              f'{self.id or "series"}: {k} columns of numbers and {len({*self.columns})} different names; give one name '
-              'for each column')
+              f'{self.id or "series"}: {k} columns of numbers and {len({*self.columns})} different names; give one '
+              'name for each column')
 
     @property
     def seen(self) -> bool:
@@ -140,15 +140,16 @@ def _even(table: AUTable, values: np.ndarray, fps: float | None) -> tuple[np.nda
     lost = [f'no face in {unseen} of {len(values)} rows'] * bool(unseen)
     if table.times is None:
         rate = fps or FPS
-        return np.arange(len(values)) / rate, values, (*lost, f'no times in the table: a row every 1/{rate:g} s is assumed')
+        return np.arange(len(values)) / rate, values, (*lost, f'no times: a row every 1/{rate:g} s is assumed')
     times, row, step = with_gaps(np.asarray(table.times, float), table.name or 'table')
     gaps = int((row < 0).sum())
-    lost += [f'{gaps} rows are missing between the others: frames without a face'] * bool(gaps)
+    lost += [f'rows missing between the others, taken for frames without a face: {gaps}'] * bool(gaps)
     values = np.where(row[:, None] >= 0, values[row], np.nan)
     rate = 1 / step if step else 0.
     if fps is None or rate <= 1.02 * fps:
         slow = fps is not None and step and rate < .98 * fps
-        return times, values, (*lost, *[f'{rate:.3g} rows a second, fewer than fps={fps:g}: taken as they are'] * bool(slow))
+        note = f'{rate:.3g} rows a second, fewer than fps={fps:g}: taken as they are'
+        return times, values, (*lost, *[note] * bool(slow))
     which, means = interval_means(times, values, fps)
     every = np.arange(which[-1] + 1)
     return times[0] + every / fps, means[np.searchsorted(which, every, 'right') - 1], tuple(lost)
@@ -173,8 +174,8 @@ def cut_table(
     first = next((d.first for d in DIALECTS if d.name == table.dialect), 0)
     numbers = table.frames - min(first, int(table.frames.min()))
     for frame in (start, end):
-        check(frame is None or 0 <= frame <= numbers[-1], f'{table.name}: frame {frame} was asked for, but the last one is '
-              f'{numbers[-1]}. Frames are counted from 0.')
+        check(frame is None or 0 <= frame <= numbers[-1], f'{table.name}: frame {frame} was asked for, but the last '
+              f'one is {numbers[-1]}. Frames are counted from 0.')
     keep = (numbers >= (start or 0)) & (numbers <= (numbers[-1] if end is None else end))
     check(bool(keep.any()), f'{table.name}: no row for the frames {start or 0} to {end}.')
     parts = {name: getattr(table, name) for name in ('times', 'frames', 'intensity', 'presence', 'confidence')}

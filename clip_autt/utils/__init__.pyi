@@ -32,12 +32,13 @@ from .hub import (
     CARD_MARK as CARD_MARK, HEAD_FORMAT as HEAD_FORMAT, fetch_head as fetch_head, is_hub_name as is_hub_name,
     is_own_card as is_own_card, offline_if_unreachable as offline_if_unreachable, push_folder as push_folder,
 )
+from .lines import LineScan as LineScan, scan_lines as scan_lines
 from .patch import patch as patch, patch_property as patch_property
 from .split import split_subjects as split_subjects, subject_folds as subject_folds
 from .tables import (
-    MISSING as MISSING, Row as Row, Table as Table, composed as composed, decimal_points as decimal_points,
-    first_line as first_line, look_alikes as look_alikes, read_header as read_header, read_lines as read_lines,
-    read_table as read_table, some_lines as some_lines,
+    Layout as Layout, MISSING as MISSING, Row as Row, Table as Table, composed as composed, decimal_points as decimal_points,
+    first_line as first_line, look_alikes as look_alikes, plain_layout as plain_layout, read_header as read_header,
+    read_lines as read_lines, read_plain as read_plain, read_table as read_table, some_lines as some_lines,
 )
 from .weights import (
     flatten as flatten, load_weights as load_weights, not_weights as not_weights, read_weights as read_weights,

@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 from .errors import ClipAUTTError, ManifestError, check
 from .files import some_of
+from .lines import LineScan, scan_lines
 
 # %% auto #0
-__all__ = ['MISSING', 'read_lines', 'first_line', 'Row', 'Table', 'some_lines', 'read_header', 'read_table', 'decimal_points',
-           'composed', 'look_alikes']
+__all__ = ['MISSING', 'read_lines', 'first_line', 'Row', 'Table', 'some_lines', 'read_header', 'Layout', 'plain_layout',
+           'read_plain', 'read_table', 'decimal_points', 'composed', 'look_alikes']
 
 # %% ../../nbs/utils/07_tables.ipynb #fecd2105
 _PACKED = {b'PK\3': 'an Excel workbook or zip archive', b'\xd0\xcf\x11\xe0': 'an Excel workbook',
@@ -210,6 +211,66 @@ def _notes(row_names: Sequence[str], comments: Sequence[int], signs: Sequence[in
             'Remove what should be left out' if signs else '')
     return tuple(note for note in (names, out, kept) if note)
 
+# %% ../../nbs/utils/07_tables.ipynb #33ff993f
+class Layout(NamedTuple):
+    "How a plain table is written: all that a fast reader has to know."
+    path: Path
+    names: tuple[str, ...]  # of all columns, without spaces around them
+    separator: str
+    scan: LineScan
+
+def plain_layout(
+    path: Path,
+    wanted: Collection[str] = (),  # names that the header may have; they help to find the separator
+) -> Layout | None:  # None for a table that needs the careful reader. Never raises
+    "Whether a table is so plain that a fast reader understands the same as a careful one, and how to read it."
+    try:
+        with Path(path).open('rb') as file: head = file.read(1 << 20)
+        packed = head.startswith(tuple(_PACKED)) or _encoding(head) != 'utf-8-sig'
+        if packed or re.search(rb'\r(?!\n|$)', head): return None
+        lines = _lines(head.decode('utf-8-sig', 'replace').lstrip('\ufeff'))
+        start, mark = _start(lines)
+        mark = mark or _sniff(lines, start, {name.lower() for name in wanted})
+        names = [name.strip() for name in next(_records(lines[start:start + 1], mark))[1]]
+        scan = scan_lines(path, mark, start + 1, len(names))
+    except (OSError, IndexError, csv.Error, StopIteration): return None
+    odd = mark == ' ' or scan.odd or len(names) < 2 or not names[-1]
+    return None if odd else Layout(Path(path), tuple(names), mark, scan)
+
+def read_plain(
+    layout: Layout,
+    columns: Sequence[int],  # positions of the columns to read, ascending
+    **how,  # of pandas.read_csv
+) -> Iterator[pd.DataFrame]:  # with the numbers of lines as index, and positions as names
+    "The rows of a plain table, a quarter of a million at a time."
+    import pandas as pd  # only where a table is large
+
+    at, lines = 0, layout.scan.lines
+    parts = pd.read_csv(layout.path, sep=layout.separator, header=None, skiprows=layout.scan.header, usecols=[*columns],
+                        skipinitialspace=True, encoding='utf-8', chunksize=250_000, engine='c', **how)
+    with parts:
+        for part in parts:
+            part.index = lines[at:at + len(part)]
+            at += len(part)
+            yield part.drop(layout.scan.hollow, errors='ignore') if len(layout.scan.hollow) else part
+    check(at == len(lines), f'{layout.path}: {at} rows were read of {len(lines)}. Was the file changed meanwhile?')
+
+# %% ../../nbs/utils/07_tables.ipynb #81d1ce05
+_LARGE = 1 << 22  # bytes from which on the fast reader is tried
+
+def _read_plain_text(layout: Layout, columns: Collection[str] | None) -> Table | None:
+    "A plain table as text; None where the careful reader has to look at it."
+    kept = [i for i, name in enumerate(layout.names) if columns is None or name in columns]
+    if not kept or not len(layout.scan.lines): return None
+    rows = []
+    try:
+        for part in read_plain(layout, kept, dtype=str, na_filter=False):
+            values = zip(*([value.strip() for value in part[i]] for i in kept))
+            rows += map(Row, part.index.tolist(), values)
+    except UnicodeDecodeError: return None
+    return Table(layout.path, tuple(layout.names[i] for i in kept), tuple(rows), (), layout.separator, (),
+                 layout.scan.header)
+
 # %% ../../nbs/utils/07_tables.ipynb #d7653d32
 def read_table(
     path: str | Path,  # text in columns, separated by commas, semicolons, tabs, bars or white space
@@ -219,6 +280,8 @@ def read_table(
 ) -> Table:
     "Read a table as text, without empty lines and comments. `error` for a file that is no table."
     path = Path(path)
+    plain = plain_layout(path, wanted) if path.is_file() and path.stat().st_size > _LARGE else None
+    if plain is not None and (table := _read_plain_text(plain, columns)) is not None: return table
     lines, header, mark, names = _opened(path, wanted, error)
     kept = [i for i, name in enumerate(names) if columns is None or name in columns]
     least = max((i + 1 for i, name in enumerate(names) if name), default=0)
