@@ -25,8 +25,9 @@ from .references import (
     class_sentences as class_sentences, softmax_pool as softmax_pool, unit_mean as unit_mean,
 )
 from .registry import (
-    BASELINE as BASELINE, METHODS as METHODS, describe_method as describe_method, make_method as make_method,
-    make_methods as make_methods, override_reset as override_reset, without_seed as without_seed,
+    BASELINE as BASELINE, METHODS as METHODS, TABLE_METHODS as TABLE_METHODS, describe_method as describe_method,
+    make_method as make_method, make_methods as make_methods, methods_for as methods_for,
+    override_reset as override_reset, without_seed as without_seed,
 )
 from .reta import (
     RETA_PRESETS as RETA_PRESETS, ReTA as ReTA, ReTAConfig as ReTAConfig, au_prototypes as au_prototypes,

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Literal
 
 from ..autt import ClipAUTT
-from ..utils.errors import check, did_you_mean
+from ..utils.errors import InputError, check, did_you_mean
 from .references import FrameMean, PromptEnsemble, SoftmaxPool, ZeroShot
 from .dpe import DPE
 from .promptalign import PromptAlign
@@ -29,7 +29,8 @@ from ..method import SCOPES, NoAdaptation, ResetScope, TestTimeMethod
 from ..released import ReleasedClipAUTT
 
 # %% auto #0
-__all__ = ['METHODS', 'BASELINE', 'without_seed', 'make_method', 'make_methods', 'override_reset', 'describe_method']
+__all__ = ['METHODS', 'TABLE_METHODS', 'BASELINE', 'without_seed', 'methods_for', 'make_method', 'make_methods', 'override_reset',
+           'describe_method']
 
 # %% ../../nbs/methods/15_registry.ipynb #bf01713f
 def without_seed(
@@ -61,6 +62,16 @@ METHODS: dict[str, Callable[..., TestTimeMethod]] = {  # name -> factory(model, 
     'personal': without_seed(PersonalBaseline),
 }
 
+# %% ../../nbs/methods/15_registry.ipynb #36ad0ef5
+TABLE_METHODS = {'source': without_seed(NoAdaptation),
+                 **{name: make for name, make in METHODS.items() if name.startswith('personal')}}
+
+def methods_for(
+    model: ClipAU,  # or an `AUTableModel`
+) -> dict[str, Callable[..., TestTimeMethod]]:
+    "The register for a model."
+    return METHODS if isinstance(model, ClipAU) else TABLE_METHODS
+
 # %% ../../nbs/methods/15_registry.ipynb #1639ddaa
 BASELINE = '+baseline'
 
@@ -71,11 +82,14 @@ def make_method(
     **settings,  # of the method, by name
 ) -> TestTimeMethod:
     "A method by its name. An unknown name is an `InputError` that suggests the nearest."
-    plain = name.removesuffix(BASELINE)
-    check(plain in METHODS, f'unknown method {plain!r}.{did_you_mean(plain, METHODS)} Known: {", ".join(METHODS)}.')
-    if plain == name: return METHODS[name](model, seed=seed, **settings)
+    plain, known = name.removesuffix(BASELINE), methods_for(model)
+    if plain in METHODS and plain not in known:
+        raise InputError(f'{plain} needs CLIP: it works on frame embeddings and sentences, and this model reads '
+                         f'action-unit tables. For tables there are {", ".join(known)}.')
+    check(plain in known, f'unknown method {plain!r}.{did_you_mean(plain, known)} Known: {", ".join(known)}.')
+    if plain == name: return known[name](model, seed=seed, **settings)
     check(not plain.startswith('personal'), f'{plain} has a personal baseline already; name it without {BASELINE}')
-    return PersonalBaseline(model, lambda head: METHODS[plain](head, seed=seed, **settings), estimate_threshold=False)
+    return PersonalBaseline(model, lambda head: known[plain](head, seed=seed, **settings), estimate_threshold=False)
 
 def make_methods(
     methods: dict[str, TestTimeMethod] | Sequence[str] | str,  # methods by name; or names in METHODS, or 'all'
@@ -83,8 +97,9 @@ def make_methods(
     seed: int = 0,
 ) -> dict[str, TestTimeMethod]:
     "Methods by name."
-    if isinstance(methods, str): methods = [*METHODS] if methods == 'all' else [methods]
-    check(len(methods) > 0, f'no methods to evaluate. Name some of {", ".join(METHODS)}.')
+    known = METHODS if model is None else methods_for(model)
+    if isinstance(methods, str): methods = [*known] if methods == 'all' else [methods]
+    check(len(methods) > 0, f'no methods to evaluate. Name some of {", ".join(known)}.')
     check('oracle' not in methods, 'the oracle sees labels, so it is no method. Ask for it with with_oracle=True.')
     if not isinstance(methods, dict):
         check(model is not None, 'methods given by name need a model. Pass model=...')

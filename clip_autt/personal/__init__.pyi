@@ -11,6 +11,11 @@ from .rule import (
     BaselineRule as BaselineRule, EMBEDDING_RULE as EMBEDDING_RULE, STATISTICS as STATISTICS, Statistics as Statistics,
     mean_statistics as mean_statistics,
 )
+from .tables import (
+    Fit as Fit, PRIORS as PRIORS, choose_prior_clips as choose_prior_clips, left_out_logits as left_out_logits,
+    prepare_personal_table as prepare_personal_table, table_rule as table_rule, train_table_model as train_table_model,
+    typical_person as typical_person,
+)
 from .threshold import (
     LogitPrior as LogitPrior, centred as centred, logit_prior as logit_prior,
     personal_threshold as personal_threshold,

@@ -90,19 +90,20 @@ def fit_logistic(
 # %% ../../nbs/series/05_logistic.ipynb #2accc2f9
 def made_up_series(
     n_people: int,
-    clips: int = 10,  # of each; every second one shows stress
+    clips: int = 10,  # of each; half of them, in random order, show stress
     rest_sd: float = .15,  # standard deviation of the resting intensities between people
-    effect: float = .1,  # what stress adds to the brow
+    clip_sd: float = .1,  # of the clips of a person
+    effect: float = .15,  # what stress adds to the brow
     seed: int = 0,
 ) -> list[LabeledVideo]:  # of 40 frames each
     "Labelled action-unit series of made-up people, to try methods on."
     g, columns, videos = torch.Generator().manual_seed(seed), ('AU4', 'AU6', 'AU12', 'AU25'), []
     for who in range(n_people):
-        rest = .3 + rest_sd * torch.randn(4, generator=g)
-        for i in range(clips):
-            x = rest + .05 * torch.randn(4, generator=g) + .1 * torch.randn(40, 4, generator=g)
-            x[:, 0] += effect * (i % 2)
+        rest = .4 + rest_sd * torch.randn(4, generator=g)
+        for i, stressed in enumerate((torch.randperm(clips, generator=g) % 2).tolist()):
+            x = rest + clip_sd * torch.randn(4, generator=g) + .1 * torch.randn(40, 4, generator=g)
+            x[:, 0] += effect * stressed
             v = AUSeries(x.clamp(0, 1), torch.arange(40) / 12.5, torch.ones(40, dtype=torch.bool), f'P{who}/{i}',
                          f'P{who}', columns=columns)
-            videos.append(LabeledVideo(v, ('calm', 'stress')[i % 2]))
+            videos.append(LabeledVideo(v, ('calm', 'stress')[stressed]))
     return videos
