@@ -9,6 +9,12 @@ from .attribution import (
     explain_change as explain_change, explaining_head as explaining_head, explanation_record as explanation_record,
     plot_explanation as plot_explanation,
 )
+from .cross_validation import (
+    Fold as Fold, Plan as Plan, blind_guesses_of as blind_guesses_of, blind_rows as blind_rows,
+    check_study as check_study, condition_notes as condition_notes, cross_validate as cross_validate,
+    model_folder as model_folder, most_frequent as most_frequent, subject_folds as subject_folds,
+    trained_model as trained_model, trainer_key as trainer_key,
+)
 from .embedded import (
     benchmark as benchmark, benchmark_json as benchmark_json, benchmark_text as benchmark_text,
     evaluate_people as evaluate_people, load_head as load_head, over_tasks as over_tasks,
@@ -28,10 +34,26 @@ from .paper import (
 from .parallel import (
     NoImages as NoImages, ResultCache as ResultCache, dumps as dumps, loads as loads, map_units as map_units,
 )
+from .pooled import (
+    N_DRAWS as N_DRAWS, SCORES as SCORES, drawn_scores as drawn_scores, gains_and_losses as gains_and_losses,
+    mean_over_people as mean_over_people, person_counts as person_counts, person_shares as person_shares,
+    person_weights as person_weights, pooled_bootstrap as pooled_bootstrap, pooled_scores as pooled_scores,
+    with_interval as with_interval,
+)
 from .results import (
     FORMAT_VERSION as FORMAT_VERSION, Results as Results, concat_results as concat_results, gain_of as gain_of,
 )
+from .source_model import (
+    ClipAUTrainer as ClipAUTrainer, NOBODY_VALIDATES as NOBODY_VALIDATES, train_heads as train_heads,
+    trainer_for as trainer_for, validation_people as validation_people,
+)
 from .stream import ORDERS as ORDERS, Order as Order, Stream as Stream, arrange as arrange
+from .study import (
+    BLIND as BLIND, FEW_PEOPLE as FEW_PEOPLE, PLACES as PLACES, Study as Study, UNBALANCED as UNBALANCED,
+    cold_start as cold_start, data_line as data_line, data_notes as data_notes, per_person as per_person,
+    reference_of as reference_of, study_csv as study_csv, study_json as study_json, study_summary as study_summary,
+    study_text as study_text, with_ends as with_ends,
+)
 from .units import (
     Experiment as Experiment, Interrupted as Interrupted, Unit as Unit, UnitCache as UnitCache,
     cut_units as cut_units, finished_part as finished_part, method_key as method_key, model_key as model_key,
