@@ -5,3 +5,9 @@ from .au_series import (
     cut_table as cut_table, interval_means as interval_means, is_summary as is_summary, read_series as read_series,
     series_of as series_of, summarize as summarize, table_columns as table_columns, with_gaps as with_gaps,
 )
+from .columns import Columns as Columns, read_columns as read_columns
+from .studies import (
+    KEYS as KEYS, Study as Study, StudyColumns as StudyColumns, clip_codes as clip_codes, clip_series as clip_series,
+    clip_table as clip_table, read_study_table as read_study_table, split_statistic as split_statistic,
+    study_columns as study_columns,
+)
