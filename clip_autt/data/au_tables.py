@@ -113,7 +113,7 @@ class AUTable:
     face: str | None = None  # id of the face; None where the dialect has no ids
     faces: tuple[str, ...] = ()  # ids of all faces in the file
     name: str = ''  # of the file
-    confidence: np.ndarray | None = None  # float64 [T], how sure the detector was of the face, 0 without one; None: unknown
+    confidence: np.ndarray | None = None  # float64 [T], how sure the detector was, 0 without a face; None: unknown
     warnings: tuple[str, ...] = ()  # what a reader of the numbers should know
 
     def __len__(self) -> int: return len(self.frames)

@@ -13,4 +13,10 @@ from .model import AUTableModel as AUTableModel, TABLE_HEAD_FORMAT as TABLE_HEAD
 from .logistic import (
     STRENGTHS as STRENGTHS, choose_strength as choose_strength, fit_logistic as fit_logistic,
     logistic_weights as logistic_weights, made_up_series as made_up_series,
+
+from .columns import Columns as Columns, read_columns as read_columns
+from .studies import (
+    KEYS as KEYS, Study as Study, StudyColumns as StudyColumns, clip_codes as clip_codes, clip_series as clip_series,
+    clip_table as clip_table, read_study_table as read_study_table, split_statistic as split_statistic,
+    study_columns as study_columns,
 )

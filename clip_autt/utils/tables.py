@@ -241,7 +241,7 @@ def read_plain(
     layout: Layout,
     columns: Sequence[int],  # positions of the columns to read, ascending
     **how,  # of pandas.read_csv
-) -> Iterator[pd.DataFrame]:  # with the numbers of lines as index, and positions as names
+) -> Iterator:  # of data frames, with the numbers of lines as index and positions as names
     "The rows of a plain table, a quarter of a million at a time."
     import pandas as pd  # only where a table is large
 
