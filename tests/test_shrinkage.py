@@ -191,14 +191,22 @@ def test_the_ratio_has_no_unit(seed, scale, offset):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-8)
 
 
-def test_one_number_is_the_ratio_of_the_sums():
+def test_one_number_is_the_ratio_of_the_shares():
+    "Each dimension counts alike, whatever its unit; one in which nothing moves does not count."
     from clip_autt.personal.baseline import _variances
 
     people = crowd(1, 20, lambda i: 4, [1.0, 0.0, 3.0], [1.0, 1.0, 1.0])
     within, between = _variances(people)
-    assert variance_ratio(people, per_dimension=False).item() == pytest.approx(float(within.sum() / between.sum()))
+    share = (within / (within + between)).mean()
+    one = variance_ratio(people, per_dimension=False)
+    assert one.item() == pytest.approx(float(share / (1 - share)))
+    units = [p * torch.tensor([1.0, 1000.0, 0.01]) for p in people]
+    assert variance_ratio(units, False).item() == pytest.approx(one.item())
+    still = [torch.cat([p, torch.zeros(len(p), 1)], 1) for p in people]
+    assert variance_ratio(still, False).item() == pytest.approx(one.item())
     alone = [p[:, :1] for p in people]
     assert variance_ratio(alone).item() == pytest.approx(variance_ratio(alone, False).item())
+    assert variance_ratio([torch.zeros(3, 2)] * 3, False) == math.inf
 
 
 def test_missing_dimensions_are_left_out_of_the_count():

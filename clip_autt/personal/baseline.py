@@ -78,11 +78,12 @@ def shrunk(
 # %% ../../nbs/personal/00_baseline.ipynb #2a2e26fc
 def variance_ratio(
     people: Sequence[Tensor],  # [n_i, D] centers of each person's clips; NaN where a clip lacks a dimension
-    per_dimension: bool = True,  # or one number, from the variances summed over dimensions of the same unit
+    per_dimension: bool = True,  # or one number for all, each dimension in units of its own scatter
 ) -> Tensor:  # [D] or [], from 0 to infinity
     "How many clips the typical person is worth: variance of clips within people, divided by that between people."
     within, between = _variances(people)
-    if not per_dimension: within, between = within.sum(), between.sum()
+    total = within + between  # 0 where nothing ever moves
+    if not per_dimension: within, between = (x.nan_to_num().sum() for x in (within / total, between / total))
     return torch.where(between > 0, within / between, math.inf)
 
 def _variances(people: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
