@@ -5,7 +5,7 @@ from .au_series import (
     cut_table as cut_table, interval_means as interval_means, is_summary as is_summary, read_series as read_series,
     series_of as series_of, summarize as summarize, table_columns as table_columns, with_gaps as with_gaps,
 )
-from .columns import (
+from .column_scores import (
     ColumnConv as ColumnConv, ColumnMean as ColumnMean, ColumnSpace as ColumnSpace, column_bank as column_bank,
     select_columns as select_columns,
 )
@@ -13,7 +13,7 @@ from .model import AUTableModel as AUTableModel, TABLE_HEAD_FORMAT as TABLE_HEAD
 from .logistic import (
     STRENGTHS as STRENGTHS, choose_strength as choose_strength, fit_logistic as fit_logistic,
     logistic_weights as logistic_weights, made_up_series as made_up_series,
-
+)
 from .columns import Columns as Columns, read_columns as read_columns
 from .studies import (
     KEYS as KEYS, Study as Study, StudyColumns as StudyColumns, clip_codes as clip_codes, clip_series as clip_series,

@@ -22,7 +22,7 @@ from ..features import FPS, LabeledVideo, VideoFeatures
 from ..model import ATTACHMENTS, Attachment, Output, check_trained
 from ..outputs import Prediction, window_at
 from .au_series import ENDINGS, AUSeries, read_series, series_of, summarize
-from .columns import ColumnConv, ColumnMean, ColumnSpace, column_bank, select_columns
+from .column_scores import ColumnConv, ColumnMean, ColumnSpace, column_bank, select_columns
 from ..utils.card import write_card
 from ..utils.checkpoint import read_config
 from ..utils.errors import CheckpointError, InputTypeError, check, dtype_shape
