@@ -12,7 +12,8 @@ from .rule import (
     mean_statistics as mean_statistics,
 )
 from .tables import (
-    Fit as Fit, PRIORS as PRIORS, choose_prior_clips as choose_prior_clips, left_out_logits as left_out_logits,
+    Fit as Fit, PRIORS as PRIORS, TABLE_KINDS as TABLE_KINDS, TableKind as TableKind, check_people as check_people,
+    choose_prior_clips as choose_prior_clips, fit_network as fit_network, left_out_logits as left_out_logits,
     prepare_personal_table as prepare_personal_table, table_rule as table_rule, train_table_model as train_table_model,
     typical_person as typical_person,
 )

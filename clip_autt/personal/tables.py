@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,14 +23,14 @@ from .training import PersonalModel, online_relative
 from ..series.au_series import summarize
 from ..series.logistic import fit_logistic
 from ..series.model import AUTableModel
-from ..train import check_data, logits_of
+from ..train import check_data, fit, logits_of
 from ..utils.errors import InputError, check
 from ..utils.files import natural_sorted
-from ..utils.split import subject_folds
+from ..utils.split import split_subjects, subject_folds
 
 # %% auto #0
-__all__ = ['PRIORS', 'Fit', 'table_rule', 'typical_person', 'left_out_logits', 'choose_prior_clips', 'prepare_personal_table',
-           'train_table_model']
+__all__ = ['PRIORS', 'Fit', 'TableKind', 'TABLE_KINDS', 'table_rule', 'typical_person', 'left_out_logits', 'choose_prior_clips',
+           'check_people', 'prepare_personal_table', 'fit_network', 'train_table_model']
 
 # %% ../../nbs/personal/04_tables.ipynb #4473c0e3
 PRIORS = 0., 1., 2., 3., 5., 8., 13., math.inf  # numbers of clips that are tried
@@ -95,6 +97,16 @@ def _recall(model: AUTableModel, logits: Tensor, videos: Sequence[LabeledVideo])
     return float(recall_score(y, logits.argmax(1).numpy(), labels=np.unique(y), average='macro'))
 
 # %% ../../nbs/personal/04_tables.ipynb #37fa6957
+def check_people(
+    train: Sequence[LabeledVideo],
+) -> None:
+    "Refuse clips from which nobody can learn what is special about a person."
+    people = by_subject(train)
+    check(None not in people and len(people) >= 3,
+          f'a personal baseline needs training clips of 3 or more named people, got {natural_sorted(map(str, people))}')
+    check(max(map(len, people.values())) > 1, 'every person has one clip, so there is nobody to be known better by a '
+          'second one. Train without a personal head.')
+
 def prepare_personal_table(
     model: AUTableModel,  # a trained one; gets `personal`
     train: Sequence[LabeledVideo],  # the clips that it was trained on, of each person in order of time
@@ -104,11 +116,7 @@ def prepare_personal_table(
 ) -> float | Tensor:  # the prior that is used
     "Train the personal head of a model of action-unit tables. Raises `InputError`."
     check_data(model, train, 'training')
-    people = by_subject(train)
-    check(None not in people and len(people) >= 3,
-          f'a personal baseline needs training clips of 3 or more named people, got {natural_sorted(map(str, people))}')
-    check(max(map(len, people.values())) > 1, 'every person has one clip, so there is nobody to be known better by a '
-          'second one. Train without a personal head.')
+    check_people(train)
     if prior_clips is None: prior_clips = choose_prior_clips(model, train, fit, seed=seed)[0]
     rule = table_rule(prior_clips)
     typical, head = typical_person(train, rule), model.untrained(seed)
@@ -119,24 +127,57 @@ def prepare_personal_table(
     model.personal = PersonalModel(head, typical, prior, rule)
     return prior_clips
 
+# %% ../../nbs/personal/04_tables.ipynb #5f030f80
+TableKind = Literal['logistic', 'network', 'conv']
+TABLE_KINDS: dict[str, dict] = {  # settings of `AUTableModel`
+    'logistic': {},  # on means and deviations
+    'network': dict(hidden=32),  # the same, with a hidden layer
+    'conv': dict(temporal='conv', hidden=32),  # a convolution over time for each column, and a hidden layer
+}
+
+def fit_network(
+    model: AUTableModel,  # trained in place
+    train: Sequence[LabeledVideo],
+    seed: int = 0,
+    epochs: int = 30,
+    lr: float = 3e-3,
+) -> None:
+    "Class-balanced training of a model with a hidden layer, a fifth of the people choosing the epoch."
+    names = natural_sorted({x.video.subject for x in train})
+    aside = set(split_subjects(names, .8, .2, seed=seed)[1]) if len(names) >= 10 else set()
+    rest, val = ([x for x in train if (x.video.subject in aside) is inside] for inside in (False, True))
+    if not all({x.label for x in part} == {x.label for x in train} for part in (rest, val)): rest, val = train, None
+    fit(model, rest, val, epochs=epochs, lr=lr, weight_decay=.01, batch_size=16, class_weights='balanced', seed=seed,
+        progress=False)
+
 # %% ../../nbs/personal/04_tables.ipynb #afa4cba4
 def train_table_model(
     train: Sequence[LabeledVideo],  # series of the same columns, or their summaries
     classes: Sequence[str],
+    kind: TableKind = 'logistic',
     personal: bool = True,  # train the personal head, too
-    prior_clips: float | Tensor | None = None,  # None: chosen inside the training people
+    prior_clips: float | Tensor | None = None,  # None: chosen inside the training people, by logistic regression
     notes: list[str] | None = None,  # receives what could not be done
     seed: int = 0,
 ) -> AUTableModel:
-    "Class-balanced logistic regression on action units, with a personal baseline where the data allow one."
+    "A model of action-unit tables, with a personal baseline where the data allow one."
+    check(kind in TABLE_KINDS, f'kind must be one of {", ".join(TABLE_KINDS)}, got {kind!r}')
     check(len(train) > 0, 'there are no training clips')
-    train = [LabeledVideo(summarize(v), label) for v, label in train]
-    model = AUTableModel(train[0].video.columns, classes, seed=seed)
-    strength = fit_logistic(model, train, seed=seed)
+    summaries = [LabeledVideo(summarize(v), label) for v, label in train]
+    reference = AUTableModel(summaries[0].video.columns, classes, seed=seed)
+    strength, model, fit = fit_logistic(reference, summaries, seed=seed), reference, fit_network
+    if kind == 'logistic': fit = partial(fit_logistic, strength=strength)
+    else:
+        train = train if kind == 'conv' else summaries
+        model = AUTableModel(train[0].video.columns, classes, **TABLE_KINDS[kind], seed=seed)
+        fit_network(model, train, seed=seed)
     try:
         if personal:
-            prepare_personal_table(model, train, prior_clips, lambda head, videos: fit_logistic(head, videos, strength),
-                                   seed)
+            if prior_clips is None:
+                check_people(summaries)
+                prior_clips = choose_prior_clips(reference, summaries, partial(fit_logistic, strength=strength),
+                                                 seed=seed)[0]
+            prepare_personal_table(model, summaries if kind == 'logistic' else train, prior_clips, fit, seed)
     except InputError as e:
         if notes is not None: notes.append(f'no personal head was trained: {e}')
     return model
