@@ -44,8 +44,8 @@ from .results import (
     FORMAT_VERSION as FORMAT_VERSION, Results as Results, concat_results as concat_results, gain_of as gain_of,
 )
 from .source_model import (
-    ClipAUTrainer as ClipAUTrainer, NOBODY_VALIDATES as NOBODY_VALIDATES, train_heads as train_heads,
-    trainer_for as trainer_for, validation_people as validation_people,
+    ClipAUTrainer as ClipAUTrainer, NOBODY_VALIDATES as NOBODY_VALIDATES, TableTrainer as TableTrainer,
+    train_heads as train_heads, trainer_for as trainer_for, validation_people as validation_people,
 )
 from .stream import ORDERS as ORDERS, Order as Order, Stream as Stream, arrange as arrange
 from .study import (

@@ -15,12 +15,15 @@ from .units import value_key
 from ..features import LabeledVideo, by_subject, split_videos
 from ..methods.source_statistics import attach_source
 from ..model import ClipAU
+from ..personal.tables import TableKind, train_table_model
 from ..personal.training import prepare_personal
+from ..series.column_scores import ColumnSpace
+from ..series.model import AUTableModel
 from ..train import History, fit
 from ..utils.errors import InputError, check, did_you_mean
 
 # %% auto #0
-__all__ = ['NOBODY_VALIDATES', 'train_heads', 'validation_people', 'ClipAUTrainer', 'trainer_for']
+__all__ = ['NOBODY_VALIDATES', 'train_heads', 'validation_people', 'ClipAUTrainer', 'TableTrainer', 'trainer_for']
 
 # %% ../../nbs/evaluation/09b_source_model.ipynb #be47cffc
 def train_heads(
@@ -106,15 +109,56 @@ class ClipAUTrainer:
         b = self.backbone
         return value_key(type(self).__name__, b.name, b.hash, b.device, b.dtype, self.classes, self.settings)
 
+# %% ../../nbs/evaluation/09b_source_model.ipynb #757f4184
+@dataclass(frozen=True, eq=False)
+class TableTrainer:
+    "How models of action-unit tables are trained: called with clips, a seed and a folder, it returns a trained model."
+    features: ColumnSpace  # of the clips
+    classes: tuple[str, ...]
+    kind: TableKind = 'logistic'
+    personal: bool = True  # train what personalization needs, too
+    prior_clips: float | None = None  # clips that the typical person counts for; None: chosen inside
+
+    def __call__(
+        self, videos: Sequence[LabeledVideo], seed: int = 0, folder: str | Path | None = None,
+    ) -> AUTableModel:
+        "Train on some people. It takes seconds, so nothing is kept in between."
+        notes = []
+        model = train_table_model(videos, self.classes, self.kind, self.personal, self.prior_clips, notes, seed)
+        for note in notes: warnings.warn(note, stacklevel=2)
+        return model
+
+    def load(self, folder: str | Path) -> AUTableModel:
+        "A model that was saved."
+        return AUTableModel.from_pretrained(folder)
+
+    @property
+    def fitted(self) -> str:
+        "What is fitted, in words."
+        what = {'logistic': 'class-balanced logistic regression and its strength', 'network': 'network and its epoch',
+                'conv': 'convolution over time, network and their epoch'}[self.kind]
+        prior = 'the clips it counts for' if self.prior_clips is None else f'({self.prior_clips:g} clips)'
+        return ', '.join(['standardization', what, *[f'personal head, typical person, {prior}'] * self.personal])
+
+    @property
+    def settings(self) -> dict:
+        "What the models depend on beside their clips and seed, as plain values."
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ('features', 'classes')}
+
+    @property
+    def key(self) -> str:
+        "A hash of the settings and the columns."
+        return value_key(type(self).__name__, self.features.hash, self.classes, self.settings)
+
 # %% ../../nbs/evaluation/09b_source_model.ipynb #b6406837
 def trainer_for(
-    backbone: Backbone,  # that made the features
+    features: Backbone | ColumnSpace,  # what made the features: a backbone, or the columns of tables
     classes: Sequence[str],
-    settings: Mapping[str, object] | None = None,  # of the training: epochs, lr, batch_size, balanced, ...
-) -> ClipAUTrainer:
+    settings: Mapping[str, object] | None = None,  # of the training: epochs, lr, kind, personal, ...
+) -> ClipAUTrainer | TableTrainer:
     "What trains models on these features. An unknown setting is an `InputError`."
-    kind = ClipAUTrainer
+    kind = TableTrainer if isinstance(features, ColumnSpace) else ClipAUTrainer
     known, settings = [f.name for f in fields(kind)][2:], dict(settings or {})
     for name in settings:
         check(name in known, f'training has no setting {name!r}.{did_you_mean(name, known)} It has {", ".join(known)}.')
-    return kind(backbone, tuple(classes), **settings)
+    return kind(features, tuple(classes), **settings)
