@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal
 
-import numpy as np
 import torch
-from sklearn.metrics import recall_score
 from torch import Tensor
 
 from ..features import LabeledVideo, by_subject
@@ -21,7 +19,7 @@ from .rule import BaselineRule
 from .threshold import logit_prior
 from .training import PersonalModel, online_relative
 from ..series.au_series import summarize
-from ..series.logistic import fit_logistic
+from ..series.logistic import balanced_loss, fit_logistic
 from ..series.model import AUTableModel
 from ..train import check_data, fit, logits_of
 from ..utils.errors import InputError, check
@@ -86,15 +84,13 @@ def choose_prior_clips(
     fit: Fit = fit_logistic,
     priors: Sequence[float] = PRIORS,
     seed: int = 0,
-) -> tuple[float, dict[float, float]]:  # the best, and the mean recall with each
+) -> tuple[float, dict[float, float]]:  # the best, and the loss in nats with each
     "How many clips the typical person counts for, by predictions for left-out people."
-    recalls = {k: _recall(model, *left_out_logits(model, train, k, fit, seed=seed)) for k in priors}
-    return max(recalls, key=lambda k: (recalls[k], k)), recalls
-
-def _recall(model: AUTableModel, logits: Tensor, videos: Sequence[LabeledVideo]) -> float:
-    "Mean recall over the classes that occur."
-    y = np.array([model.classes.index(x.label) for x in videos])
-    return float(recall_score(y, logits.argmax(1).numpy(), labels=np.unique(y), average='macro'))
+    def loss(k: float) -> float:
+        logits, videos = left_out_logits(model, train, k, fit, seed=seed)
+        return balanced_loss(logits, [model.classes.index(x.label) for x in videos])
+    losses = {k: loss(k) for k in priors}
+    return min(losses, key=lambda k: (losses[k], -k)), losses
 
 # %% ../../nbs/personal/04_tables.ipynb #37fa6957
 def check_people(
@@ -166,7 +162,7 @@ def train_table_model(
     summaries = [LabeledVideo(summarize(v), label) for v, label in train]
     reference = AUTableModel(summaries[0].video.columns, classes, seed=seed)
     strength, model, fit = fit_logistic(reference, summaries, seed=seed), reference, fit_network
-    if kind == 'logistic': fit = partial(fit_logistic, strength=strength)
+    if kind == 'logistic': fit = fit_logistic
     else:
         train = train if kind == 'conv' else summaries
         model = AUTableModel(train[0].video.columns, classes, **TABLE_KINDS[kind], seed=seed)

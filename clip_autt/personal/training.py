@@ -5,6 +5,7 @@
 # %% ../../nbs/personal/02_training.ipynb #859dea6b
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -102,7 +103,7 @@ class PersonalModel:
         how = torch.tensor([rule.statistics == 'mean', rule.video_weight], dtype=torch.float64)
         save_or_remove(folder/'personal'/'people.safetensors',
                        {'center': base.center, 'spread': base.spread, 'means': prior.means, 'n, noise, shift': numbers,
-                        'mean, video weight': how, 'prior clips': torch.as_tensor(rule.prior_clips)})
+                        'mean, video weight': how, 'prior clips': _finite(rule.prior_clips)})
 
     @classmethod
     def load(cls, folder: Path, model: ClipAU) -> PersonalModel:
@@ -126,11 +127,16 @@ class PersonalModel:
                        rule=rule)
 
 # %% ../../nbs/personal/02_training.ipynb #2b4e8872
+def _finite(prior_clips: float | Tensor) -> Tensor:
+    "Numbers of clips for a file of weights, which must not hold infinity: -1 stands for it."
+    k = torch.as_tensor(prior_clips, dtype=torch.float64)
+    return torch.where(k.isinf(), -1., k)
+
 def _rule(state: dict[str, Tensor]) -> BaselineRule:
     "The rule in a file of people."
     if 'prior clips' not in state: return EMBEDDING_RULE
     by_mean, video_weight = state['mean, video weight'].tolist()
-    prior = state['prior clips']
+    prior = torch.where(state['prior clips'] < 0, math.inf, state['prior clips'])
     return BaselineRule('mean' if by_mean else 'median and deviation', video_weight,
                         prior if prior.dim() else float(prior))
 

@@ -11,8 +11,8 @@ from .column_scores import (
 )
 from .model import AUTableModel as AUTableModel, TABLE_HEAD_FORMAT as TABLE_HEAD_FORMAT, is_table_head as is_table_head
 from .logistic import (
-    STRENGTHS as STRENGTHS, choose_strength as choose_strength, fit_logistic as fit_logistic,
-    logistic_weights as logistic_weights, made_up_series as made_up_series,
+    STRENGTHS as STRENGTHS, balanced_loss as balanced_loss, choose_strength as choose_strength,
+    fit_logistic as fit_logistic, logistic_weights as logistic_weights, made_up_series as made_up_series,
 )
 from .columns import Columns as Columns, read_columns as read_columns
 from .studies import (

@@ -9,19 +9,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import recall_score
 from torch import Tensor, nn
 
 from ..features import LabeledVideo, by_subject
 from .au_series import AUSeries
 from .model import AUTableModel
-from ..train import check_data
+from ..train import balanced_weights, check_data
 from ..utils.errors import check
 from ..utils.split import subject_folds
 
 # %% auto #0
-__all__ = ['STRENGTHS', 'logistic_weights', 'choose_strength', 'fit_logistic', 'made_up_series']
+__all__ = ['STRENGTHS', 'logistic_weights', 'choose_strength', 'balanced_loss', 'fit_logistic', 'made_up_series']
 
 # %% ../../nbs/series/05_logistic.ipynb #87edb7d2
 STRENGTHS = .001, .003, .01, .03, .1, .3, 1.  # values of C that are tried
@@ -51,18 +51,23 @@ def choose_strength(
     n_folds: int = 5,
     seed: int = 0,
 ) -> float:
-    "The C whose predictions for left-out people have the best mean recall over classes."
-    y, strengths = np.asarray(y), sorted(strengths)
-    folds = subject_folds(people, min(n_folds, len({*people})), seed)
-    def recall(strength: float) -> float:
-        guess = np.full(len(y), -1)
-        for fold in folds:
-            out = np.isin(people, fold)
-            if len({*y[~out]}) < 2: continue
-            w, b = logistic_weights(x[~out], y[~out], n_classes, strength)
-            guess[out] = (x[out].double() @ w.T + b).argmax(1).numpy()
-        return recall_score(y, guess, labels=np.unique(y), average='macro')
-    return max(strengths, key=recall)
+    "The C whose predictions for left-out people have the smallest `balanced_loss`."
+    y = np.asarray(y)
+    parts = [np.isin(people, fold) for fold in subject_folds(people, min(n_folds, len({*people})), seed)]
+    parts = [out for out in parts if {*y[~out]} == {*y}]
+    def loss(strength: float) -> float:
+        models = [logistic_weights(x[~out], y[~out], n_classes, strength) for out in parts]
+        logits = [x[out].double() @ w.T + b for out, (w, b) in zip(parts, models)]
+        return balanced_loss(torch.cat(logits), np.concatenate([y[out] for out in parts]))
+    return min(sorted(strengths), key=loss) if parts else strengths[len(strengths) // 2]
+
+def balanced_loss(
+    logits: Tensor,  # [n, C]
+    y: Sequence[int],  # n class numbers
+) -> float:  # nats
+    "Cross entropy with each class counted alike."
+    y = torch.as_tensor(y)
+    return float(F.cross_entropy(logits, y, balanced_weights(y, logits.shape[1]).to(logits)))
 
 # %% ../../nbs/series/05_logistic.ipynb #40bf5fc7
 @torch.no_grad()
