@@ -295,14 +295,14 @@ def evaluate_command(
 # %% ../../nbs/cli/03_main.ipynb #3b3fc87f
 def _save_to(json_path: str | None) -> Callable[[dict[str, Results]], None] | None:
     "What writes the results so far, while others are still running."
-    from clip_autt.evaluation.embedded import benchmark, benchmark_csv_json
+    from clip_autt.evaluation.embedded import benchmark_json
 
     if not json_path or json_path == '-': return None
     return lambda done: write_json(benchmark_json(done, complete=False), json_path)
 
 def _show(results: dict[str, Results], json_path: str | None, quiet: bool, last: str = '') -> None:
     "Scores as JSON to a file or to standard output, and as tables to the reader."
-    from clip_autt.evaluation.embedded import benchmark, benchmark_csv_json, benchmark_text
+    from clip_autt.evaluation.embedded import benchmark_json, benchmark_text
 
     deliver(benchmark_json(results), benchmark_text(results) + last, json_path, quiet)
 
