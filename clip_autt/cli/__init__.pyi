@@ -38,4 +38,12 @@ from .records import (
     explanation_text as explanation_text, record as record, record_text as record_text, records_table as records_table,
     run_batch as run_batch, write_records_csv as write_records_csv,
 )
-from .train_commands import train as train
+from .study_commands import (
+    BELONGS as BELONGS, Balanced as Balanced, CV as CV, CacheDir as CacheDir, Epochs as Epochs,
+    ManifestFile as ManifestFile, Personal as Personal, Repeats as Repeats, Root as Root, Store as Store,
+    StudyBackbone as StudyBackbone, StudyData as StudyData, StudyModel as StudyModel, check_methods as check_methods, check_options as check_options,
+    cross_validate_study as cross_validate_study, encode_study as encode_study,
+    evaluate_manifest as evaluate_manifest, given_options as given_options, head_study as head_study,
+    parse_folds as parse_folds, read_study as read_study, study_folder as study_folder, test_part as test_part,
+)
+from .train_commands import SPLITS as SPLITS, train as train

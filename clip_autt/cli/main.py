@@ -24,6 +24,8 @@ from .options import (TASK_HELP, Classes, Counted, Crop, Device, FirstSubject, F
                                    parse_settings, shows_bars, stop)
 from .films import ANNOTATED, check_targets, find_films, output_names, profile_names, subjects_of, who_is_who
 from .records import run_batch
+from .study_commands import (CV, Balanced, CacheDir, Epochs, ManifestFile, Personal, Repeats, Root, Store,
+                                          StudyBackbone, StudyModel, check_options, evaluate_manifest, given_options)
 from .train_commands import train
 from ..utils.errors import ClipAUTTError, check
 from ..utils.files import write_json
@@ -229,7 +231,12 @@ def doctor() -> None:
 # %% ../../nbs/cli/03_main.ipynb #fb72195d
 @app.command('evaluate')
 def evaluate_command(
+    context: typer.Context,
     task: Annotated[str, typer.Option(help=TASK_HELP + " Or 'all'.")] = 'pain',
+    manifest: ManifestFile = None,
+    root: Root = None,
+    cv: CV = None,
+    repeats: Repeats = 1,
     seed: FirstSubject = 0,
     seeds: Annotated[int, typer.Option(help='How many sets of people: seed, seed + subjects, ...')] = 1,
     subjects: Subjects = 10,
@@ -242,36 +249,48 @@ def evaluate_command(
         help="Of each person's more frequent class, for --order imbalanced.")] = .8,
     reset: Reset = None,
     counted: Counted = 'after',
-    model: Annotated[Optional[str], typer.Option(
-        help='A trained head for the task; the bundled one if not given.')] = None,
+    model: StudyModel = None,
+    backbone: StudyBackbone = None,
+    pretrained: Pretrained = None,
+    head: Head = None,
+    classes: Classes = None,
+    yes: Yes = False,
+    epochs: Epochs = 10,
+    balanced: Balanced = True,
+    personal: Personal = True,
+    store: Store = None,
+    fps: Fps = 12.5,
+    crop: Crop = 'auto',
+    device: Device = 'cpu',
     oracle: Annotated[bool, typer.Option(
         '--oracle/--no-oracle', help='Add a head that was tuned with labels of each person.')] = False,
     jobs: Jobs = -1,
     json_path: Json = None,
-    cache_dir: Annotated[Optional[Path], typer.Option(
-        help='Keep the rows of each method on each person here, and take them from here.')] = None,
+    cache_dir: CacheDir = None,
     csv: Annotated[Optional[Path], typer.Option(help='Write a row for each method and video.')] = None,
     quiet: Quiet = False,
 ) -> None:
-    "Compare methods on people of the embedded tasks."
-    from clip_autt.evaluation.embedded import benchmark
+    "Compare methods on people that no model was trained on: yours (--manifest), or those of the embedded tasks."
+    from clip_autt.evaluation.embedded import benchmark, benchmark_csv
     from clip_autt.evaluation.stream import Stream
     from clip_autt.faces.tasks import TASKS
 
     try:
+        check_options(given := given_options(context))
+        if manifest:
+            return evaluate_manifest(**context.params | dict(jobs=jobs if '--jobs' in given else 1))
         check(seeds >= 1 and subjects >= 1, f'--seeds and --subjects must be 1 or more, got {seeds} and {subjects}')
         names, with_oracle = method_names(methods, baseline)
         options = dict(with_oracle=oracle or with_oracle, stream=Stream(order, reset, seed, counted, majority_fraction),
-                       model=model, n_subjects=subjects, memory=True, cache_dir=cache_dir,
-                       settings=parse_settings(settings, names))
+                       model=model, n_subjects=subjects, memory=True, settings=parse_settings(settings, names),
+                       cache_dir=None if cache_dir == 'none' else cache_dir)
         tasks, firsts = [*TASKS] if task == 'all' else [task], range(seed, seed + seeds * subjects, subjects)
         with notes(): results = benchmark(tasks, firsts, names, jobs, shows_bars(quiet), _save_to(json_path), **options)
-        if csv: _write_csv(results, csv)
+        if csv: benchmark_csv(results, csv)
         _show(results, json_path, quiet)
     except ClipAUTTError as e: stop(e)
     except KeyboardInterrupt:
-        interrupted('what is finished is in the JSON file and in the folder of --cache-dir, '
-                    'where they were asked for')
+        interrupted('what is finished is in the JSON file and in --cache-dir, where they were asked for')
 
 # %% ../../nbs/cli/03_main.ipynb #3b3fc87f
 def _save_to(json_path: str | None) -> Callable[[dict[str, Results]], None] | None:
@@ -287,14 +306,6 @@ def _show(results: dict[str, Results], json_path: str | None, quiet: bool, last:
 
     deliver(benchmark_json(results), benchmark_text(results) + last, json_path, quiet)
 
-def _write_csv(results: dict[str, Results], path: Path) -> None:
-    "One table for all tasks."
-    import pandas as pd
-
-    from clip_autt.utils.files import atomic_path
-
-    with atomic_path(path) as tmp:
-        pd.concat([r.table.assign(task=t) for t, r in results.items()]).to_csv(tmp, index=False)
 
 # %% ../../nbs/cli/03_main.ipynb #325c6979
 @app.command()

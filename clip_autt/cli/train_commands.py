@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from clip_autt.features import LabeledVideo
 
 # %% auto #0
-__all__ = ['train']
+__all__ = ['SPLITS', 'train']
 
 # %% ../../nbs/cli/02a_train_commands.ipynb #8ff7bf63
 def train(
@@ -95,16 +95,16 @@ def _manifest_videos(
     return b, manifest.classes, encode(train), encode(val)
 
 # %% ../../nbs/cli/02a_train_commands.ipynb #ba6fcc16
-_SPLITS = {'train': ('train', 'source'), 'val': ('val', 'validation'), 'test': ('test', 'target')}
+SPLITS = {'train': ('train', 'source'), 'val': ('val', 'validation'), 'test': ('test', 'target')}
 
 def _parts(manifest: Manifest) -> tuple[list[Item], list[Item]]:
     "Clips to train and to validate on. Those that are for testing are left out, and that is said."
     splits = {item.split for item in manifest}
     if splits == {''}: return [*manifest], []
-    known = [name for names in _SPLITS.values() for name in names]
+    known = [name for names in SPLITS.values() for name in names]
     check(splits <= {*known}, f'{manifest.name}: split is {", ".join(map(repr, sorted(splits - {*known})))} in some '
           f'rows. Use {", ".join(known)}, or leave it empty in all.')
-    train, val, test = ([item for item in manifest if item.split in names] for names in _SPLITS.values())
+    train, val, test = ([item for item in manifest if item.split in names] for names in SPLITS.values())
     check(len(train) > 0, f'{manifest.name}: no row has split train or source. Say whom to train on.')
     typer.echo(f'note: {len(train)} clips to train on, {len(val)} to validate on; {len(test)} for testing are left out',
                err=True)
@@ -114,20 +114,10 @@ def _parts(manifest: Manifest) -> tuple[list[Item], list[Item]]:
 def _fit(backbone: Backbone, classes: tuple[str, ...], train: list[LabeledVideo], val: list[LabeledVideo], out: Path,
          validation: float, personal: bool, seed: int, progress: bool, **kwargs) -> tuple:
     "A trained model, with the personal head where the data allow one, and the history of its training."
+    from clip_autt.evaluation.source_model import train_heads
     from clip_autt.model import ClipAU
-    from clip_autt.methods.source_statistics import attach_source
-    from clip_autt.personal.training import prepare_personal
-    from clip_autt.features import split_videos
-    from clip_autt.train import fit
-    from clip_autt.utils.errors import InputError
 
     model = ClipAU(backbone, classes=classes, seed=seed)
-    history = fit(model, train, val or validation or None, seed=seed, checkpoint=out/'training.pt', progress=progress,
-                  **kwargs)
-    try:
-        if personal:
-            prepare_personal(model, train, val or validation, seed, checkpoint=out/'training-personal.pt',
-                             progress=progress)
-            attach_source(model, split_videos(train, val or validation, seed)[0], seed)
-    except InputError as e: typer.echo(f'note: no personal head was trained: {e}', err=True)
+    history, notes = train_heads(model, train, val or validation, seed, out, personal, progress, **kwargs)
+    for note in notes: typer.echo(f'note: {note}', err=True)
     return model, history

@@ -209,7 +209,7 @@ def encode_manifest(
     "Embeddings and labels of the clips of a manifest. Warns of unusable clips; `ManifestError` if none is usable."
     store = FeatureStore(store) if isinstance(store, (str, Path)) else store
     items, failed, results = list(manifest), [] if failed is None else failed, {}
-    with tqdm(total=len(items), unit='video', disable=not progress) as bar, closing(
+    with tqdm(total=len(items), desc='encoding', unit='video', disable=not progress) as bar, closing(
         encode_items(backbone, items, fps, crop, store, workers)) as encoded:
         for i, result in encoded:
             results[i] = _usable(items[i], result)

@@ -12,11 +12,12 @@ from .attribution import (
 from .cross_validation import (
     Fold as Fold, Plan as Plan, blind_guesses_of as blind_guesses_of, blind_rows as blind_rows,
     check_study as check_study, condition_notes as condition_notes, cross_validate as cross_validate,
-    model_folder as model_folder, most_frequent as most_frequent, subject_folds as subject_folds,
+    model_folder as model_folder, most_frequent as most_frequent, plan_folds as plan_folds,
+    subject_folds as subject_folds,
     trained_model as trained_model, trainer_key as trainer_key,
 )
 from .embedded import (
-    benchmark as benchmark, benchmark_json as benchmark_json, benchmark_text as benchmark_text,
+    benchmark as benchmark, benchmark_csv as benchmark_csv, benchmark_json as benchmark_json, benchmark_text as benchmark_text,
     evaluate_people as evaluate_people, load_head as load_head, over_tasks as over_tasks,
     with_settings as with_settings,
 )
@@ -51,8 +52,9 @@ from .stream import ORDERS as ORDERS, Order as Order, Stream as Stream, arrange 
 from .study import (
     BLIND as BLIND, FEW_PEOPLE as FEW_PEOPLE, PLACES as PLACES, Study as Study, UNBALANCED as UNBALANCED,
     cold_start as cold_start, data_line as data_line, data_notes as data_notes, per_person as per_person,
-    reference_of as reference_of, study_csv as study_csv, study_json as study_json, study_summary as study_summary,
-    study_text as study_text, with_ends as with_ends,
+    protocol_lines as protocol_lines, reference_of as reference_of, study_csv as study_csv, study_json as study_json,
+    study_summary as study_summary,
+    study_text as study_text, with_ends as with_ends, with_places as with_places,
 )
 from .units import (
     Experiment as Experiment, Interrupted as Interrupted, Unit as Unit, UnitCache as UnitCache,

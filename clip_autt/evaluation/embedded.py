@@ -28,9 +28,11 @@ from ..faces.videos import N_TARGETS, kept_target_videos
 from ..methods.registry import make_method, make_methods
 from ..model import ClipAU
 from ..utils.errors import check
+from ..utils.files import atomic_path
 
 # %% auto #0
-__all__ = ['evaluate_people', 'with_settings', 'load_head', 'benchmark', 'over_tasks', 'benchmark_json', 'benchmark_text']
+__all__ = ['evaluate_people', 'with_settings', 'load_head', 'benchmark', 'over_tasks', 'benchmark_json', 'benchmark_csv',
+           'benchmark_text']
 
 # %% ../../nbs/evaluation/06_embedded.ipynb #065ed041
 def evaluate_people(
@@ -161,6 +163,15 @@ def benchmark_json(
     facts = dict(format_version=FORMAT_VERSION, backbone=p['backbone'], task='all', seed=p['seed'],
                  seeds=p.get('seeds', [p['seed']]))
     return dict(**facts, tasks=one, mean=mean, complete=complete, versions=versions)
+
+# %% ../../nbs/evaluation/06_embedded.ipynb #aa7f23ea
+def benchmark_csv(
+    results: dict[str, Results],
+    path: str | Path,
+) -> None:
+    "Write the rows of all tasks as one table."
+    with atomic_path(path) as tmp:
+        pd.concat([r.table.assign(task=t) for t, r in results.items()]).to_csv(tmp, index=False)
 
 # %% ../../nbs/evaluation/06_embedded.ipynb #ab5c68e0
 def benchmark_text(
