@@ -215,9 +215,9 @@ def clip_table(
 
 # %% ../../nbs/series/01_studies.ipynb #c17041e2
 def _known(study: Study, name: str) -> str:
-    check(name in study.clips, f'{study.path}: no clip {name!r}; it has {some_of([*map(repr, study.clips)], 4)}.'
-          f'{did_you_mean(name, study.clips)}')
-    return name
+    if name in study.clips: return name
+    raise InputError(f'{study.path}: no clip {name!r}; it has {some_of([*map(repr, study.clips)], 4)}.'
+                     f'{did_you_mean(name, study.clips)}')
 
 def _one_row_a_frame(meta: dict[str, np.ndarray], score: np.ndarray, n: int, notes: list[str]
                      ) -> tuple[np.ndarray, np.ndarray]:
