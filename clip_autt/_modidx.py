@@ -2003,6 +2003,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'clip_autt/series/au_series.py'),
                                             'clip_autt.series.au_series._nothing_common': ( 'series/au_series.html#_nothing_common',
                                                                                             'clip_autt/series/au_series.py'),
+                                            'clip_autt.series.au_series._rate': ( 'series/au_series.html#_rate',
+                                                                                  'clip_autt/series/au_series.py'),
                                             'clip_autt.series.au_series._select': ( 'series/au_series.html#_select',
                                                                                     'clip_autt/series/au_series.py'),
                                             'clip_autt.series.au_series.align_series': ( 'series/au_series.html#align_series',

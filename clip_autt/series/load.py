@@ -175,12 +175,11 @@ def _check_study(path: Path, names: set[str]) -> None:
     "Refuse a table that is neither a manifest nor a study."
     there = {key: next((c for c in called if c in names), '') for key, called in KEYS.items()}
     missing = [key for key in ('subject', 'clip', 'label') if not there[key]]
-    known = '; '.join(f'{key}: {", ".join(KEYS[key])}' for key in missing)
+    known = '; '.join(f'{key} ({", ".join(KEYS[key][:3])}...)' for key in missing)
     check(not missing and is_table(path), f'{path}: neither a manifest (columns path, subject, label) nor a table with '
           f'several clips (columns for subject, clip and label beside the action units). Its columns are '
-          f'{some_of(sorted(names), 6)}. ' + (f'Missing: {", ".join(missing)}, which may be called {known}. If labels '
-          'are elsewhere, write a manifest: path,subject,label,clip.' if missing else 'Its name must end in .csv, .tsv '
-          'or .txt.'), ManifestError)
+          f'{some_of(sorted(names), 6)}. ' + (f'Missing: {known}. If labels are elsewhere, write a manifest: '
+          'path,subject,label,clip.' if missing else 'Its name must end in .csv, .tsv or .txt.'), ManifestError)
 
 # %% ../../nbs/series/02_load.ipynb #c576d32b
 def study_rows(
