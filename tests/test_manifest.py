@@ -404,5 +404,5 @@ def test_one_table_holds_several_clips(read, folder):
     assert any("clip is not used for films" in w and "line 5" in w for w in m.warnings)
     with pytest.raises(ManifestError, match=r"line 6: all.csv#x was listed on line 2 already, once as '1' and once as"):
         read(rows + "\nall.csv,a,0,x,")
-    with pytest.raises(ManifestError, match="line 6: a1.mp4 was listed on line 5 already"):  # a note beside a film
+    with pytest.raises(ManifestError, match=r"line 6: a1.mp4 was listed on line 5 already"):  # a note beside a film
         read(rows + "\na1.mp4,b,1,another note,")

@@ -194,7 +194,10 @@ def duplicates(
         key = os.path.normpath(item.path), item.clip, item.start or 0, item.end
         first, other = seen.setdefault(key, (line, item))
         labels = '' if other.label == item.label else f', once as {other.label!r} and once as {item.label!r}'
-        if first != line: yield line, f'{item.id} was listed on line {first} already{labels}. Remove one of them.'
+        alike = (f' If clips of several people are called alike, write the person in front: {item.subject}/{item.clip}.'
+                 if item.clip and item.subject != other.subject else '')
+        if first == line: continue
+        yield line, f'{item.id} was listed on line {first} already{labels}. Remove one of them.{alike}'
 
 # %% ../../nbs/data/00_manifest.ipynb #492361c5
 def twins(
@@ -218,6 +221,7 @@ def doubts(
     rows = [*table.records()]
     people, splits = ([(row.get(name, ''), line) for line, row in rows] for name in ('subject', 'split'))
     films = [line for line, row in rows if row.get('clip') and not names_table(row['path'])]
+    vain = 'clip is not used for films, only for tables that hold several clips: '
     lost = [line for name, line in people if name and name in MISSING]
     alike = [TWIN_SUBJECTS.format(them) for _, them in twins(people)]
     parts = {}
@@ -228,7 +232,7 @@ def doubts(
             *(f'values {them} of split look like one part. Write them alike if they are' for _, them in twins(splits)),
             *[f'subjects in several splits are no strangers to the test: {some_of(torn, 3)}'] * bool(torn),
             *[f'a subject has a name that stands for a missing value: {some_lines(lost)}'] * bool(lost),
-            *[f'clip is not used for films, only for tables that hold several clips: {some_lines(films)}'] * bool(films))
+            *[vain + some_lines(films)] * bool(films))
 
 # %% ../../nbs/data/00_manifest.ipynb #5e495049
 def items_and_problems(

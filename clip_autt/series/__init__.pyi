@@ -15,8 +15,12 @@ from .logistic import (
     fit_logistic as fit_logistic, logistic_weights as logistic_weights, made_up_series as made_up_series,
 )
 from .columns import Columns as Columns, read_columns as read_columns
+from .load import (
+    check_tables as check_tables, is_table as is_table, load_series as load_series, read_study as read_study,
+    study_rows as study_rows, study_series as study_series,
+)
 from .studies import (
     KEYS as KEYS, Study as Study, StudyColumns as StudyColumns, clip_codes as clip_codes, clip_series as clip_series,
     clip_table as clip_table, read_study_table as read_study_table, split_statistic as split_statistic,
-    study_columns as study_columns,
+    study_columns as study_columns, study_header as study_header,
 )

@@ -134,22 +134,30 @@ def series_of(
                     confidence=trust)
 
 # %% ../../nbs/series/00_au_series.ipynb #b9a56194
+MOST_FPS = 500.  # rows a second; a face is not filmed faster
+
+def _rate(times: np.ndarray) -> float:
+    "Rows a second by the median step; 0 where there is none."
+    steps = np.diff(times)
+    return float(1 / np.median(steps[steps > 0])) if (steps > 0).any() else 0.
+
 def _even(table: AUTable, values: np.ndarray, fps: float | None) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     "Times [B], numbers [B, K] with NaN where nobody was seen, and what to say."
     unseen = int((~np.isfinite(values).any(1)).sum())
     lost = [f'no face in {unseen} of {len(values)} rows'] * bool(unseen)
-    if table.times is None:
-        rate = fps or FPS
-        return np.arange(len(values)) / rate, values, (*lost, f'no times: a row every 1/{rate:g} s is assumed')
-    times, row, step = with_gaps(np.asarray(table.times, float), table.name or 'table')
+    t = None if table.times is None else np.asarray(table.times, float)
+    if t is None or _rate(t) > MOST_FPS:
+        rate, why = fps or FPS, 'no times' if t is None else f'times at {_rate(t):,.4g} rows a second are not believed'
+        return np.arange(len(values)) / rate, values, (*lost, f'{why}: a row every 1/{rate:g} s is assumed')
+    times, row, step = with_gaps(t, table.name or 'table')
     gaps = int((row < 0).sum())
     lost += [f'rows missing between the others, taken for frames without a face: {gaps}'] * bool(gaps)
     values = np.where(row[:, None] >= 0, values[row], np.nan)
     rate = 1 / step if step else 0.
     if fps is None or rate <= 1.02 * fps:
         slow = fps is not None and step and rate < .98 * fps
-        note = f'{rate:.3g} rows a second, fewer than fps={fps:g}: taken as they are'
-        return times, values, (*lost, *[note] * bool(slow))
+        lost += [f'{rate:.3g} rows a second, fewer than fps={fps:g}: taken as they are'] if slow else []
+        return times, values, tuple(lost)
     which, means = interval_means(times, values, fps)
     every = np.arange(which[-1] + 1)
     return times[0] + every / fps, means[np.searchsorted(which, every, 'right') - 1], tuple(lost)

@@ -37,6 +37,7 @@ def read_columns(
 ) -> Columns:
     "Some columns of a table. `InputError` with the line for a value that is no number."
     notes, used = [], [*text, *numbers]
+    check(layout is None or len(layout.scan.lines) > 0, f'{path}: a header and no rows.')
     try:
         if layout is None: parts = _parts(path, _careful(Path(path), used, notes), text, numbers)
         else: parts = _parts(path, _fast(layout, text, numbers), text, numbers)

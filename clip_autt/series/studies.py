@@ -24,8 +24,8 @@ from ..utils.tables import Layout, plain_layout, read_header
 
 
 # %% auto #0
-__all__ = ['KEYS', 'split_statistic', 'StudyColumns', 'study_columns', 'Study', 'clip_codes', 'read_study_table', 'clip_table',
-           'clip_series']
+__all__ = ['KEYS', 'split_statistic', 'StudyColumns', 'study_columns', 'Study', 'clip_codes', 'read_study_table', 'study_header',
+           'clip_table', 'clip_series']
 
 # %% ../../nbs/series/01_studies.ipynb #0af4d198
 KEYS = dict(
@@ -135,9 +135,9 @@ def read_study_table(
 ) -> Study:
     "Read a table with several clips. `InputError` for one without a column for the clip, or with a wrong scale."
     path = Path(path)
-    layout, columns = _header(path)
+    layout, columns = study_header(path)
     check(columns is not None, f'{path}: no column says which clip a row belongs to. It may be called '
-          f'{", ".join(KEYS["clip"][:3])}; the columns are {some_of(columns_of(path, layout), 6)}.')
+          f'{", ".join(KEYS["clip"][:3])}.')
     used = list(dict.fromkeys(name for names in columns.numbers.values() for name in names))
     text = [columns.keys[key] for key in ('subject', 'clip') if key in columns.keys]
     faces = [columns.meta['face']] if 'face' in columns.meta else []
@@ -156,15 +156,15 @@ def read_study_table(
     return Study(path, columns, clips, values, kinds, (*read.notes, *notes, *judged))
 
 # %% ../../nbs/series/01_studies.ipynb #88109d18
-def _header(path: Path) -> tuple[Layout | None, StudyColumns | None]:
+def study_header(
+    path: Path,
+) -> tuple[Layout | None, StudyColumns | None]:  # None: not plain; no table with several clips
     "How to read a table, and what its columns are."
     wanted = ('AU01_r', 'AU12_r', 'frame', *(name for called in KEYS.values() for name in called))
     layout = plain_layout(path, wanted)
     return layout, study_columns(read_header(path, wanted, InputError) if layout is None else layout.names, path)
 
-def columns_of(path: Path, layout: Layout | None) -> Sequence[str]:
-    "Names of the columns of a table."
-    return read_header(path, (), InputError) if layout is None else layout.names
+
 
 def _block(columns: StudyColumns, read: Columns, order: np.ndarray) -> np.ndarray:
     "The numbers of all columns of a series, [R, K]. Taken out of `read`, to hold them once only."
@@ -215,9 +215,9 @@ def clip_table(
 
 # %% ../../nbs/series/01_studies.ipynb #c17041e2
 def _known(study: Study, name: str) -> str:
-    check(name in study.clips, f'{study.path}: no clip {name!r}; it has {some_of([*map(repr, study.clips)], 4)}.'
-          f'{did_you_mean(name, study.clips)}')
-    return name
+    if name in study.clips: return name
+    raise InputError(f'{study.path}: no clip {name!r}; it has {some_of([*map(repr, study.clips)], 4)}.'
+                     f'{did_you_mean(name, study.clips)}')
 
 def _one_row_a_frame(meta: dict[str, np.ndarray], score: np.ndarray, n: int, notes: list[str]
                      ) -> tuple[np.ndarray, np.ndarray]:
