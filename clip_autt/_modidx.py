@@ -2105,6 +2105,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'clip_autt/personal/tables.py'),
                                            'clip_autt.personal.tables.left_out_logits': ( 'personal/tables.html#left_out_logits',
                                                                                           'clip_autt/personal/tables.py'),
+                                           'clip_autt.personal.tables.measure_prior_clips': ( 'personal/tables.html#measure_prior_clips',
+                                                                                              'clip_autt/personal/tables.py'),
                                            'clip_autt.personal.tables.prepare_personal_table': ( 'personal/tables.html#prepare_personal_table',
                                                                                                  'clip_autt/personal/tables.py'),
                                            'clip_autt.personal.tables.table_rule': ( 'personal/tables.html#table_rule',

@@ -117,7 +117,7 @@ class TableTrainer:
     classes: tuple[str, ...]
     kind: TableKind = 'logistic'
     personal: bool = True  # train what personalization needs, too
-    prior_clips: float | None = None  # clips that the typical person counts for; None: chosen inside
+    prior_clips: float | None = None  # clips that the typical person counts for; None: measured inside
 
     def __call__(
         self, videos: Sequence[LabeledVideo], seed: int = 0, folder: str | Path | None = None,
@@ -137,7 +137,7 @@ class TableTrainer:
         "What is fitted, in words."
         what = {'logistic': 'class-balanced logistic regression and its strength', 'network': 'network and its epoch',
                 'conv': 'convolution over time, network and their epoch'}[self.kind]
-        prior = 'the clips it counts for' if self.prior_clips is None else f'({self.prior_clips:g} clips)'
+        prior = 'the clips it counts for, by variances' if self.prior_clips is None else f'({self.prior_clips:g} clips)'
         return ', '.join(['standardization', what, *[f'personal head, typical person, {prior}'] * self.personal])
 
     @property

@@ -14,6 +14,7 @@ from .rule import (
 from .tables import (
     Fit as Fit, PRIORS as PRIORS, TABLE_KINDS as TABLE_KINDS, TableKind as TableKind, check_people as check_people,
     choose_prior_clips as choose_prior_clips, fit_network as fit_network, left_out_logits as left_out_logits,
+    measure_prior_clips as measure_prior_clips,
     prepare_personal_table as prepare_personal_table, table_rule as table_rule, train_table_model as train_table_model,
     typical_person as typical_person,
 )
