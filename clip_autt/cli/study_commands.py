@@ -290,6 +290,9 @@ def _in_folds(table: Manifest, found: list[str], names: list[str], n_folds: int 
     check(repeats >= 1, f'--repeats must be 1 or more, got {repeats}')
     check_study([(i.subject, i.label) for i in table], table.classes,
                 plan_folds([i.subject for i in table], n_folds, common['seed'], repeats))
+    if {i.split for i in table} != {''}:
+        found = [*found, 'the column split is not used with --cv: everybody is held out once']
+        reading['say'](found[-1])
     backbone = load()
     data = encode_study(table, backbone, found, **reading)
     return cross_validate_study(data, backbone, n_folds, names, training=training, repeats=repeats, cache_dir=folder,
