@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from html import escape
 from pathlib import Path
 from textwrap import wrap
@@ -175,7 +176,7 @@ def _label_notes(people: dict[str, list[LabeledVideo]]) -> Iterator[str]:
 
 def _by_class(labels: list[str]) -> bool:
     "Whether several classes come one after the other, none of them twice."
-    runs = 1 + sum(a != b for a, b in zip(labels, labels[1:]))
+    runs = 1 + sum(a != b for a, b in pairwise(labels))
     return 1 < runs == len({*labels})
 
 # %% ../../nbs/evaluation/10a_study.ipynb #b00ac613
