@@ -31,8 +31,9 @@ from .options import (
     Recursive as Recursive, Reset as Reset, ResultsCsv as ResultsCsv,
     Seed as Seed, Settings as Settings, SubjectFrom as SubjectFrom, Subjects as Subjects, TASK_HELP as TASK_HELP,
     Yes as Yes,
-    deliver as deliver, interrupted as interrupted, load_model as load_model, method_names as method_names,
-    notes as notes, parse_settings as parse_settings, shows_bars as shows_bars, stop as stop,
+    deliver as deliver, given_options as given_options, interrupted as interrupted, load_model as load_model,
+    method_names as method_names, notes as notes, parse_settings as parse_settings,
+    shows_bars as shows_bars, stop as stop,
 )
 from .records import (
     explanation_text as explanation_text, record as record, record_text as record_text, records_table as records_table,
@@ -41,9 +42,16 @@ from .records import (
 from .study_commands import (
     BELONGS as BELONGS, Balanced as Balanced, CV as CV, CacheDir as CacheDir, Epochs as Epochs,
     ManifestFile as ManifestFile, Personal as Personal, Repeats as Repeats, Root as Root, Store as Store,
-    StudyBackbone as StudyBackbone, StudyData as StudyData, StudyModel as StudyModel, check_methods as check_methods, check_options as check_options,
+    StudyBackbone as StudyBackbone, StudyData as StudyData, StudyModel as StudyModel,
+    check_methods as check_methods, check_options as check_options,
     cross_validate_study as cross_validate_study, encode_study as encode_study,
-    evaluate_manifest as evaluate_manifest, given_options as given_options, head_study as head_study,
-    parse_folds as parse_folds, read_study as read_study, study_folder as study_folder, test_part as test_part,
+    evaluate_manifest as evaluate_manifest, head_study as head_study,
+    parse_folds as parse_folds, study_folder as study_folder, table_study as table_study,
+    test_part as test_part,
+)
+from .table_commands import (
+    Presence as Presence, TABLES_LACK as TABLES_LACK, TableModelKind as TableModelKind, check_kind as check_kind,
+    check_table_options as check_table_options, is_table_model as is_table_model, load_tables as load_tables,
+    read_clips as read_clips, train_on_tables as train_on_tables,
 )
 from .train_commands import SPLITS as SPLITS, train as train

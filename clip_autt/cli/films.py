@@ -26,42 +26,45 @@ def find_films(
     paths: Sequence[str],  # films and folders, as the user gave them
     pattern: str | None = None,  # only files in folders whose names fit, such as '*.avi'
     recursive: bool = False,  # look into folders in folders
+    tables: bool = False,  # action-unit tables are meant
 ) -> list[str]:  # films, folders of images among them
     "All films that are meant, in the given order, those of a folder in natural order. `InputError` for one without."
     check(all(paths), 'a film has an empty name. Is a variable of the shell not set?')
-    films, places = [], {path: Path(path).expanduser() for path in paths}
+    films, places, what = [], {path: Path(path).expanduser() for path in paths}, 'table' if tables else 'film'
     check(pattern is None or any(place.is_dir() for place in places.values()),
           f'--glob {pattern} chooses among the files of folders, but no folder is given.')
     for path in paths:
         place = places[path]
-        found = [*map(str, _films_in(place, pattern, recursive, set()))] if place.is_dir() else [path]
+        found = [*map(str, _films_in(place, pattern, recursive, set(), tables))] if place.is_dir() else [path]
         fits = f' that fits {pattern}' if pattern else ''
         way = 'Give another folder.' if recursive else '--recursive looks into the folders in it.'
-        check(len(found) > 0, f'{path}: no film{fits} in this folder. {way}')
+        check(len(found) > 0, f'{path}: no {what}{fits} in this folder. {way}')
         films += found
     seen = {}
     for film in films:
         first = seen.setdefault(Path(film).expanduser().resolve(), film)
-        check(first is film, f'{film}: the same film as {first}. Name each film, or its folder, once.')
+        check(first is film, f'{film}: the same {what} as {first}. Name each {what}, or its folder, once.')
     return films
 
-def _films_in(folder: Path, pattern: str | None, recursive: bool, seen: set[Path]) -> Iterator[Path]:
+def _films_in(folder: Path, pattern: str | None, recursive: bool, seen: set[Path], tables: bool) -> Iterator[Path]:
     "The films of a folder; the folder itself where it holds images instead, or cannot be read."
     seen.add(folder.resolve())
     try: names = natural_sorted(p.name for p in folder.iterdir() if not p.name.startswith('.'))
     except OSError: return (yield folder)
     shown = [folder/name for name in names]
     files, folders = ([p for p in shown if p.is_dir() == is_folder] for is_folder in (False, True))
-    yield from _films_among(folder, files, pattern)
+    yield from _films_among(folder, files, pattern, tables)
     for p in folders if recursive else ():
-        if p.resolve() not in seen: yield from _films_in(p, pattern, True, seen)
+        if p.resolve() not in seen: yield from _films_in(p, pattern, True, seen, tables)
 
-def _films_among(folder: Path, files: Sequence[Path], pattern: str | None) -> Sequence[Path]:
+def _films_among(folder: Path, files: Sequence[Path], pattern: str | None, tables: bool) -> Sequence[Path]:
     "What the files of a folder are as films. Pictures that may be meant otherwise are a note."
     from clip_autt.data.folder import VIDEO_SUFFIXES
+    from clip_autt.series.load import is_table
     from clip_autt.video.images import IMAGE_SUFFIXES
 
     if pattern: return [p for p in files if fnmatch(p.name, pattern)]
+    if tables: return [p for p in files if is_table(p)]
     films, images = ([p for p in files if p.suffix.lower() in kind] for kind in (VIDEO_SUFFIXES, IMAGE_SUFFIXES))
     if not images: return films
     if films: _note(f'{folder}: {len(images)} pictures beside films are not read.')

@@ -20,12 +20,13 @@ from .data_commands import datasets_app, protocol_command, store_app
 from .options import (TASK_HELP, Classes, Counted, Crop, Device, FirstSubject, Fps, Head,
                                    HeadBackbone, Jobs, Json, MethodNames, Model, Order, Paths, Pattern,
                                    Pretrained, Quiet, Recursive, Reset, ResultsCsv, Settings, SubjectFrom,
-                                   Subjects, Yes, deliver, interrupted, load_model, method_names, notes,
+                                   Subjects, Yes, deliver, given_options, interrupted, load_model, method_names, notes,
                                    parse_settings, shows_bars, stop)
 from .films import ANNOTATED, check_targets, find_films, output_names, profile_names, subjects_of, who_is_who
 from .records import run_batch
 from .study_commands import (CV, Balanced, CacheDir, Epochs, ManifestFile, Personal, Repeats, Root, Store,
-                                          StudyBackbone, StudyModel, check_options, evaluate_manifest, given_options)
+                                          StudyBackbone, StudyModel, check_options, evaluate_manifest)
+from .table_commands import Presence, TableModelKind, check_kind, is_table_model
 from .train_commands import train
 from ..utils.errors import ClipAUTTError, check
 from ..utils.files import write_json
@@ -74,10 +75,11 @@ def predict(
 ) -> None:
     "Classify videos with CLIP-AU, without adapting."
     try:
-        films = find_films(paths, pattern, recursive)
+        films = find_films(paths, pattern, recursive, is_table_model(model))
         check_targets(films, None if json_path == '-' else json_path, csv)
         people = subjects_of(films, subject_from)
         clip_au = load_model(model, backbone, pretrained, head, classes, device, yes)
+        check_kind(films, clip_au)
         records = run_batch([*people] or films, lambda path: clip_au.predict(path, fps=fps, crop=crop), json_path,
                             quiet, clip_au.backbone.caveats, csv=csv, subjects=people)
     except ClipAUTTError as e: stop(e)
@@ -123,14 +125,16 @@ def personalize(
     With --subject-from, they show several people, and what is learned of one is forgotten before the next.
     """
     try:
-        films = find_films(paths, pattern, recursive)
+        films = find_films(paths, pattern, recursive, is_table_model(model))
         check_targets(films, None if json_path == '-' else json_path, csv, save_profile)
+        check(not (video and is_table_model(model)), '--video writes an annotated film, and these are tables.')
         people = subjects_of(films, subject_from)
         who_is_who(films, people)
         films = [*people] or films
         annotated, saved = output_names(films, video, ANNOTATED), profile_names(people, save_profile)
         begun = profile_names(people, profile)
         clip_au = load_model(model, backbone, pretrained, head, classes, device, yes)
+        check_kind(films, clip_au)
         adapters = {who: _begun(_method(clip_au, method, settings, window=window, reset=reset), who, begun, saved)
                     for who in [*dict.fromkeys(people.values())] or [None]}
         def adapter_of(path: str) -> TestTimeMethod: return adapters[people.get(path)]
@@ -147,9 +151,10 @@ def personalize(
 # %% ../../nbs/cli/03_main.ipynb #057505aa
 def _method(model: ClipAU, name: str | None, settings: list[str] | None, **given) -> TestTimeMethod:
     "The method that the options describe."
-    from clip_autt.methods.registry import make_method
+    from clip_autt.methods.registry import make_method, methods_for
 
-    name = name or ('personal' if model.personal else 'clip-autt')
+    name = name or ('personal' if model.personal else next(iter(methods_for(model))) if not hasattr(model, 'template')
+                    else 'clip-autt')
     given = {k: x for k, x in given.items() if x is not None}
     return make_method(name, model, **given, **parse_settings(settings, [name]).get(name, {}))
 
@@ -173,9 +178,7 @@ def _saved(method: TestTimeMethod, result: Adapted, path: Path | None) -> Adapte
 # %% ../../nbs/cli/03_main.ipynb #daa8c59e
 def _adapt(method: TestTimeMethod, path: str, fps: float, crop: str, film: Path | None) -> Adapted:
     "Adapt to one video, and annotate it where asked. A film that cannot be written is a warning: the result is kept."
-    from clip_autt.features import encode
-
-    v = encode(method.model.backbone, path, fps=fps, crop=crop)
+    v = method.model.encode(path, fps=fps, crop=crop)
     result = method.adapt(v)
     if film is None: return result
     from clip_autt.show.film import annotate_video
@@ -256,6 +259,8 @@ def evaluate_command(
     classes: Classes = None,
     yes: Yes = False,
     epochs: Epochs = 10,
+    table_model: TableModelKind = None,
+    presence: Presence = False,
     balanced: Balanced = True,
     personal: Personal = True,
     store: Store = None,
@@ -278,7 +283,9 @@ def evaluate_command(
     try:
         check_options(given := given_options(context))
         if manifest:
-            return evaluate_manifest(**context.params | dict(jobs=jobs if '--jobs' in given else 1))
+            chosen = methods if '--methods' in given else None
+            return evaluate_manifest(**context.params | dict(jobs=jobs if '--jobs' in given else 1, methods=chosen),
+                                     given=given)
         check(seeds >= 1 and subjects >= 1, f'--seeds and --subjects must be 1 or more, got {seeds} and {subjects}')
         names, with_oracle = method_names(methods, baseline)
         options = dict(with_oracle=oracle or with_oracle, stream=Stream(order, reset, seed, counted, majority_fraction),

@@ -19,12 +19,13 @@ from ..utils.files import write_json
 
 if TYPE_CHECKING:
     from clip_autt.model import ClipAU
+    from clip_autt.series.model import AUTableModel
 
 # %% auto #0
 __all__ = ['Paths', 'Pattern', 'Recursive', 'SubjectFrom', 'ResultsCsv', 'Model', 'BackboneName', 'HeadBackbone', 'Pretrained',
            'Head', 'Yes', 'Classes', 'Fps', 'Crop', 'Device', 'Json', 'Quiet', 'Seed', 'Jobs', 'TASK_HELP', 'Subjects',
-           'FirstSubject', 'MethodNames', 'Settings', 'Order', 'Reset', 'Counted', 'shows_bars', 'load_model',
-           'method_names', 'parse_settings', 'stop', 'interrupted', 'notes', 'deliver']
+           'FirstSubject', 'MethodNames', 'Settings', 'Order', 'Reset', 'Counted', 'shows_bars', 'given_options',
+           'load_model', 'method_names', 'parse_settings', 'stop', 'interrupted', 'notes', 'deliver']
 
 # %% ../../nbs/cli/00a_options.ipynb #5c2e955d
 Paths = Annotated[list[str], typer.Argument(help='Video files, folders of videos, or folders of numbered images.')]
@@ -75,6 +76,14 @@ def shows_bars(
     "Whether progress is shown: in a terminal, unless the call is to be quiet."
     return not quiet and sys.stderr.isatty()
 
+# %% ../../nbs/cli/00a_options.ipynb #3422db7f
+def given_options(
+    context: typer.Context,
+) -> list[str]:  # such as '--manifest'
+    "The options that were written on the command line."
+    written = lambda name: getattr(context.get_parameter_source(name), 'name', '') == 'COMMANDLINE'
+    return [max(p.opts, key=len) for p in context.command.params if written(p.name)]
+
 # %% ../../nbs/cli/00a_options.ipynb #dc5f4555
 def load_model(
     model: str | None,
@@ -84,16 +93,19 @@ def load_model(
     classes: str | None,  # names with commas between
     device: str,
     yes: bool = False,  # agree to fetching a published head
-) -> ClipAU:
+) -> ClipAU | AUTableModel:
     "The model that the options describe."
     from clip_autt.model import ClipAU
     from clip_autt.published import is_published, published_file
+    from clip_autt.series.model import AUTableModel, is_table_head
     from clip_autt.utils.hub import is_hub_name
 
     check(not (model and head), 'give one model: --model DIR, or --backbone NAME --pretrained TAG_OR_FILE --head FILE')
     for option, given in (('--backbone', backbone), ('--classes', classes)):
         check(head or not given, f'{option} {given} belongs to a head: give --head, or leave it out. clip-autt train '
               'makes one.')
+    if model and is_table_head(Path(model).expanduser()):
+        return AUTableModel.from_pretrained(Path(model).expanduser()).to(device)
     if not head: return ClipAU.from_pretrained(model or 'facs-tiny', pretrained=pretrained, device=device)
     names = [c.strip() for c in classes.split(',')] if classes else None
     saved = str(Path(head).parent) if Path(head).suffix == '.safetensors' else head
@@ -154,7 +166,9 @@ def _setting_types(name: str) -> dict[str, Any]:
     from clip_autt.methods.registry import BASELINE, make_method
     from clip_autt.model import ClipAU
 
-    config = getattr(make_method(name.removesuffix(BASELINE), ClipAU.from_pretrained('facs-tiny')), 'config', None)
+    plain = name.removesuffix(BASELINE)
+    if plain == 'source': return {}
+    config = getattr(make_method(plain, ClipAU.from_pretrained('facs-tiny')), 'config', None)
     return {} if config is None else get_type_hints(type(config))
 
 # %% ../../nbs/cli/00a_options.ipynb #b2719b2c

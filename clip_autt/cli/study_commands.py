@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 import typer
 
 from .options import deliver, interrupted, load_model, method_names, parse_settings, shows_bars
+from .table_commands import check_kind, check_table_options, load_tables, read_clips
 from .train_commands import SPLITS
 from ..utils.errors import InputError, check
 from ..utils.files import cache_folder, content_hash, write_json
@@ -25,17 +26,19 @@ if TYPE_CHECKING:
     from clip_autt.evaluation.study import Study
     from clip_autt.features import LabeledVideo
     from clip_autt.model import ClipAU
+    from clip_autt.series.column_scores import ColumnSpace
+    from clip_autt.series.model import AUTableModel
 
 # %% auto #0
 __all__ = ['ManifestFile', 'Root', 'CV', 'Repeats', 'StudyBackbone', 'StudyModel', 'Epochs', 'Balanced', 'Personal', 'Store',
-           'CacheDir', 'BELONGS', 'check_options', 'parse_folds', 'study_folder', 'StudyData', 'read_study',
-           'encode_study', 'cross_validate_study', 'test_part', 'head_study', 'given_options', 'check_methods',
-           'evaluate_manifest']
+           'CacheDir', 'BELONGS', 'check_options', 'parse_folds', 'study_folder', 'StudyData', 'encode_study',
+           'table_study', 'cross_validate_study', 'test_part', 'head_study', 'check_methods', 'evaluate_manifest']
 
 # %% ../../nbs/cli/02c_study_commands.ipynb #ac2e4285
 ManifestFile = Annotated[Optional[str], typer.Option(
     '--manifest', help='Evaluate on your own clips: a CSV file with the columns path, subject, label, and optionally '
-                       'start, end, split.')]
+                       'start, end, split, condition; paths name films or action-unit tables. Or one table of action '
+                       'units with columns for subject, clip and label.')]
 Root = Annotated[Optional[str], typer.Option(
     help="Folder that paths in the manifest are relative to; its own if not given.")]
 CV = Annotated[Optional[str], typer.Option(
@@ -60,9 +63,10 @@ CacheDir = Annotated[Optional[str], typer.Option(
 # %% ../../nbs/cli/02c_study_commands.ipynb #352ad3f7
 BELONGS = {  # option: what it needs beside it
     '--manifest': ('--root', '--cv', '--repeats', '--backbone', '--pretrained', '--head', '--classes', '--yes',
-                   '--epochs', '--balanced', '--personal', '--store', '--fps', '--crop', '--device'),
+                   '--epochs', '--balanced', '--personal', '--store', '--fps', '--crop', '--device', '--table-model',
+                   '--presence'),
     '--task': ('--task', '--seeds', '--subjects'),
-    '--cv': ('--repeats', '--epochs', '--balanced', '--personal'),
+    '--cv': ('--repeats', '--epochs', '--balanced', '--personal', '--table-model'),
     '--model or --head': ('--model', '--head', '--classes', '--yes'),
 }
 
@@ -122,19 +126,6 @@ class StudyData:
         "By clip, where the manifest has a column for it: in which condition it was recorded."
         return {i.id: c for i in self.manifest if (c := getattr(i, 'condition', ''))}
 
-def read_study(
-    path: str,
-    root: str | None = None,
-    say: Callable[[str], None] = print,  # is told each note as it comes
-) -> tuple[Manifest, list[str]]:  # and notes
-    "A manifest, and what its reader skipped or found odd."
-    from clip_autt.data.manifest import read_manifest
-
-    manifest = read_manifest(path, root)
-    notes = [f'skipped line {s.line}, {s.path}: {s.reason}' for s in manifest.skipped] + [*manifest.warnings]
-    for note in notes: say(note)
-    return manifest, notes
-
 # %% ../../nbs/cli/02c_study_commands.ipynb #a9232072
 def encode_study(
     manifest: Manifest,
@@ -158,10 +149,20 @@ def encode_study(
     for note in lost: say(note)
     return StudyData(manifest, videos, (*notes, *lost))
 
+# %% ../../nbs/cli/02c_study_commands.ipynb #c28880a9
+def table_study(
+    manifest: Manifest,
+    notes: Sequence[str] = (),  # of `read_clips`
+    **reading,  # of `load_tables`
+) -> StudyData:
+    "The clips of a manifest of action-unit tables."
+    series, said = load_tables(manifest, **reading)
+    return StudyData(manifest, series, (*notes, *said))
+
 # %% ../../nbs/cli/02c_study_commands.ipynb #fd4fc115
 def cross_validate_study(
     study: StudyData,
-    backbone: Backbone,
+    features: Backbone | ColumnSpace,  # what made the features
     n_folds: int | Literal['all'],
     methods: Sequence[str],
     settings: Mapping[str, dict[str, Any]] | None = None,  # of methods, by name
@@ -174,7 +175,7 @@ def cross_validate_study(
     from clip_autt.evaluation.cross_validation import cross_validate
     from clip_autt.evaluation.source_model import trainer_for
 
-    trainer = trainer_for(backbone, study.manifest.classes, training)
+    trainer = trainer_for(features, study.manifest.classes, training)
     return cross_validate(trainer, study.videos, n_folds, methods, seed, conditions=study.conditions or None,
                           progress=shows_bars(quiet), data=study.manifest.name, settings=settings, notes=study.notes,
                           **kwargs)
@@ -197,7 +198,7 @@ def test_part(
 
 def head_study(
     study: StudyData,
-    model: ClipAU,  # a trained one
+    model: ClipAU | AUTableModel,  # a trained one
     methods: Sequence[str],
     settings: Mapping[str, dict[str, Any]] | None = None,  # of methods, by name
     seed: int = 0,
@@ -218,34 +219,32 @@ def head_study(
     return Study(results, study.manifest.name, facts, (*study.notes, *data_notes(study.videos)))
 
 # %% ../../nbs/cli/02c_study_commands.ipynb #6789f53b
-def given_options(
-    context: typer.Context,
-) -> list[str]:  # such as '--manifest'
-    "The options that were written on the command line."
-    written = lambda name: getattr(context.get_parameter_source(name), 'name', '') == 'COMMANDLINE'
-    return [max(p.opts, key=len) for p in context.command.params if written(p.name)]
-
 def check_methods(
     names: Sequence[str],
     personal: bool = True,  # whether personal heads are trained
+    tables: bool = False,  # whether action-unit tables are read
 ) -> None:
     "`InputError` for names of methods that do not exist or cannot be used."
-    from clip_autt.methods.registry import BASELINE, make_methods
+    from clip_autt.methods.registry import BASELINE, check_name, make_methods
     from clip_autt.model import ClipAU
+    from clip_autt.series.model import AUTableModel
 
-    make_methods(names, ClipAU.from_pretrained('facs-tiny'))
+    if tables:
+        for name in names: check_name(name, AUTableModel(['AU4']))
+    else: make_methods(names, ClipAU.from_pretrained('facs-tiny'))
     wanting = [n for n in names if n.startswith('personal') or n.endswith(BASELINE)]
     check(personal or not wanting, f'{", ".join(wanting)}: needs the personal head. Leave out --no-personal, or name '
-          'other methods, such as --methods clip-au,clip-autt.')
+          f'other methods, such as --methods {"source" if tables else "clip-au,clip-autt"}.')
 
 # %% ../../nbs/cli/02c_study_commands.ipynb #86485a92
 def evaluate_manifest(
     manifest: str,  # this and all others: options of `clip-autt evaluate`
-    methods: str, settings: list[str] | None, baseline: bool, oracle: bool, order: str, majority_fraction: float,
+    methods: str | None, settings: list[str] | None, baseline: bool, oracle: bool, order: str, majority_fraction: float,
     reset: str | None, counted: str, seed: int, cv: str | None, repeats: int, root: str | None, model: str | None,
     backbone: str | None, pretrained: str | None, head: str | None, classes: str | None, yes: bool, epochs: int,
     balanced: bool, personal: bool, store: Path | None, fps: float, crop: str, device: str, jobs: int,
-    cache_dir: str | None, json_path: str | None, csv: Path | None, quiet: bool,
+    cache_dir: str | None, json_path: str | None, csv: Path | None, quiet: bool, table_model: str | None,
+    presence: bool, given: Sequence[str],
     **_,  # options of the embedded people
 ) -> None:
     "Evaluate on the clips of a manifest, in folds of people or with a trained head."
@@ -254,21 +253,27 @@ def evaluate_manifest(
     from clip_autt.evaluation.units import Interrupted
 
     say = lambda note: typer.echo(f'note: {note}', err=True)
+    table, found, tables = read_clips(manifest, root, say=say)
+    check_table_options(given, tables)
+    methods = methods or ('source,personal' if tables else 'clip-au,clip-autt,personal')
     names, all_methods = method_names(methods, baseline)
-    check_methods(names, personal)
+    check_methods(names, personal, tables)
     folder, kept = study_folder(manifest, cache_dir)
     common = dict(settings=parse_settings(settings, names), seed=seed, quiet=quiet, n_jobs=jobs,
                   stream=Stream(order, reset, seed, counted, majority_fraction), with_oracle=oracle or all_methods)
-    reading = dict(fps=fps, crop=crop, store=store or (folder and folder/'features'), quiet=quiet, say=say)
-    table, found = read_study(manifest, root, say)
+    reading = dict(fps=fps, quiet=quiet, say=say)
+    if tables: reading |= dict(presence=presence, kind=table_model)
+    else: reading |= dict(crop=crop, store=store or (folder and folder/'features'))
     say(kept)
     try:
         if cv:
-            training = dict(epochs=epochs, balanced=balanced, personal=personal)
-            study = _in_folds(table, found, names, parse_folds(cv), repeats, training, folder, reading, common,
-                              lambda: _backbone(backbone, pretrained, device))
+            training = dict(kind=table_model or 'logistic') if tables else dict(epochs=epochs, balanced=balanced)
+            load = None if tables else lambda: _backbone(backbone, pretrained, device)
+            study = _in_folds(table, found, names, parse_folds(cv), repeats, training | dict(personal=personal), folder,
+                              reading, common, load)
         else:
             trained = load_model(model, backbone, pretrained, head, classes, device, yes)
+            check_kind([str(item.path) for item in table], trained)
             study = _with_head(table, found, names, trained, folder, reading, common, say)
     except Interrupted as e:
         if e.results is not None and cv and json_path and json_path != '-': write_json(study_json(e.results), json_path)
@@ -283,9 +288,10 @@ def _backbone(name: str | None, pretrained: str | None, device: str) -> Backbone
     return load_backbone(name or 'facs-tiny', pretrained, device)
 
 def _in_folds(table: Manifest, found: list[str], names: list[str], n_folds: int | str, repeats: int, training: dict,
-              folder: Path | None, reading: dict, common: dict, load: Callable[[], Backbone]) -> Study:
-    "Folds are checked on the names in the table, before anything is loaded."
+              folder: Path | None, reading: dict, common: dict, load: Callable[[], Backbone] | None) -> Study:
+    "Folds are checked on the names in the table, before anything is loaded. Without `load` it names tables."
     from clip_autt.evaluation.cross_validation import check_study, plan_folds
+    from clip_autt.series.column_scores import ColumnSpace
 
     check(repeats >= 1, f'--repeats must be 1 or more, got {repeats}')
     check_study([(i.subject, i.label) for i in table], table.classes,
@@ -293,14 +299,20 @@ def _in_folds(table: Manifest, found: list[str], names: list[str], n_folds: int 
     if {i.split for i in table} != {''}:
         found = [*found, 'the column split is not used with --cv: everybody is held out once']
         reading['say'](found[-1])
-    backbone = load()
-    data = encode_study(table, backbone, found, **reading)
-    return cross_validate_study(data, backbone, n_folds, names, training=training, repeats=repeats, cache_dir=folder,
+    features = load() if load else None
+    data = encode_study(table, features, found, **reading) if load else table_study(table, found, **reading)
+    features = features or ColumnSpace(data.videos[0].video.columns)
+    return cross_validate_study(data, features, n_folds, names, training=training, repeats=repeats, cache_dir=folder,
                                 **common)
 
-def _with_head(table: Manifest, found: list[str], names: list[str], model: ClipAU, folder: Path | None, reading: dict,
-               common: dict, say: Callable[[str], None]) -> Study:
+def _with_head(table: Manifest, found: list[str], names: list[str], model: ClipAU | AUTableModel, folder: Path | None,
+               reading: dict, common: dict, say: Callable[[str], None]) -> Study:
+    from clip_autt.series.column_scores import ColumnSpace
+
     part, about = test_part(table)
     say(about)
-    data = encode_study(part, model.backbone, [*found, about], **reading)
+    if isinstance(model.backbone, ColumnSpace):
+        kind = 'conv' if model.sizes['temporal'] == 'conv' else None
+        data = table_study(part, [*found, about], **reading | dict(kind=kind))
+    else: data = encode_study(part, model.backbone, [*found, about], **reading)
     return head_study(data, model, names, cache_dir=folder and folder/'rows', **common)

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from .options import (TASK_HELP, BackboneName, Crop, Device, Fps, Jobs, Pretrained, Quiet, Seed, notes,
+from .options import (TASK_HELP, BackboneName, Crop, Device, Fps, Jobs, Pretrained, Quiet, Seed, given_options, notes,
                                    shows_bars, stop)
+from .table_commands import (Presence, TableModelKind, check_table_options, read_clips,
+                                           train_on_tables)
 from ..utils.errors import ClipAUTTError, check
 
 if TYPE_CHECKING:
@@ -25,8 +28,10 @@ __all__ = ['SPLITS', 'train']
 
 # %% ../../nbs/cli/02a_train_commands.ipynb #8ff7bf63
 def train(
+    context: typer.Context,
     manifest: Annotated[Optional[str], typer.Argument(
-        help='A CSV file with the columns path, subject, label, and optionally start, end, split.')] = None,
+        help='A CSV file with the columns path, subject, label, and optionally start, end, split; paths name films or '
+             'action-unit tables. Or one table of action units with columns for subject, clip and label.')] = None,
     task: Annotated[Optional[str], typer.Option(help=TASK_HELP)] = None,
     out: Annotated[Optional[Path], typer.Option(help='Folder for the trained head.')] = None,
     backbone: BackboneName = 'facs-tiny',
@@ -50,16 +55,22 @@ def train(
     seed: Seed = 0,
     jobs: Jobs = 1,
     device: Device = 'cpu',
+    table_model: TableModelKind = None,
+    presence: Presence = False,
     quiet: Quiet = False,
 ) -> None:
-    "Train CLIP-AU on labelled videos of some people."
+    "Train CLIP-AU on labelled videos of some people, or a model on their action-unit tables."
     try:
         with notes():
             check(bool(manifest) != bool(task), 'give either a manifest or --task')
             check(out is not None, 'where should the head go? Give --out DIR')
+            if manifest: table, tables = _clips(manifest, root, strict, given_options(context))
+            if manifest and tables:
+                return _on_tables(table, out, fps=fps, presence=presence, kind=table_model, personal=personal, seed=seed,
+                                  strict=strict, quiet=quiet)
             options = dict(fps=fps, crop=crop, progress=shows_bars(quiet), strict=strict, store=store)
             if task: data = _task_videos(task, backbone, pretrained, device, jobs, shows_bars(quiet))
-            else: data = _manifest_videos(manifest, root, backbone, pretrained, device, options)
+            else: data = _manifest_videos(table, backbone, pretrained, device, options)
             weights = 'balanced' if balanced else None
             model, history = _fit(*data, out, validation, personal, seed, shows_bars(quiet), epochs=epochs, lr=lr,
                                   batch_size=batch_size, patience=patience, class_weights=weights)
@@ -79,17 +90,29 @@ def _task_videos(task: str, backbone: str, pretrained: str | None, device: str, 
     return b, classes, *source_videos(b, task, n_jobs=jobs, progress=progress)
 
 # %% ../../nbs/cli/02a_train_commands.ipynb #5dfc568c
+def _clips(path: str, root: str | None, strict: bool, given: Sequence[str]) -> tuple[Manifest, bool]:
+    "A manifest, and whether it names action-unit tables."
+    manifest, _, tables = read_clips(path, root, strict, _say)
+    check_table_options(given, tables)
+    return manifest, tables
+
+def _say(note: str) -> None: typer.echo(f'note: {note}', err=True)
+
+def _on_tables(manifest: Manifest, out: Path, quiet: bool, **settings) -> None:
+    "Train on the tables of a manifest, those to validate on included, and say how the head is used."
+    train, val = _parts(manifest)
+    what = train_on_tables([*train, *val], manifest.classes, out, say=_say, quiet=quiet, **settings)
+    if not quiet: typer.echo(f'{what}\nwrote {out}. Use it with: clip-autt personalize TABLE.csv --model '
+                             f'{shlex.quote(str(out))}')
+
 def _manifest_videos(
-    path: str, root: str | None, backbone: str, pretrained: str | None, device: str, options: dict,
+    manifest: Manifest, backbone: str, pretrained: str | None, device: str, options: dict,
 ) -> tuple:
     "Backbone, classes and videos of a manifest."
     from clip_autt.backbone import load_backbone
     from clip_autt.data.encode import encode_manifest
-    from clip_autt.data.manifest import read_manifest
 
-    b, manifest = load_backbone(backbone, pretrained, device), read_manifest(path, root, strict=options['strict'])
-    for s in manifest.skipped: typer.echo(f'note: skipped line {s.line}, {s.path}: {s.reason}', err=True)
-    for warning in manifest.warnings: typer.echo(f'note: {warning}', err=True)
+    b = load_backbone(backbone, pretrained, device)
     train, val = _parts(manifest)
     encode = lambda items: encode_manifest(b, items, **options) if items else []
     return b, manifest.classes, encode(train), encode(val)

@@ -29,8 +29,8 @@ from ..method import SCOPES, NoAdaptation, ResetScope, TestTimeMethod
 from ..released import ReleasedClipAUTT
 
 # %% auto #0
-__all__ = ['METHODS', 'TABLE_METHODS', 'BASELINE', 'without_seed', 'methods_for', 'make_method', 'make_methods', 'override_reset',
-           'describe_method']
+__all__ = ['METHODS', 'TABLE_METHODS', 'BASELINE', 'without_seed', 'methods_for', 'check_name', 'make_method', 'make_methods',
+           'override_reset', 'describe_method']
 
 # %% ../../nbs/methods/15_registry.ipynb #bf01713f
 def without_seed(
@@ -75,6 +75,20 @@ def methods_for(
 # %% ../../nbs/methods/15_registry.ipynb #1639ddaa
 BASELINE = '+baseline'
 
+def check_name(
+    name: str,  # with or without '+baseline' behind it
+    model: ClipAU,  # or an `AUTableModel`
+) -> str:  # without '+baseline'
+    "The name of a method that a model can have. `InputError` for any other."
+    plain, known = name.removesuffix(BASELINE), methods_for(model)
+    if plain in METHODS and plain not in known:
+        raise InputError(f'{plain} needs CLIP: it works on frame embeddings and sentences, and this model reads '
+                         f'action-unit tables. For tables there are {", ".join(known)}.')
+    check(plain in known, f'unknown method {plain!r}.{did_you_mean(plain, known)} Known: {", ".join(known)}.')
+    check(plain == name or not plain.startswith('personal'),
+          f'{plain} has a personal baseline already; name it without {BASELINE}')
+    return plain
+
 def make_method(
     name: str,  # in METHODS, or with '+baseline' behind it
     model: ClipAU,
@@ -82,13 +96,9 @@ def make_method(
     **settings,  # of the method, by name
 ) -> TestTimeMethod:
     "A method by its name. An unknown name is an `InputError` that suggests the nearest."
-    plain, known = name.removesuffix(BASELINE), methods_for(model)
-    if plain in METHODS and plain not in known:
-        raise InputError(f'{plain} needs CLIP: it works on frame embeddings and sentences, and this model reads '
-                         f'action-unit tables. For tables there are {", ".join(known)}.')
-    check(plain in known, f'unknown method {plain!r}.{did_you_mean(plain, known)} Known: {", ".join(known)}.')
+    plain, known = check_name(name, model), methods_for(model)
     if plain == name: return known[name](model, seed=seed, **settings)
-    check(not plain.startswith('personal'), f'{plain} has a personal baseline already; name it without {BASELINE}')
+
     return PersonalBaseline(model, lambda head: known[plain](head, seed=seed, **settings), estimate_threshold=False)
 
 def make_methods(

@@ -36,7 +36,8 @@ from .lines import LineScan as LineScan, scan_lines as scan_lines
 from .patch import patch as patch, patch_property as patch_property
 from .split import split_subjects as split_subjects, subject_folds as subject_folds
 from .tables import (
-    Layout as Layout, MISSING as MISSING, Row as Row, Table as Table, composed as composed, decimal_points as decimal_points,
+    Layout as Layout, MISSING as MISSING, Row as Row, Table as Table, composed as composed,
+    decimal_points as decimal_points,
     first_line as first_line, look_alikes as look_alikes, plain_layout as plain_layout, read_header as read_header,
     read_lines as read_lines, read_plain as read_plain, read_table as read_table, some_lines as some_lines,
 )
