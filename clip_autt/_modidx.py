@@ -971,6 +971,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                         'clip_autt/evaluation/study.py'),
                                             'clip_autt.evaluation.study.Study.people': ( 'evaluation/study.html#study.people',
                                                                                          'clip_autt/evaluation/study.py'),
+                                            'clip_autt.evaluation.study._by_class': ( 'evaluation/study.html#_by_class',
+                                                                                      'clip_autt/evaluation/study.py'),
                                             'clip_autt.evaluation.study._columns': ( 'evaluation/study.html#_columns',
                                                                                      'clip_autt/evaluation/study.py'),
                                             'clip_autt.evaluation.study._label_notes': ( 'evaluation/study.html#_label_notes',

@@ -397,6 +397,7 @@ def test_notes_tell_what_a_study_cannot_say():
     many = made_up_videos([f"p{i}" for i in range(6)], clips=10)
     assert notes(many[1:]) == ""  # the first person begins with pain
     assert "few" in notes(made_up_videos(["a", "b"])[1:])
+    assert "6 of 6 people come class after class" in notes(sorted(many, key=lambda x: x.label))
     assert "one clip of each person" in notes(many[::10][:3] + many[31::10])
     assert "6 of 6 people show one class only" in notes(
         [x for x in many if (x.label == "pain") == (x.video.subject < "p3")]

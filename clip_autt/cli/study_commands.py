@@ -296,14 +296,17 @@ def _in_folds(table: Manifest, found: list[str], names: list[str], n_folds: int 
     check(repeats >= 1, f'--repeats must be 1 or more, got {repeats}')
     check_study([(i.subject, i.label) for i in table], table.classes,
                 plan_folds([i.subject for i in table], n_folds, common['seed'], repeats))
+    if {i.split for i in table} != {''}:
+        found = [*found, 'the column split is not used with --cv: everybody is held out once']
+        reading['say'](found[-1])
     features = load() if load else None
     data = encode_study(table, features, found, **reading) if load else table_study(table, found, **reading)
     features = features or ColumnSpace(data.videos[0].video.columns)
     return cross_validate_study(data, features, n_folds, names, training=training, repeats=repeats, cache_dir=folder,
                                 **common)
 
-def _with_head(table: Manifest, found: list[str], names: list[str], model: ClipAU | AUTableModel, folder: Path | None, reading: dict,
-               common: dict, say: Callable[[str], None]) -> Study:
+def _with_head(table: Manifest, found: list[str], names: list[str], model: ClipAU | AUTableModel, folder: Path | None,
+               reading: dict, common: dict, say: Callable[[str], None]) -> Study:
     from clip_autt.series.column_scores import ColumnSpace
 
     part, about = test_part(table)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from html import escape
 from pathlib import Path
 from textwrap import wrap
@@ -161,14 +162,22 @@ def _people_notes(people: dict[str, list[LabeledVideo]]) -> Iterator[str]:
 def _label_notes(people: dict[str, list[LabeledVideo]]) -> Iterator[str]:
     counts = Counter(x.label for own in people.values() for x in own)
     one = [who for who, own in people.items() if len({x.label for x in own}) == 1 and len(own) > 1]
-    (most, n), total = counts.most_common(1)[0], sum(counts.values())
+    (most, n), total, n_people = counts.most_common(1)[0], sum(counts.values()), len(people)
     if one: yield (f'{len(one)} of {len(people)} people show one class only ({some_of(one, 5)}): a method that learns '
                    'what is special about a person takes that class away with it')
     if n / total >= UNBALANCED: yield (f'{n / total:.0%} of the clips are {most!r}: compare UAR, not WAR, since '
                                        f'always saying {most!r} is right for {n / total:.0%}')
+    grouped = [who for who, own in people.items() if len(own) >= 4 and _by_class([x.label for x in own])]
+    if 2 * len(grouped) > n_people: yield (f'the clips of {len(grouped)} of {n_people} people come class after class: '
+                                           'if they were not recorded so, order the rows as they were')
     first = {own[0].label for own in people.values()}
     if len(first) == 1 < len(people) and len(counts) > 1 and any(len(own) > 1 for own in people.values()):
         yield f'the first clip of everybody shows {first.pop()!r}: what a method learns from it is not chance'
+
+def _by_class(labels: list[str]) -> bool:
+    "Whether several classes come one after the other, none of them twice."
+    runs = 1 + sum(a != b for a, b in pairwise(labels))
+    return 1 < runs == len({*labels})
 
 # %% ../../nbs/evaluation/10a_study.ipynb #b00ac613
 def _reading_notes(study: Study) -> Iterator[str]:
