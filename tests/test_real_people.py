@@ -69,10 +69,10 @@ def test_nothing_is_learned_from_the_person_who_is_tested(monkeypatch):
     clips, asked = made_up(), []
     real = study.margins
 
-    def spy(view, y, fit, ask, costs):
+    def spy(view, y, fit, ask, costs, start=None):
         assert not {*clips.who[fit]} & {*clips.who[ask]}, "a person on both sides"
         asked.append(({*clips.who[fit]} | {*clips.who[ask]}, len(costs)))
-        return real(view, y, fit, ask, costs)
+        return real(view, y, fit, ask, costs, start)
 
     monkeypatch.setattr(study, "margins", spy)
     cross_validate(clips, Method(rows.in_order(), (0.0, 2.0), threshold=True), 1)

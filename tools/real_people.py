@@ -191,7 +191,9 @@ def on_baseline(facts: dict) -> str:
 
 def on_prior(facts: dict) -> str:
     one, each = (counted(facts, n, "against usual") for n in (ONE, EACH))
+    chosen = [f"{most_chosen(facts[q]['rows'][SHRUNK])} in {q}" for q in QUESTIONS]
     text = (
+        f"The inner folds choose, most often, {listed(chosen)}. "
         "Measured by the ratio of variances, one k for all numbers changes this by "
         f"{gains(facts, ONE, 'against usual')}; a k for each number by {gains(facts, EACH, 'against usual')}. "
     )
@@ -206,6 +208,25 @@ def on_prior(facts: dict) -> str:
         if (s := sign(facts[q]["rows"][n]["against usual"]))
     ]
     return text + f"Told apart from the chosen k: {listed(sure)}."
+
+
+def most_chosen(r: dict) -> str:
+    "The prior that was chosen most often, and in how many folds."
+    k, n = max(r["priors"].items(), key=lambda kv: kv[1])
+    return f"k = {'infinity' if k == 'inf' else f'{float(k):g}'} ({n} of {sum(r['priors'].values())} folds)"
+
+
+def on_speech(facts: dict, n: int = 8) -> str:
+    "Whether the numbers that tell stressors from rest also tell what people report while they speak."
+    found = sorted(facts["columns"].items(), key=lambda kv: -abs(kv[1][STRESSOR] - 0.5))[:n]
+    (best, values), mouth = found[0], ("AU25", "AU26", "AU17", "AU23", "AU20", "AU15", "AU10", "AU12", "AU14")
+    below = [c for c, _ in found if c[-6:-2] in mouth]
+    away = max(abs(v[SPOKEN] - 0.5) for _, v in found)
+    return (
+        f"{len(below)} of these {n} are of the mouth and chin, which talking moves; the first is {column_name(best)}, "
+        f"with {values[STRESSOR]:.2f}. Within the spoken tasks, where everybody talks, it is at {values[SPOKEN]:.2f} "
+        f"for what people report, and none of the {n} is further than {away:.2f} from chance (0.50)."
+    )
 
 
 def on_threshold(facts: dict) -> str:
@@ -277,7 +298,8 @@ def facts_of(facts: dict) -> dict:
         variants=variant_rows(facts), features=feature_rows(facts), single=column_rows(facts),
         one=f"{q['ratio']['one']:.1f}", worth=worth(q), on_baseline=on_baseline(facts), on_prior=on_prior(facts),
         on_threshold=on_threshold(facts), on_start=on_start(facts), on_variants=on_variants(facts),
-        on_task=on_task(facts), other=gains(facts, OTHER, "against usual"), all_clips=gains(facts, ALL),
+        on_task=on_task(facts), on_speech=on_speech(facts), other=gains(facts, OTHER, "against usual"),
+        all_clips=gains(facts, ALL),
         permuted=listed([f"{facts[n]['rows'][PERMUTED]['uar']:.1f}" for n in QUESTIONS]),
     )  # fmt: skip
 
