@@ -58,6 +58,7 @@ METHODS = {
     "another person's baseline, shrunk": Method(in_order(), PRIORS, of_another),
     "running baseline, order shuffled": Method(out_of_order),
     "shrunk, order shuffled": Method(out_of_order, PRIORS),
+    "shrunk, a k for each number, order shuffled": Method(out_of_order, (EACH,)),
 }
 ENROLLED = {f"the clip {task} alone, k chosen inside": task for task in ("Breathing", "Relax")}
 VARIANTS = {
@@ -71,7 +72,7 @@ VARIANTS = {
 COLD = {
     "running": METHODS["running baseline, order shuffled"],
     "shrunk": METHODS["shrunk, order shuffled"],
-    "shrunk, a k for each number": Method(out_of_order, (EACH,)),
+    "shrunk, a k for each number": METHODS["shrunk, a k for each number, order shuffled"],
 }
 
 
