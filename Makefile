@@ -10,7 +10,7 @@ TESTS ?= -n logical --maxprocesses 4 -p no:terminaldistreporter -q --calm --disa
 COLAB := build/colab-venv
 PYTHON313 ?= python3.13
 
-.PHONY: help demo test colab lab animation site bench assets results departures agreement scale outputs readme clean
+.PHONY: help demo test colab lab animation site bench assets results departures agreement scale real-people outputs readme clean
 
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
@@ -22,6 +22,7 @@ help:
 	@echo "make assets   train facs-tiny and its heads from scratch (about two hours on two cores)"
 	@echo "make results  measure the embedded benchmark, write docs/results.md (about half an hour)"
 	@echo "make departures, agreement   what the released code's departures do; whether AU scores follow muscles"
+	@echo "make real-people   measure the personal baseline on StressID's action units, write docs/real_people.md (a quarter of an hour)"
 	@echo "make scale    measure what an hour of video costs, write docs/scale.md (some minutes)"
 	@echo "make outputs  run all notebooks, save their outputs, write README.md"
 	@echo "make animation  make the moving picture at the top of the README"
@@ -98,6 +99,10 @@ assets: $(VENV)/.installed-dev
 results: $(VENV)/.installed-dev
 	@echo "== measuring the embedded benchmark (about half an hour)"
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/results.py
+
+real-people: $(VENV)/.installed-dev
+	@echo "== measuring the personal baseline on action units of real people (a quarter of an hour; skipped without the table)"
+	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -W ignore tools/real_people.py $(REAL)
 
 scale: $(VENV)/.installed-dev
 	@echo "== measuring what an hour of video costs"

@@ -69,10 +69,10 @@ def test_nothing_is_learned_from_the_person_who_is_tested(monkeypatch):
     clips, asked = made_up(), []
     real = study.margins
 
-    def spy(view, y, fit, ask, costs):
+    def spy(view, y, fit, ask, costs, start=None):
         assert not {*clips.who[fit]} & {*clips.who[ask]}, "a person on both sides"
         asked.append(({*clips.who[fit]} | {*clips.who[ask]}, len(costs)))
-        return real(view, y, fit, ask, costs)
+        return real(view, y, fit, ask, costs, start)
 
     monkeypatch.setattr(study, "margins", spy)
     cross_validate(clips, Method(rows.in_order(), (0.0, 2.0), threshold=True), 1)
@@ -205,7 +205,7 @@ def test_a_table_of_something_else_is_refused(tmp_path):
 def test_the_section_of_films_shows_numbers_and_no_face(tmp_path):
     codes = [*real_people.SHOWN]
     calm, other = [0.0] * len(codes), [1.0] * len(codes)
-    calm[1] = 4.4
+    calm[codes.index(4)] = 4.4
     film = dict(codes=codes, frames=90, seen=1.0, calm=calm, other=[dict(typical=other, own=other)])
     text = real_people.calm_faces({"01": film, "02": film | dict(calm=other)}, tmp_path / "p.svg")
     assert "AU4 (brow lowerer) at 4.4" in text and "nothing" in text

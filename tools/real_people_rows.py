@@ -58,6 +58,7 @@ METHODS = {
     "another person's baseline, shrunk": Method(in_order(), PRIORS, of_another),
     "running baseline, order shuffled": Method(out_of_order),
     "shrunk, order shuffled": Method(out_of_order, PRIORS),
+    "shrunk, a k for each number, order shuffled": Method(out_of_order, (EACH,)),
 }
 ENROLLED = {f"the clip {task} alone, k chosen inside": task for task in ("Breathing", "Relax")}
 VARIANTS = {
@@ -69,13 +70,25 @@ VARIANTS = {
     "center and scale": Method(lambda c, r: scaled(c, so_far(c, recorded(c))), PRIORS),
 }
 COLD = {
-    "running": Method(out_of_order),
-    "shrunk": Method(out_of_order, PRIORS),
-    "shrunk, a k for each number": Method(out_of_order, (EACH,)),
+    "running": METHODS["running baseline, order shuffled"],
+    "shrunk": METHODS["shrunk, order shuffled"],
+    "shrunk, a k for each number": METHODS["shrunk, a k for each number, order shuffled"],
 }
 
 
 # what is measured, as JSON
+
+
+class Runs:
+    "Cross-validations of one set of clips, each made once."
+
+    def __init__(self, clips: Clips, repeats: int):
+        self.clips, self.repeats, self.made = clips, repeats, {}
+
+    def __call__(self, method: Method) -> Found:
+        if method not in self.made:
+            self.made[method] = cross_validate(self.clips, method, self.repeats)
+        return self.made[method]
 
 
 def summary(clips: Clips, found: Found, raw: np.ndarray, keep: np.ndarray | None = None, usual=None) -> dict:
@@ -94,14 +107,14 @@ def question(table: Path, labels: Path, name: str, features: str = USUAL) -> Cli
     return read_clips(table, self_reports(labels) if reported else None, features, tasks)
 
 
-def measure_question(clips: Clips, repeats: int) -> dict:
+def measure_question(runs: Runs) -> dict:
     "All rows of the main table."
-    raw = cross_validate(clips, RAW, repeats)
-    base, shrunk = tally(clips, raw.z), tally(clips, cross_validate(clips, SHRUNK, repeats).z)
-    rows = {"raw": summary(clips, raw, base)}
+    clips, repeats = runs.clips, runs.repeats
+    base, shrunk = (tally(clips, runs(m).z) for m in (RAW, SHRUNK))
+    rows = {"raw": summary(clips, runs(RAW), base)}
     rows["most frequent label of the task"] = summary(clips, task_prior(clips, repeats), base)
     for name, method in METHODS.items():
-        rows[name] = summary(clips, cross_validate(clips, method, repeats), base, usual=shrunk)
+        rows[name] = summary(clips, runs(method), base, usual=shrunk)
     enrolled_rows = {}
     for name, task in ENROLLED.items():
         rest = clips.task != task
@@ -133,18 +146,18 @@ def ratios(clips: Clips) -> dict:
     return {"one": float(baseline.variance_ratio(people, False)), "each": dict(zip(clips.columns, each.tolist()))}
 
 
-def measure_start(clips: Clips, repeats: int) -> dict:
+def measure_start(runs: Runs) -> dict:
     "By the number of the clip: in an order drawn anew in each repetition, and in that of recording."
-    place = np.stack([shuffled(clips, r) for r in range(repeats)])
-    raw = cross_validate(clips, RAW, repeats)
-    found = {name: cross_validate(clips, m, repeats) for name, m in COLD.items()}
+    clips, raw = runs.clips, runs(RAW)
+    place = np.stack([shuffled(clips, r) for r in range(runs.repeats)])
+    found = {name: runs(m) for name, m in COLD.items()}
     by_place = []
     for k in range(len(TASKS)):
         base = tally(clips, raw.z, place == k)
         rows = {name: summary(clips, f, base, place == k) for name, f in found.items()}
         by_place.append({"raw": 100 * float(uar(base.sum(0))), "rows": rows})
     order, ordered = recorded(clips), {}
-    kept_order = {n: cross_validate(clips, METHODS[m], repeats) for n, m in RECORDED.items()}
+    kept_order = {n: runs(METHODS[m]) for n, m in RECORDED.items()}
     for name, (lo, hi) in {"1 to 3": (0, 3), "4 to 7": (3, 7), "8 to 11": (7, 11)}.items():
         keep = (order >= lo) & (order < hi)
         if len({*clips.y[keep & clips.known]}) < 2:
@@ -162,13 +175,12 @@ RECORDED = {
 }
 
 
-def measure_variants(clips: Clips, repeats: int) -> dict:
+def measure_variants(runs: Runs) -> dict:
     "Other ways to say where a person rests, beside the shrunk mean."
-    base = tally(clips, cross_validate(clips, RAW, repeats).z)
-    usual = cross_validate(clips, SHRUNK, repeats)
-    t = tally(clips, usual.z)
-    rows = {"mean over clips (the library's)": summary(clips, usual, base)}
-    return rows | {n: summary(clips, cross_validate(clips, m, repeats), base, usual=t) for n, m in VARIANTS.items()}
+    clips = runs.clips
+    base, usual = (tally(clips, runs(m).z) for m in (RAW, SHRUNK))
+    rows = {"mean over clips (the library's)": summary(clips, runs(SHRUNK), base)}
+    return rows | {n: summary(clips, runs(m), base, usual=usual) for n, m in VARIANTS.items()}
 
 
 def measure_features(table: Path, labels: Path, name: str, repeats: int) -> dict:
@@ -204,14 +216,12 @@ def measure(table: Path, labels: Path, folder: Path, repeats: int = REPEATS) -> 
     folder.mkdir(parents=True, exist_ok=True)
     facts: dict = {"repeats": repeats}
     for name in QUESTIONS:
-        clips = question(table, labels, name)
-        facts[name] = keep(name, lambda c=clips: measure_question(c, repeats))
-    two = [*QUESTIONS][:2]
-    for name in two:
-        clips = question(table, labels, name)
-        facts[f"start, {name}"] = keep(f"start {name}", lambda c=clips: measure_start(c, repeats))
-        facts[f"variants, {name}"] = keep(f"variants {name}", lambda c=clips: measure_variants(c, repeats))
-        make = lambda n=name: measure_features(table, labels, n, repeats)
-        facts[f"features, {name}"] = keep(f"features {name}", make)
+        runs = Runs(question(table, labels, name), repeats)
+        facts[name] = keep(name, lambda r=runs: measure_question(r))
+        if name in [*QUESTIONS][:2]:
+            facts[f"start, {name}"] = keep(f"start {name}", lambda r=runs: measure_start(r))
+            facts[f"variants, {name}"] = keep(f"variants {name}", lambda r=runs: measure_variants(r))
+            make = lambda n=name: measure_features(table, labels, n, repeats)
+            facts[f"features, {name}"] = keep(f"features {name}", make)
     facts["columns"] = keep("columns", lambda: single_columns(table, labels))
     return facts

@@ -248,6 +248,7 @@ def fit_logistic(
     x: np.ndarray,  # [n, D] standardized
     y: np.ndarray,  # [n] 0 or 1
     costs: Sequence[float],  # B, as sklearn's C
+    start: np.ndarray | None = None,  # [B, D + 1], of a similar problem
     steps: int = 40,
 ) -> np.ndarray:  # [B, D + 1], the intercept last
     "Class-balanced logistic regression with an L2 penalty, for B costs at once, by Newton's method."
@@ -255,7 +256,7 @@ def fit_logistic(
     share = np.where(y == 1, n / (2 * max(y.sum(), 1)), n / (2 * max((1 - y).sum(), 1)))
     penalty = np.repeat(1 / np.asarray(costs)[:, None], x.shape[1], 1)
     penalty[:, -1] = 1e-9  # not of the intercept
-    w, diagonal = np.zeros((b, x.shape[1])), np.arange(x.shape[1])
+    w, diagonal = np.zeros((b, x.shape[1])) if start is None else start.copy(), np.arange(x.shape[1])
     for _ in range(steps):
         p = 1 / (1 + np.exp(-np.clip(w @ x.T, -40, 40)))
         slope = (share * (p - y)) @ x + penalty * w
@@ -263,17 +264,24 @@ def fit_logistic(
         curve[:, diagonal, diagonal] += penalty
         step = np.linalg.solve(curve, slope[..., None])[..., 0]
         w -= step
-        if np.abs(step).max() < 1e-5:
+        if np.abs(step).max() < 1e-3:  # what is left is about the square of it
             break
     return w
 
 
-def margins(view: np.ndarray, y: np.ndarray, fit: np.ndarray, ask: np.ndarray, costs: Sequence[float]) -> np.ndarray:
-    "Log odds [len(costs), asked clips] of a classifier trained on the clips `fit`."
+def margins(
+    view: np.ndarray,  # [N, D]
+    y: np.ndarray,  # [N]
+    fit: np.ndarray,  # bool [N], clips that are learned from
+    ask: np.ndarray,  # bool [N], clips that are predicted
+    costs: Sequence[float],
+    start: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:  # [asked, len(costs)] and the weights
+    "Log odds by a classifier on standardized numbers."
     m, s = view[fit].mean(0), view[fit].std(0)
     x, asked = ((view[i] - m) / np.maximum(s, 1e-9) for i in (fit, ask))
-    w = fit_logistic(x, y[fit], costs)
-    return asked @ w[:, :-1].T + w[:, -1]
+    w = fit_logistic(x, y[fit], costs, start)
+    return asked @ w[:, :-1].T + w[:, -1], w
 
 
 def balanced_loss(z: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -304,8 +312,9 @@ def choose(clips: Clips, view: View, priors: Sequence, train: np.ndarray, seed: 
     for fold in deal(np.flatnonzero(train), INNER, seed):
         inner = train & ~np.isin(np.arange(len(train)), fold)
         fit, ask = clips.known & inner[clips.who], clips.known & np.isin(clips.who, fold)
+        w = None
         for k, prior in enumerate(priors):
-            z[ask, k] = margins(view(inner, prior), clips.y, fit, ask, COSTS)
+            z[ask, k], w = margins(view(inner, prior), clips.y, fit, ask, COSTS, w)
     asked = clips.known & train[clips.who]
     loss = balanced_loss(z[asked], clips.y[asked])
     k, c = np.unravel_index(loss.argmin(), loss.shape)
@@ -342,7 +351,7 @@ def cross_validate(clips: Clips, method: Method, repeats: int, seed: int = 0) ->
             found = choose(clips, view, method.priors, train, 1000 * (seed + r) + f)
             fit, ask = clips.known & train[clips.who], clips.known & ~train[clips.who]
             x = np.where(ask[:, None], tested(train, found.prior), view(train, found.prior))
-            z[r, ask] = margins(x, clips.y, fit, ask, [found.cost])[:, 0]
+            z[r, ask] = margins(x, clips.y, fit, ask, [found.cost])[0][:, 0]
             if method.threshold:
                 prior = measured_prior(clips, found.held_out)
                 z[r, ask] -= thresholds(clips, z[r], ask, prior)

@@ -72,7 +72,7 @@ def shrunk(
     check(k.dim() == 0 or k.shape == person.center.shape[-1:], 'prior_clips must be one number or one for each dimension: '
           f'[{person.center.shape[-1]}], got {list(k.shape)}')
     own = (person.n / (person.n + k)).to(person.center)  # weight of what this person has shown
-    mix = lambda a, b: torch.where(a.isnan() | (own == 0), b, own * a + (1 - own) * b)
+    mix = lambda a, b: torch.where(a.isnan(), b, own * a + (1 - own) * b)
     return Baseline(mix(person.center, population.center), mix(person.spread, population.spread), person.n)
 
 # %% ../../nbs/personal/00_baseline.ipynb #2a2e26fc
