@@ -466,7 +466,7 @@ def test_clips_that_cannot_be_used(tmp_path):
 def test_films_and_tables_do_not_mix(tmp_path):
     assert is_table("A.CSV") and is_table(Path("a.tsv")) and not is_table("a.mp4") and not is_table(tmp_path)
     film, own = Item(Path("a.mp4"), "a", "x"), Item(openface(tmp_path / "a.csv", frames()), "a", "x")
-    with pytest.raises(ManifestError, match="1 of 2 rows name films, such as a.mp4"):
+    with pytest.raises(ManifestError, match=r"1 of 2 rows name films, such as a.mp4"):
         load_series([film, own])
     with pytest.raises(ManifestError, match="names films and no action-unit tables"):
         load_series([film])
