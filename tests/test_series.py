@@ -344,6 +344,9 @@ def test_wide_tables(tmp_path):
         np.testing.assert_allclose(v.frames, [[0.5, 0.2]])
     v = clip_series(wide("id,mean_AU12_r,mean_AU28_c", "a,2.5,1"), "a", presence=True)
     assert v.columns == ("AU12 mean", "AU28 presence mean") and v.frames.tolist() == [[0.5, 1.0]]
+    s = wide("subject,clip,AU12_r", "a,x,2.5", "a,y,1")
+    assert clip_series(s, "x").columns == ("AU12 mean",) and "taken for means" in s.notes[0]
+    assert clip_series(wide("subject,clip,frame,AU12_r", "a,x,1,2.5", "a,y,1,1"), "x").columns == ("AU12",)
     with pytest.raises(InputError, match="a has several rows"):
         wide("id,mean_AU12_r", "a,1", "a,2")
     s = wide("id,mean_AU12_r,mean_AU04_r", "a,1,1", "b,,1", "c,,")

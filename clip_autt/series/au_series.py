@@ -51,6 +51,8 @@ class AUSeries(VideoFeatures):
         n_faces, n = self._counts()
         return dict(n_frames=n, n_faces=n_faces, warnings=self.warnings)
 
+    def __repr__(self) -> str: return super().__repr__().replace('VideoFeatures', 'AUSeries', 1)
+
     def _counts(self) -> tuple[int, int]:
         "Frames with a face, and frames."
         return self.counted or (int(self.found.sum()), len(self))
