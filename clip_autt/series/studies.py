@@ -150,12 +150,12 @@ def read_study_table(
     order = np.argsort(code, kind='stable')[int((code < 0).sum()):]
     ends = np.cumsum(np.bincount(code[order], minlength=len(names)))
     clips = {name: slice(int(end - n), int(end)) for name, end, n in zip(names, ends, np.diff(ends, prepend=0))}
+    notes = [f'{(code < 0).sum()} rows without a name of a clip are left out'] * bool((code < 0).any())
     if not columns.wide and len(order) == len(clips) > 1 and not {'frame', 'time'} & {*columns.meta}:
         columns = replace(columns, wide=True, numbers={f'{k} mean': v for k, v in columns.numbers.items()}, meta={})
         notes.append('one row a clip, and neither frames nor times: the numbers are taken for means of the clips')
     values = _block(columns, read, order)
     kinds = {kind: (read.codes if kind == 'face' else read.numbers)[name][order] for kind, name in columns.meta.items()}
-    notes = [f'{(code < 0).sum()} rows without a name of a clip are left out'] * bool((code < 0).any())
     again = [name for name, rows in clips.items() if rows.stop - rows.start > 1] if columns.wide else []
     check(not again, f'{path}: {some_of(again, 3)} has several rows, though a row is a whole clip here. Keep one.')
     judged = _judged(path, columns, values, read.lines[order])
