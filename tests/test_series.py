@@ -382,6 +382,16 @@ def test_doubtful_numbers_are_said(tmp_path):
     )
     assert "300 of 600 intensities lie outside of 0 to 5 and were cut" in s.notes[0]
     assert "scaled to 0..1" in s.notes[1]
+    np.testing.assert_allclose(clip_series(s, "x").frames, [[0, 0.18]] * 150)
+
+
+def test_rows_without_a_clip_and_numbers_that_were_not_measured(tmp_path):
+    (tmp_path / "s.csv").write_text("subject,clip,AU12_r\na,x,1\na,NA,5\na,x,-1\na,,5\na,x,3\n")
+    s = read_study_table(tmp_path / "s.csv")
+    v = clip_series(s, "x")
+    assert s.notes == ("2 rows without a name of a clip are left out",) and [*s.clips] == ["x"]
+    np.testing.assert_allclose(v.frames[:, 0], [0.2, 0.2, 0.6])
+    assert v.found.tolist() == [True, False, True]
 
 
 # loading
@@ -543,7 +553,7 @@ def test_odd_tables_are_read_or_refused_in_a_sentence(path):
 @pytest.mark.parametrize("seed", range(6))
 def test_large_tables_read_as_small_ones_do(tmp_path, monkeypatch, seed):
     rng = np.random.default_rng(seed)
-    cells = ["1", "2.5", "-1", "", "NA", "nan", " 3", '"4"', '"a,b"', '"say ""x"""', "#5", "0x1"]
+    cells = ["1", "2.5", "-1", "", "NA", "nan", " 3", "5 ", '"4"', '"a,b"', '"say ""x"""', "#5", "0x1"]
     lines = ["a,b,c", *(",".join(rng.choice(cells, 3)) for _ in range(30))]
     for at in rng.integers(2, 30, 2):
         lines.insert(at, "")
