@@ -2232,6 +2232,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'clip_autt/series/au_series.py'),
                                             'clip_autt.series.au_series.AUSeries.__post_init__': ( 'series/au_series.html#auseries.__post_init__',
                                                                                                    'clip_autt/series/au_series.py'),
+                                            'clip_autt.series.au_series.AUSeries.__repr__': ( 'series/au_series.html#auseries.__repr__',
+                                                                                              'clip_autt/series/au_series.py'),
                                             'clip_autt.series.au_series.AUSeries._counts': ( 'series/au_series.html#auseries._counts',
                                                                                              'clip_autt/series/au_series.py'),
                                             'clip_autt.series.au_series.AUSeries.faces': ( 'series/au_series.html#auseries.faces',

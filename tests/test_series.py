@@ -344,6 +344,9 @@ def test_wide_tables(tmp_path):
         np.testing.assert_allclose(v.frames, [[0.5, 0.2]])
     v = clip_series(wide("id,mean_AU12_r,mean_AU28_c", "a,2.5,1"), "a", presence=True)
     assert v.columns == ("AU12 mean", "AU28 presence mean") and v.frames.tolist() == [[0.5, 1.0]]
+    s = wide("subject,clip,AU12_r", "a,x,2.5", "a,y,1")
+    assert clip_series(s, "x").columns == ("AU12 mean",) and "taken for means" in s.notes[0]
+    assert clip_series(wide("subject,clip,frame,AU12_r", "a,x,1,2.5", "a,y,1,1"), "x").columns == ("AU12",)
     with pytest.raises(InputError, match="a has several rows"):
         wide("id,mean_AU12_r", "a,1", "a,2")
     s = wide("id,mean_AU12_r,mean_AU04_r", "a,1,1", "b,,1", "c,,")
@@ -379,6 +382,16 @@ def test_doubtful_numbers_are_said(tmp_path):
     )
     assert "300 of 600 intensities lie outside of 0 to 5 and were cut" in s.notes[0]
     assert "scaled to 0..1" in s.notes[1]
+    np.testing.assert_allclose(clip_series(s, "x").frames, [[0, 0.18]] * 150)
+
+
+def test_rows_without_a_clip_and_numbers_that_were_not_measured(tmp_path):
+    (tmp_path / "s.csv").write_text("subject,clip,AU12_r\na,x,1\na,NA,5\na,x,-1\na,,5\na,x,3\n")
+    s = read_study_table(tmp_path / "s.csv")
+    v = clip_series(s, "x")
+    assert s.notes == ("2 rows without a name of a clip are left out",) and [*s.clips] == ["x"]
+    np.testing.assert_allclose(v.frames[:, 0], [0.2, 0.2, 0.6])
+    assert v.found.tolist() == [True, False, True]
 
 
 # loading
@@ -466,7 +479,7 @@ def test_clips_that_cannot_be_used(tmp_path):
 def test_films_and_tables_do_not_mix(tmp_path):
     assert is_table("A.CSV") and is_table(Path("a.tsv")) and not is_table("a.mp4") and not is_table(tmp_path)
     film, own = Item(Path("a.mp4"), "a", "x"), Item(openface(tmp_path / "a.csv", frames()), "a", "x")
-    with pytest.raises(ManifestError, match="1 of 2 rows name films, such as a.mp4"):
+    with pytest.raises(ManifestError, match=r"1 of 2 rows name films, such as a.mp4"):
         load_series([film, own])
     with pytest.raises(ManifestError, match="names films and no action-unit tables"):
         load_series([film])
@@ -540,7 +553,7 @@ def test_odd_tables_are_read_or_refused_in_a_sentence(path):
 @pytest.mark.parametrize("seed", range(6))
 def test_large_tables_read_as_small_ones_do(tmp_path, monkeypatch, seed):
     rng = np.random.default_rng(seed)
-    cells = ["1", "2.5", "-1", "", "NA", "nan", " 3", '"4"', '"a,b"', '"say ""x"""', "#5", "0x1"]
+    cells = ["1", "2.5", "-1", "", "NA", "nan", " 3", "5 ", '"4"', '"a,b"', '"say ""x"""', "#5", "0x1"]
     lines = ["a,b,c", *(",".join(rng.choice(cells, 3)) for _ in range(30))]
     for at in rng.integers(2, 30, 2):
         lines.insert(at, "")

@@ -51,6 +51,8 @@ class AUSeries(VideoFeatures):
         n_faces, n = self._counts()
         return dict(n_frames=n, n_faces=n_faces, warnings=self.warnings)
 
+    def __repr__(self) -> str: return super().__repr__().replace('VideoFeatures', 'AUSeries', 1)
+
     def _counts(self) -> tuple[int, int]:
         "Frames with a face, and frames."
         return self.counted or (int(self.found.sum()), len(self))
@@ -86,7 +88,7 @@ def with_gaps(
     nth = np.arange(len(row)) - np.flatnonzero(first)[np.cumsum(first) - 1]
     return times[row] + nth * step, np.where(first, row, -1), step
 
-# %% ../../nbs/series/00_au_series.ipynb #6ca301a2
+# %% ../../nbs/series/00_au_series.ipynb #8b73c1b9
 def table_columns(
     table: AUTable,
     presence: bool = True,  # take AUs that have presence only
@@ -105,6 +107,7 @@ def table_columns(
     names, x = zip(*used) if used else ((), ())
     return tuple(names), np.column_stack(x) if used else np.empty((len(table), 0)), tuple(notes)
 
+# %% ../../nbs/series/00_au_series.ipynb #6e32773a
 def column_order(
     name: str,  # of a column of a series
 ) -> tuple[int, str, bool]:
@@ -133,7 +136,7 @@ def series_of(
                     warnings=(*table.warnings, *left, *clock, *holes, *face_notes(found)), columns=names,
                     confidence=trust)
 
-# %% ../../nbs/series/00_au_series.ipynb #b9a56194
+# %% ../../nbs/series/00_au_series.ipynb #4b98a180
 MOST_FPS = 500.  # rows a second; a face is not filmed faster
 
 def _rate(times: np.ndarray) -> float:
@@ -141,6 +144,7 @@ def _rate(times: np.ndarray) -> float:
     steps = np.diff(times)
     return float(1 / np.median(steps[steps > 0])) if (steps > 0).any() else 0.
 
+# %% ../../nbs/series/00_au_series.ipynb #8fbee3c2
 def _even(table: AUTable, values: np.ndarray, fps: float | None) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     "Times [B], numbers [B, K] with NaN where nobody was seen, and what to say."
     unseen = int((~np.isfinite(values).any(1)).sum())
@@ -162,6 +166,7 @@ def _even(table: AUTable, values: np.ndarray, fps: float | None) -> tuple[np.nda
     every = np.arange(which[-1] + 1)
     return times[0] + every / fps, means[np.searchsorted(which, every, 'right') - 1], tuple(lost)
 
+# %% ../../nbs/series/00_au_series.ipynb #375ad081
 def _filled(x: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     "Numbers without NaN, whether each frame had any, and what to say."
     known = np.isfinite(x)
@@ -171,7 +176,7 @@ def _filled(x: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     note = f'numbers missing in frames with a face, filled with the last one: {some_of(partly, 5)} of {len(x)} frames'
     return whole, found, (note,) if partly else ()
 
-# %% ../../nbs/series/00_au_series.ipynb #2f0b3133
+# %% ../../nbs/series/00_au_series.ipynb #e668acaa
 def cut_table(
     table: AUTable,
     start: int | None = None,  # first frame, from 0; None is the beginning
@@ -189,6 +194,7 @@ def cut_table(
     parts = {name: getattr(table, name) for name in ('times', 'frames', 'intensity', 'presence', 'confidence')}
     return replace(table, **{name: None if x is None else x[keep] for name, x in parts.items()})
 
+# %% ../../nbs/series/00_au_series.ipynb #a4a9071c
 def read_series(
     path: str | Path,  # a table of any detector that `read_au_table` knows
     fps: float | None = FPS,  # frames a second; None keeps the rhythm of the table
@@ -202,7 +208,7 @@ def read_series(
     table = read_au_table(path, face, min_confidence=min_confidence)
     return series_of(cut_table(table, start, end), fps, presence)
 
-# %% ../../nbs/series/00_au_series.ipynb #5411051e
+# %% ../../nbs/series/00_au_series.ipynb #b722cb57
 ENDINGS = ' mean', ' deviation'
 
 def is_summary(
@@ -211,6 +217,7 @@ def is_summary(
     "Whether all columns are means and deviations."
     return all(name.endswith(ENDINGS) for name in series.columns)
 
+# %% ../../nbs/series/00_au_series.ipynb #5a60c43e
 def summarize(
     series: AUSeries,  # T frames
 ) -> AUSeries:  # one frame
@@ -225,7 +232,7 @@ def summarize(
                    columns=tuple(name + end for name in series.columns for end in ENDINGS), confidence=trust,
                    counted=series._counts())
 
-# %% ../../nbs/series/00_au_series.ipynb #9546d34d
+# %% ../../nbs/series/00_au_series.ipynb #3ca24ac5
 def align_series(
     series: Sequence[AUSeries],
 ) -> tuple[list[AUSeries], tuple[str, ...]]:  # with the same columns, and what was left out
@@ -237,12 +244,14 @@ def align_series(
     note = f'columns that not all {len(series)} tables have are left out: {some_of(left, 12)}'
     return [_select(one, common) for one in series], (note,) if left else ()
 
+# %% ../../nbs/series/00_au_series.ipynb #22c3c839
 def _select(series: AUSeries, names: tuple[str, ...]) -> AUSeries:
     "The same series with some columns."
     if series.columns == names: return series
     order = [series.columns.index(name) for name in names]
     return replace(series, frames=series.frames[:, order], columns=names)
 
+# %% ../../nbs/series/00_au_series.ipynb #bdc0f2f7
 def _nothing_common(series: Sequence[AUSeries]) -> str:
     "A message about the two tables that have least in common."
     one = series[0]

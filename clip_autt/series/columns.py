@@ -19,7 +19,7 @@ from ..utils.tables import MISSING, Layout, composed, decimal_points, read_plain
 # %% auto #0
 __all__ = ['Columns', 'read_columns']
 
-# %% ../../nbs/series/00a_columns.ipynb #d7a07e79
+# %% ../../nbs/series/00a_columns.ipynb #8d8d67b1
 @dataclass(frozen=True, eq=False, repr=False)
 class Columns:
     "Columns of a table, rows in the order of the file."
@@ -29,6 +29,7 @@ class Columns:
     names: dict[str, tuple[str, ...]]  # of each column of text
     notes: tuple[str, ...] = ()
 
+# %% ../../nbs/series/00a_columns.ipynb #95307e98
 def read_columns(
     path: str | Path,
     layout: Layout | None,  # from `plain_layout`; None has the careful reader read
@@ -47,6 +48,7 @@ def read_columns(
     check(len(parts) > 1 and any(len(part[0]) for part in parts[:-1]), f'{path}: a header and no rows.')
     return _joined(parts, text, numbers, notes)
 
+# %% ../../nbs/series/00a_columns.ipynb #46afba87
 def _parts(path: str | Path, source: Iterator[pd.DataFrame], text: Collection[str], numbers: dict[str, type]
            ) -> list[tuple]:
     "Lines, numbers and codes of each part, and at the end the names."
@@ -54,19 +56,21 @@ def _parts(path: str | Path, source: Iterator[pd.DataFrame], text: Collection[st
     return [*((part.index.to_numpy(), {name: _floats(path, part[name], kind) for name, kind in numbers.items()},
                {name: _coded(part[name], known[name]) for name in text}) for part in source), known]
 
+# %% ../../nbs/series/00a_columns.ipynb #08613cdd
 def _joined(parts: list[tuple], text: Collection[str], numbers: dict[str, type], notes: Sequence[str]) -> Columns:
     *parts, known = parts
     whole = lambda i, name: np.concatenate([part[i][name] for part in parts])
     return Columns(np.concatenate([part[0] for part in parts]), {name: whole(1, name) for name in numbers},
                    {name: whole(2, name) for name in text}, {name: tuple(known[name]) for name in text}, tuple(notes))
 
-# %% ../../nbs/series/00a_columns.ipynb #532dca1f
+# %% ../../nbs/series/00a_columns.ipynb #7a720204
 def _coded(values: pd.Series, known: dict[str, int]) -> np.ndarray:
     "Names as numbers; `known` grows. -1 for a missing name."
     values = values.astype('category')
     table = [known.setdefault(composed(str(name).strip()), len(known)) for name in values.cat.categories]
     return np.array([*table, -1], np.int32)[values.cat.codes]
 
+# %% ../../nbs/series/00a_columns.ipynb #7a24a188
 def _floats(path: str | Path, values: pd.Series, kind: type) -> np.ndarray:
     "Numbers; -1 stands for 'not measured'."
     if values.dtype.kind not in 'fiu':
@@ -82,7 +86,7 @@ def _floats(path: str | Path, values: pd.Series, kind: type) -> np.ndarray:
     out[out == -1] = np.nan
     return out
 
-# %% ../../nbs/series/00a_columns.ipynb #f24ab1aa
+# %% ../../nbs/series/00a_columns.ipynb #2259976b
 def _fast(layout: Layout, text: Collection[str], numbers: dict[str, type], as_text: bool = False
           ) -> Iterator[pd.DataFrame]:
     "The rows of a plain table in parts; `as_text` leaves numbers as they are written."
@@ -98,6 +102,7 @@ def _fast(layout: Layout, text: Collection[str], numbers: dict[str, type], as_te
             part[name] = part[name].astype(object).str.replace(',', '.')
         yield part
 
+# %% ../../nbs/series/00a_columns.ipynb #37e6a05d
 def _careful(path: Path, used: Sequence[str], notes: list[str]) -> Iterator[pd.DataFrame]:
     "The same of any other table, at once."
     table = read_table(path, used, InputError, used)

@@ -27,13 +27,14 @@ from ..utils.tables import Row, Table, composed, read_header
 # %% auto #0
 __all__ = ['is_table', 'check_tables', 'load_series', 'study_series', 'read_study', 'study_rows']
 
-# %% ../../nbs/series/02_load.ipynb #05ac3c91
+# %% ../../nbs/series/02_load.ipynb #8c4159ff
 def is_table(
     path: object,  # what a manifest names
 ) -> bool:
     "Whether a path names an action-unit table: .csv, .tsv or .txt."
     return names_table(path)
 
+# %% ../../nbs/series/02_load.ipynb #aeb5bb3f
 def check_tables(
     items: Sequence[Item],
 ) -> None:
@@ -47,7 +48,7 @@ def check_tables(
           'action-unit tables. A model takes one kind: make a manifest of each, or tables of the films with clip-autt '
           'aus.', ManifestError)
 
-# %% ../../nbs/series/02_load.ipynb #04ca9947
+# %% ../../nbs/series/02_load.ipynb #3a3fcca8
 def _open(path: Path, named: bool) -> Study | AUTable:
     "A table in memory: with its clips, or as the table of one film."
     columns = study_header(path)[1]
@@ -56,6 +57,7 @@ def _open(path: Path, named: bool) -> Study | AUTable:
     alone = columns is None or (not named and columns.keys['clip'].lower() == 'input')
     return read_au_table(path) if alone else read_study_table(path)
 
+# %% ../../nbs/series/02_load.ipynb #91760c91
 def _series(table: Study | AUTable, item: Item, fps: float | None, presence: bool) -> AUSeries:
     "What an item means in its table. `InputError` or `NoFaceError` where there is no such thing."
     if isinstance(table, AUTable): return series_of(cut_table(table, item.start, item.end), fps, presence)
@@ -67,6 +69,7 @@ def _series(table: Study | AUTable, item: Item, fps: float | None, presence: boo
         name = next(iter(table.clips))
     return clip_series(table, name, fps, presence, item.start, item.end)
 
+# %% ../../nbs/series/02_load.ipynb #6a4f083e
 def _usable(item: Item, table: Study | AUTable | ClipAUTTError, fps: float | None, presence: bool
             ) -> AUSeries | ClipAUTTError:
     "The series of an item with its name and person, or what is wrong with it."
@@ -118,7 +121,7 @@ def _load_all(items: Sequence[Item], fps: float | None, presence: bool, progress
             bar.update(len(own))
     return results, notes
 
-# %% ../../nbs/series/02_load.ipynb #ddd06080
+# %% ../../nbs/series/02_load.ipynb #7eff1549
 def study_series(
     series: Sequence[AUSeries],
     summary: bool | None = None,  # as in `load_series`
@@ -133,6 +136,7 @@ def study_series(
     mixture = f'{sum(short)} clips are summaries and the others are not: all are summed up'
     return series, (*[mixture] * mixed, *left, *_constant(series))
 
+# %% ../../nbs/series/02_load.ipynb #521097dd
 def _constant(series: Sequence[AUSeries]) -> tuple[str, ...]:
     "What to say about columns that never change."
     low = torch.stack([one.frames.amin(0) for one in series]).amin(0)
@@ -163,7 +167,7 @@ def read_study(
     found = allowed or natural_sorted(item.label for _, item in items)
     return Manifest(tuple(item for _, item in items), found, skipped, (), path.name, (*table.notes, *doubts(table)))
 
-# %% ../../nbs/series/02_load.ipynb #856fc127
+# %% ../../nbs/series/02_load.ipynb #c261344b
 def _names(path: Path) -> Sequence[str]:
     "Names of the columns, of a table of any size."
     from clip_autt.utils.tables import plain_layout
@@ -171,6 +175,7 @@ def _names(path: Path) -> Sequence[str]:
     large = plain_layout(path, wanted) if path.is_file() else None
     return read_header(path, wanted) if large is None else large.names
 
+# %% ../../nbs/series/02_load.ipynb #1dbd943a
 def _check_study(path: Path, names: set[str]) -> None:
     "Refuse a table that is neither a manifest nor a study."
     there = {key: next((c for c in called if c in names), '') for key, called in KEYS.items()}
@@ -181,7 +186,7 @@ def _check_study(path: Path, names: set[str]) -> None:
           f'{some_of(sorted(names), 6)}. ' + (f'Missing: {known}. If labels are elsewhere, write a manifest: '
           'path,subject,label,clip.' if missing else 'Its name must end in .csv, .tsv or .txt.'), ManifestError)
 
-# %% ../../nbs/series/02_load.ipynb #c576d32b
+# %% ../../nbs/series/02_load.ipynb #119aa698
 def study_rows(
     path: Path,  # a table with several clips that has a column for subject, clip and label
 ) -> tuple[Table, tuple[Skipped, ...]]:  # one row a clip, as in a manifest; and clips without a label
@@ -202,6 +207,7 @@ def study_rows(
     skipped = tuple(Skipped(row.line, f'{path.name}#{row.values[1]}', 'no label') for row in unknown)
     return Table(path, names, tuple(row for row in rows if row.values[3]), notes=read.notes), skipped
 
+# %% ../../nbs/series/02_load.ipynb #3d793b8e
 def _one_value(path: Path, read: Columns, column: str, code: np.ndarray, clips: Sequence[str]) -> list[str]:
     "What the rows of each clip say in a column; '' if they say nothing."
     names, value = read.names[column], read.codes[column]

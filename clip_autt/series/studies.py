@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,7 @@ def split_statistic(
     if bool(before) == bool(after): return name, ''
     return base, 'mean' if (before or after).lower() == 'mean' else 'deviation'
 
-# %% ../../nbs/series/01_studies.ipynb #2a1d8fd3
+# %% ../../nbs/series/01_studies.ipynb #e01db2d5
 @dataclass(frozen=True)
 class StudyColumns:
     "What the columns of a table with several clips are."
@@ -58,6 +58,7 @@ class StudyColumns:
     numbers: dict[str, tuple[str, ...]]  # column of a series: columns of the table whose mean it is
     meta: dict[str, str]  # 'frame', 'time', 'face', 'confidence', 'success': column, where there is one
 
+# %% ../../nbs/series/01_studies.ipynb #68b5bcc9
 def study_columns(
     names: Sequence[str],  # of the columns of a table
     where: str | Path = 'table',  # for the message
@@ -81,13 +82,14 @@ def study_columns(
                             if (found := next((c for c in called if c in names), None))}
     return StudyColumns(tuple(names), keys, wide, dialect, numbers, meta)
 
-# %% ../../nbs/series/01_studies.ipynb #4174ed6c
+# %% ../../nbs/series/01_studies.ipynb #41050671
 def _long_numbers(dialect: Dialect, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     "Intensities, and presence of the AUs that have no intensity."
     strong, there = au_columns(dialect, names)
     return {**{f'AU{code}': tuple(columns) for code, columns in strong.items()},
             **{f'AU{code} presence': tuple(columns) for code, columns in there.items() if code not in strong}}
 
+# %% ../../nbs/series/01_studies.ipynb #414cab33
 def _wide_numbers(dialect: Dialect, statistics: dict[str, tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     "The same for means and deviations. A deviation of several columns' mean is not known, so it is left out."
     out = {}
@@ -97,7 +99,7 @@ def _wide_numbers(dialect: Dialect, statistics: dict[str, tuple[str, str]]) -> d
             if which == 'mean' or len(columns) == 1: out[f'{name} {which}'] = tuple(at[c] for c in columns)
     return out
 
-# %% ../../nbs/series/01_studies.ipynb #3800c469
+# %% ../../nbs/series/01_studies.ipynb #cd80bf30
 @dataclass(frozen=True, eq=False, repr=False)
 class Study:
     "A table with several clips, in memory."
@@ -113,6 +115,7 @@ class Study:
         return (f'Study({self.path.name}: {self.columns.dialect.name}, {len(self.clips)} clips, {kind}, '
                 f'{len(self.columns.numbers)} columns)' + ''.join(f'\n  note: {note}' for note in self.notes))
 
+# %% ../../nbs/series/01_studies.ipynb #1af091e3
 def clip_codes(
     columns: Columns,  # with the column of the clip and, where there is one, of the subject
     keys: dict[str, str],  # from `StudyColumns`
@@ -147,15 +150,18 @@ def read_study_table(
     order = np.argsort(code, kind='stable')[int((code < 0).sum()):]
     ends = np.cumsum(np.bincount(code[order], minlength=len(names)))
     clips = {name: slice(int(end - n), int(end)) for name, end, n in zip(names, ends, np.diff(ends, prepend=0))}
+    notes = [f'{(code < 0).sum()} rows without a name of a clip are left out'] * bool((code < 0).any())
+    if not columns.wide and len(order) == len(clips) > 1 and not {'frame', 'time'} & {*columns.meta}:
+        columns = replace(columns, wide=True, numbers={f'{k} mean': v for k, v in columns.numbers.items()}, meta={})
+        notes.append('one row a clip, and neither frames nor times: the numbers are taken for means of the clips')
     values = _block(columns, read, order)
     kinds = {kind: (read.codes if kind == 'face' else read.numbers)[name][order] for kind, name in columns.meta.items()}
-    notes = [f'{(code < 0).sum()} rows without a name of a clip are left out'] * bool((code < 0).any())
     again = [name for name, rows in clips.items() if rows.stop - rows.start > 1] if columns.wide else []
     check(not again, f'{path}: {some_of(again, 3)} has several rows, though a row is a whole clip here. Keep one.')
     judged = _judged(path, columns, values, read.lines[order])
     return Study(path, columns, clips, values, kinds, (*read.notes, *notes, *judged))
 
-# %% ../../nbs/series/01_studies.ipynb #88109d18
+# %% ../../nbs/series/01_studies.ipynb #e38db0b9
 def study_header(
     path: Path,
 ) -> tuple[Layout | None, StudyColumns | None]:  # None: not plain; no table with several clips
@@ -164,8 +170,7 @@ def study_header(
     layout = plain_layout(path, wanted)
     return layout, study_columns(read_header(path, wanted, InputError) if layout is None else layout.names, path)
 
-
-
+# %% ../../nbs/series/01_studies.ipynb #2236040e
 def _block(columns: StudyColumns, read: Columns, order: np.ndarray) -> np.ndarray:
     "The numbers of all columns of a series, [R, K]. Taken out of `read`, to hold them once only."
     out = np.empty((len(order), len(columns.numbers)), np.float32)
@@ -213,12 +218,13 @@ def clip_table(
     return AUTable(times, frames, split(np.array(strong)), presence, tuple(codes), d.name, name=name, confidence=trust,
                    warnings=(*notes, *clock))
 
-# %% ../../nbs/series/01_studies.ipynb #c17041e2
+# %% ../../nbs/series/01_studies.ipynb #0815b9c6
 def _known(study: Study, name: str) -> str:
     if name in study.clips: return name
     raise InputError(f'{study.path}: no clip {name!r}; it has {some_of([*map(repr, study.clips)], 4)}.'
                      f'{did_you_mean(name, study.clips)}')
 
+# %% ../../nbs/series/01_studies.ipynb #53719032
 def _one_row_a_frame(meta: dict[str, np.ndarray], score: np.ndarray, n: int, notes: list[str]
                      ) -> tuple[np.ndarray, np.ndarray]:
     "Positions of the rows to take, in the order of time, and the number of the frame of each."
@@ -239,6 +245,7 @@ def _one_row_a_frame(meta: dict[str, np.ndarray], score: np.ndarray, n: int, not
     score[~own] = np.nan
     return take, keys.astype(int) if 'frame' in meta and (keys % 1 == 0).all() else np.arange(len(take))
 
+# %% ../../nbs/series/01_studies.ipynb #60d29964
 def _clock(meta: dict[str, np.ndarray], take: np.ndarray, frames: np.ndarray, names: dict[str, str]
            ) -> tuple[np.ndarray | None, tuple[str, ...]]:
     "Times in seconds or None, and what to say about them."

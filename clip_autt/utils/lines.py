@@ -29,7 +29,7 @@ class LineScan(NamedTuple):
 
     header: int = 1  # number of the line with the names
 
-# %% ../../nbs/utils/12_lines.ipynb #72bce74f
+# %% ../../nbs/utils/12_lines.ipynb #0e867f99
 def _without_quoted(block: bytes, mark: str) -> bytes:
     "Lines with text in quotes taken out; a zero byte where a quote does not begin or end a value."
     out = re.sub(rb'"[^"\n]*"', b'\1', block)
@@ -38,6 +38,7 @@ def _without_quoted(block: bytes, mark: str) -> bytes:
 
 _UNUSUAL = re.compile(rb'"|\0|\r(?!\n)|^ *#', re.M)
 
+# %% ../../nbs/utils/12_lines.ipynb #1dd5f278
 def _odd_line(block: bytes, counts: np.ndarray, lengths: np.ndarray, n: int) -> int:
     "Position of the first line in a block that is not plain, or -1."
     wrong = np.flatnonzero((counts != n - 1) & (lengths > 0))
@@ -46,6 +47,7 @@ def _odd_line(block: bytes, counts: np.ndarray, lengths: np.ndarray, n: int) -> 
     at = [*wrong[:1], *([block.count(b'\n', 0, strange.start())] if strange else [])]
     return int(min(at)) if at else -1
 
+# %% ../../nbs/utils/12_lines.ipynb #a424d03f
 def scan_lines(
     path: Path,  # text in UTF-8, or anything that has the separator and the line end as single bytes
     mark: str,  # what separates values, one character
@@ -69,6 +71,7 @@ def scan_lines(
             line += len(counts)
     return LineScan(line, np.concatenate(blank), np.concatenate(hollow), 0, header)
 
+# %% ../../nbs/utils/12_lines.ipynb #2116fe64
 def _count(block: bytes, mark: int) -> tuple[np.ndarray, np.ndarray]:
     "Separators in each line, and its bytes without the line end."
     data = np.frombuffer(block, np.uint8)
