@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -123,7 +124,8 @@ def prepare_personal_table(
     if prior_clips is None: prior_clips = measure_prior_clips(train)
     rule = table_rule(prior_clips)
     typical, head = typical_person(train, rule), model.untrained(seed)
-    fit(head, online_relative(train, typical, rule))
+    strength = fit(head, online_relative(train, typical, rule))
+    if fit is fit_logistic: fit = partial(fit_logistic, strength=strength)  # chosen once, for the folds, too
     logits, clips = left_out_logits(model, train, prior_clips, fit, seed=seed)
     y = torch.tensor([model.classes.index(x.label) for x in clips])
     prior = logit_prior(logits.float(), y, [x.video.subject for x in clips])
