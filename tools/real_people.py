@@ -102,13 +102,13 @@ def recorded_rows(facts: dict) -> str:
     return table(("clips", "labels", "raw", *RECORDED), lines)
 
 
-def worse_starts(facts: dict, method: str) -> list[str]:
-    "Clip numbers at which a method is worse than raw by more than its interval."
+def told_apart(facts: dict, method: str, side: int) -> list[str]:
+    "Clip numbers at which a method is surely better than raw (side 1), or worse (-1)."
     found = []
     for name in (REPORT, STRESSOR):
         at = facts[f"start, {name}"]["shuffled"]
-        numbers = [str(k) for k, x in enumerate(at, 1) if sign(x["rows"][method]["gain"]) < 0]
-        found += [f"clip {listed(numbers)} of {name}"] if numbers else []
+        numbers = [str(k) for k, x in enumerate(at, 1) if sign(x["rows"][method]["gain"]) == side]
+        found += [f"{listed(numbers)} in {name}"] if numbers else []
     return found
 
 
@@ -240,9 +240,11 @@ def on_threshold(facts: dict) -> str:
 def on_start(facts: dict) -> str:
     parts = []
     for method in COLD:
-        bad = worse_starts(facts, method)
-        parts.append(f"{method}: {'; '.join(bad) if bad else 'none'}")
-    return ". ".join(p[0].upper() + p[1:] for p in parts) + "."
+        worse, better = (told_apart(facts, method, side) for side in (-1, 1))
+        parts.append(
+            f"*{method}* is worse at {'; '.join(worse) or 'none'}, and better at {'; '.join(better) or 'none'}"
+        )
+    return ". ".join(parts) + "."
 
 
 def on_variants(facts: dict) -> str:

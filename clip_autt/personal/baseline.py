@@ -69,8 +69,8 @@ def shrunk(
     "The person's baseline, drawn toward the typical one the more, the fewer videos it comes from."
     k = torch.as_tensor(prior_clips, dtype=torch.float64)
     check(bool((k >= 0).all()), f'prior_clips must be 0 or more, got {prior_clips}')
-    check(k.dim() == 0 or k.shape == person.center.shape[-1:], 'prior_clips must be one number or one for each dimension: '
-          f'[{person.center.shape[-1]}], got {list(k.shape)}')
+    check(k.dim() == 0 or k.shape == person.center.shape[-1:], 'prior_clips must be one number or one for each '
+          f'dimension: [{person.center.shape[-1]}], got {list(k.shape)}')
     own = (person.n / (person.n + k)).to(person.center)  # weight of what this person has shown
     mix = lambda a, b: torch.where(a.isnan(), b, own * a + (1 - own) * b)
     return Baseline(mix(person.center, population.center), mix(person.spread, population.spread), person.n)
