@@ -285,7 +285,7 @@ def test_a_video_is_relative_to_all_clips_so_far_and_to_the_prior(model, videos,
     )
     results, p, prior = method.adapt_many(videos[:4]), model.personal, PRIOR_CLIPS if prior is None else prior
     own, of_spread = method.config.video_weight, method.config.spread_clips
-    assert method.config.prior_clips == prior and (own, of_spread) == (0.6, 5)
+    assert method.config.prior_clips == prior and (own, of_spread) == (0.5, 5)
     for i, result in enumerate(results):
         seen, x = [v.frames for v in videos[: i + 1]], videos[i].frames
         center, spread = (torch.stack(part).sum(0) for part in zip(*map(resting_statistics, seen)))
@@ -300,7 +300,7 @@ def test_a_video_is_relative_to_all_clips_so_far_and_to_the_prior(model, videos,
 
 
 def test_training_sees_what_the_method_will_see(model):
-    "Views of training are relative to the same baselines, typical person included; in use two settings differ."
+    "Views of training are relative to the same baselines, typical person included; in use the spread differs."
     shown, labeled = [], planted("XY", seed=3, rest=2.0)
 
     class Watching(NoAdaptation):
@@ -308,8 +308,7 @@ def test_training_sees_what_the_method_will_see(model):
             shown.extend(videos)
             return super().adapt_many(videos)
 
-    as_trained = dict(video_weight=EMBEDDING_RULE.video_weight, spread_clips=EMBEDDING_RULE.prior_clips)
-    PersonalBaseline(model, Watching, **as_trained).adapt_many([x.video for x in labeled])
+    PersonalBaseline(model, Watching, spread_clips=EMBEDDING_RULE.prior_clips).adapt_many([x.video for x in labeled])
     for a, b in zip(shown, online_relative(labeled, model.personal.population_baseline), strict=True):
         torch.testing.assert_close(a.frames, b.video.frames)
 

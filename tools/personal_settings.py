@@ -5,6 +5,7 @@ Films and logits are kept in build/personal_settings, so an interrupted call goe
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,13 +24,14 @@ BALANCED = "in order", "shuffled", "class after class"
 SKEWED = "80:20", "90:10", "one class"
 COMPARED = "shuffled", *SKEWED, "one clip only"
 DRIFTS = "long", "long, drifting", "long, changed at once"
+FORGOTTEN = *DRIFTS, "class after class", "one class"
 PLACES = 1, 2, 3, 10  # of clips in the order in which a person makes them
 PRIOR_WAYS = {f"{k:g} clips": Way(prior=k) for k in (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, math.inf)}
 DIMENSION_WAYS = {
     "one number, 1 clip (before)": BEFORE,
     "each dimension its ratio": Way(prior="ratio"),
     "half the ratio": Way(prior="half the ratio"),
-    "the median ratio for all dimensions": Way(prior="one ratio"),
+    "one ratio for all dimensions": Way(prior="one ratio"),
     "ratios for the center, 1 clip for the spread": Way(prior="ratio of the center"),
     "ratios of the strangers themselves (no method)": Way(prior="ratio of strangers"),
 }
@@ -57,18 +59,15 @@ WEIGHT_WAYS = {
     "somebody else's baseline": Way(whose="other"),
 }
 JOINT_WAYS = {
-    "0.5 and 1 clip (before)": BEFORE,
-    **{
-        f"{w:g} and {k:g} clips": Way(video_weight=w, spread_prior=k)
-        for w in (0.6, 0.7, 0.8)
-        for k in (1.0, 3.0, 5.0, 10.0)
-    },
+    f"{w:g} and {k:g} clips{' (chosen)' * ((w, k) == (0.5, 5.0))}": Way(video_weight=w, spread_prior=k)
+    for w in (0.5, 0.6, 0.7)
+    for k in (3.0, 5.0, 10.0)
 }
 COMPARED_WAYS = PRIOR_WAYS, DIMENSION_WAYS, STATISTIC_WAYS, SURE_WAYS, SCALE_WAYS, WEIGHT_WAYS, JOINT_WAYS
 COMPARISONS = sum(len(ways) - 1 for ways in COMPARED_WAYS) * len(COMPARED)
 FORGET_WAYS = {
-    "never (before)": BEFORE,
-    **{f"half-life {h} clips": Way(half_life=h) for h in (20, 10, 5, 2)},
+    "never (chosen)": CHOSEN,
+    **{f"half-life {h} clips": replace(CHOSEN, half_life=h) for h in (20, 10, 5, 2)},
 }
 
 
@@ -98,27 +97,25 @@ def sure(d: Difference) -> int:
 
 
 def settings_table(
-    ways: dict[str, Way], what: str, streams: Sequence[str] = COMPARED, group: str = "validation"
+    ways: dict[str, Way],
+    what: str,
+    streams: Sequence[str] = COMPARED,
+    group: str = "validation",
+    base: Way = BEFORE,
 ) -> str:
-    "WAR of each setting on each stream, and what it gains over the present one."
-    now = next(name for name, way in ways.items() if way == BEFORE)
-    base, lines = {s: by_person(right(s, BEFORE, group)) for s in streams}, []
+    "WAR of each setting on each stream, what it gains over another one, and which settings pass the rule."
+    of_base = {s: by_person(right(s, base, group)) for s in streams}
+    lines, passed = [], []
     for name, way in ways.items():
         own = {s: by_person(right(s, way, group)) for s in streams}
-        gains = {s: "" if name == now else f" ({gain_text(points(own[s], base[s]))})" for s in streams}
-        lines.append([name, *(percent(own[s].mean()) + gains[s] for s in streams)])
-    return table([what, *streams], lines) + "\n\n" + verdict(ways, streams, group)
-
-
-def verdict(ways: dict[str, Way], streams: Sequence[str], group: str) -> str:
-    "Which settings pass the rule, in words."
-    base, lines = {s: by_person(right(s, BEFORE, group)) for s in streams}, []
-    for name, way in ways.items():
-        signs = {s: sure(points(by_person(right(s, way, group)), base[s])) for s in streams}
-        better, worse = ([s for s in streams if signs[s] == k] for k in (1, -1))
+        gains = {s: points(own[s], of_base[s]) for s in streams}
+        texts = {s: "" if way == base else f" ({gain_text(gains[s])})" for s in streams}
+        lines.append([name, *(percent(own[s].mean()) + texts[s] for s in streams)])
+        better, worse = ([s for s in streams if sure(gains[s]) == sign] for sign in (1, -1))
         if better and not worse:
-            lines.append(f"{name} (on {', '.join(better)})")
-    return "Passes the rule: " + "; ".join(lines) + "." if lines else "Nothing here passes the rule."
+            passed.append(f"{name} (on {', '.join(better)})")
+    verdict = f"Passes the rule: {'; '.join(passed)}." if passed else "Nothing here passes the rule."
+    return f"{table([what, *streams], lines)}\n\n{verdict}"
 
 
 def threshold_table(way: Way, group: str = "validation") -> str:
@@ -167,7 +164,9 @@ def ratio_rows() -> str:
     lines = []
     for group in ("training", "validation"):
         both = [torch.cat(r) for r in zip(*(ratios(t, group) for t in TASKS))]
-        quartiles = lambda r: " / ".join(f"{q:.2f}" for q in r.quantile(torch.tensor([0.25, 0.5, 0.75])).tolist())
+        quartiles = lambda r: " / ".join(
+            f"{q:.2f}" for q in r.quantile(torch.tensor([0.25, 0.5, 0.75]), interpolation="lower").tolist()
+        )
         lines.append([group, *map(quartiles, both)])
     return table(["people", "center", "spread"], lines)
 
@@ -241,7 +240,9 @@ def main() -> None:
         long=LONG,
         comparisons=COMPARISONS,
         by_chance=0.025 * COMPARISONS,
-        chosen=f"`video_weight` {CHOSEN.video_weight:g}, `prior_clips` {CHOSEN.prior:g}, `spread_clips` {CHOSEN.spread_prior:g}",
+        video_weight=CHOSEN.video_weight,
+        prior_clips=CHOSEN.prior,
+        spread_clips=CHOSEN.spread_prior,
         prior=settings_table(PRIOR_WAYS, "typical person counts for"),
         dimension=settings_table(DIMENSION_WAYS, "clips of the typical person"),
         ratios=ratio_rows(),
@@ -249,8 +250,8 @@ def main() -> None:
         sure=settings_table(SURE_WAYS, "frames", group="filmed"),
         scale=settings_table(SCALE_WAYS, "typical person in the spread"),
         weight=settings_table(WEIGHT_WAYS, "weight of the video's own center"),
-        joint=settings_table(JOINT_WAYS, "own center, spread"),
-        forget=settings_table(FORGET_WAYS, "forgetting", DRIFTS),
+        joint=settings_table(JOINT_WAYS, "own center, spread", base=CHOSEN),
+        forget=settings_table(FORGET_WAYS, "forgetting", FORGOTTEN, base=CHOSEN),
         by_task=task_table("validation"),
         threshold_before=threshold_table(BEFORE),
         threshold=threshold_table(CHOSEN),

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clip_autt.evaluation.embedded import load_head
 from clip_autt.model import ClipAU
+from clip_autt.personal.baseline import variance_ratio
 from clip_autt.personal.threshold import personal_threshold
 from clip_autt.utils.assets import assets
 from clip_autt.utils.files import atomic_path, content_hash
@@ -67,7 +68,7 @@ OVER: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def clip_statistics(person: Person, frame: str) -> tuple[Tensor, Tensor]:
     "Center and spread of each clip, [n, D] both."
     clips = torch.as_tensor(person.clips)
@@ -76,26 +77,16 @@ def clip_statistics(person: Person, frame: str) -> tuple[Tensor, Tensor]:
     return centers, (clips - centers[:, None]).abs().mean(1)
 
 
-def ratios(task: str, group: str) -> tuple[Tensor, Tensor]:
-    "Variance within people divided by the variance between them, [D], of clip centers and of spreads."
+def ratios(task: str, group: str, per_dimension: bool = True) -> tuple[Tensor, Tensor]:
+    "Variance within people divided by the variance between them, of clip centers and of spreads."
     stats = [clip_statistics(p, "median") for p in people(task, group)]
-    found = []
-    for parts in zip(*stats):
-        x = torch.stack(parts)  # [P, n, D]
-        within = x.var(1).mean(0)
-        between = x.mean(1).var(0) - within / x.shape[1]
-        found.append(within / between.clamp(min=1e-9))
-    return tuple(r.clamp(0.05, 50) for r in found)
+    return tuple(variance_ratio(part, per_dimension) for part in zip(*stats))
 
 
-def _one(r: Tensor) -> Tensor:
-    return r.median().expand(len(r))
-
-
-PRIORS: dict[str, Callable[[str], tuple[Tensor, Tensor]]] = {  # prior clips of center and of spread, each [D]
+PRIORS: dict[str, Callable[[str], tuple[Tensor, Tensor]]] = {  # prior clips of center and of spread
     "ratio": lambda task: ratios(task, "training"),
     "half the ratio": lambda task: tuple(r / 2 for r in ratios(task, "training")),
-    "one ratio": lambda task: tuple(_one(r) for r in ratios(task, "training")),
+    "one ratio": lambda task: ratios(task, "training", per_dimension=False),
     "ratio of the center": lambda task: (ratios(task, "training")[0], torch.tensor(1.0)),
     "ratio of strangers": lambda task: ratios(task, "validation"),
 }
@@ -118,9 +109,8 @@ def running(x: Tensor, way: Way) -> tuple[Tensor, Tensor]:
     "Statistics [S, K, D] of the clips so far, and how many they count for [K]."
     k = x.shape[1]
     if way.over != "mean":
-        return torch.stack([OVER[way.over](x[:, : i + 1].transpose(0, 1)) for i in range(k)], 1), torch.arange(
-            1.0, k + 1
-        )
+        so_far = [OVER[way.over](x[:, : i + 1].transpose(0, 1)) for i in range(k)]
+        return torch.stack(so_far, 1), torch.arange(1.0, k + 1)
     age = torch.arange(k)[:, None] - torch.arange(k)
     w = torch.where(age >= 0, torch.tensor(0.5) ** (age.clamp(min=0) / way.half_life), torch.zeros(()))
     return torch.einsum("ij,sjd->sid", w / w.sum(1, keepdim=True), x), w.sum(1)

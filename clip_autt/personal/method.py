@@ -56,7 +56,7 @@ class PersonalBaseline:
         *,
         window: int = 16,  # frames in the window that is reported, where `make` is None
         estimate_threshold: bool = True,  # estimate the person's threshold as well
-        video_weight: float | None = None,  # of a video's own center in its baseline, 0 to 1; None: `at_test_time`
+        video_weight: float | None = None,  # of a video's own center in its baseline, 0 to 1; None: the model's rule
         prior_clips: float | None = None,  # clips that the typical person counts for; None: the model's rule
         spread_clips: float | None = None,  # the same for the spread; None: `at_test_time`
         reset: Literal['video', 'subject', 'never'] = 'subject',  # when to forget the person

@@ -72,5 +72,5 @@ EMBEDDING_RULE = BaselineRule()
 def at_test_time(
     rule: BaselineRule,  # by which a head was trained
 ) -> BaselineRule:
-    "The rule that the method follows with a head: for embeddings, less of the person's own spread and center."
-    return replace(rule, video_weight=.6, spread_clips=5.) if rule.statistics == 'median and deviation' else rule
+    "The rule that the method follows with a head: for embeddings, less of the person's own spread."
+    return replace(rule, spread_clips=5.) if rule.statistics == 'median and deviation' else rule
