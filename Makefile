@@ -10,7 +10,11 @@ TESTS ?= -n logical --maxprocesses 4 -p no:terminaldistreporter -q --calm --disa
 COLAB := build/colab-venv
 PYTHON313 ?= python3.13
 
+<<<<<<< HEAD
 .PHONY: help demo test colab lab animation site bench assets results departures agreement scale real-people outputs readme clean
+=======
+.PHONY: help demo test colab lab animation site bench assets results personal-settings departures agreement scale outputs readme clean
+>>>>>>> h_embed
 
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
@@ -21,6 +25,7 @@ help:
 	@echo "make bench    measure speed and memory, write docs/benchmarks.md (about 10 minutes)"
 	@echo "make assets   train facs-tiny and its heads from scratch (about two hours on two cores)"
 	@echo "make results  measure the embedded benchmark, write docs/results.md (about half an hour)"
+	@echo "make personal-settings  compare the settings of the personal baseline, write docs/personal_settings.md (half an hour)"
 	@echo "make departures, agreement   what the released code's departures do; whether AU scores follow muscles"
 	@echo "make real-people   measure the personal baseline on StressID's action units, write docs/real_people.md (a quarter of an hour)"
 	@echo "make scale    measure what an hour of video costs, write docs/scale.md (some minutes)"
@@ -100,9 +105,15 @@ results: $(VENV)/.installed-dev
 	@echo "== measuring the embedded benchmark (about half an hour)"
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/results.py
 
+<<<<<<< HEAD
 real-people: $(VENV)/.installed-dev
 	@echo "== measuring the personal baseline on action units of real people (a quarter of an hour; skipped without the table)"
 	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -W ignore tools/real_people.py $(REAL)
+=======
+personal-settings: $(VENV)/.installed-dev
+	@echo "== measuring the settings of the personal baseline (half an hour, most of it filming); an interrupted run goes on"
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -W ignore tools/personal_settings.py
+>>>>>>> h_embed
 
 scale: $(VENV)/.installed-dev
 	@echo "== measuring what an hour of video costs"

@@ -2093,6 +2093,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'clip_autt/personal/rule.py'),
                                          'clip_autt.personal.rule.BaselineRule.relative': ( 'personal/rule.html#baselinerule.relative',
                                                                                             'clip_autt/personal/rule.py'),
+                                         'clip_autt.personal.rule.at_test_time': ( 'personal/rule.html#at_test_time',
+                                                                                   'clip_autt/personal/rule.py'),
                                          'clip_autt.personal.rule.mean_statistics': ( 'personal/rule.html#mean_statistics',
                                                                                       'clip_autt/personal/rule.py')},
             'clip_autt.personal.tables': { 'clip_autt.personal.tables._fold': ( 'personal/tables.html#_fold',

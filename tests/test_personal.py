@@ -1,6 +1,7 @@
 """Personal baseline and threshold: what they ignore, what they keep, and what they must not look at."""
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,7 @@ from clip_autt.utils.errors import CheckpointError, InputError
 from clip_autt.methods.source_statistics import attach_source, source_statistics
 from clip_autt.methods.tpt import TPT
 from clip_autt.personal.method import MostConfidentWindow, PersonalBaseline
+from clip_autt.personal.rule import EMBEDDING_RULE
 from clip_autt.personal.training import augment_baselines, online_relative, prepare_personal
 from clip_autt.personal.threshold import LogitPrior, centred, logit_prior, personal_threshold
 from clip_autt.method import NoAdaptation, TestTimeMethod
@@ -124,6 +126,14 @@ def test_the_typical_person_stays_as_they_are():
     x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
     own = Baseline.of(x)
     torch.testing.assert_close(normalize_to_baseline(x, own, own), x)
+
+
+@pytest.mark.parametrize("spread_clips, spread", [(0, 4.0), (1, 2.5), (3, 1.75), (math.inf, 1.0), (None, 2.5)])
+def test_the_spread_is_shrunk_by_itself(spread_clips, spread):
+    "The center stays where `prior_clips` puts it, whatever the spread does."
+    x = torch.tensor([[5.0, 0.0], [7.0, 0.0], [9.0, 0.0]])
+    found = normalize_to_baseline(x, SOMEBODY, TYPICAL, 0.0, 1, spread_clips)
+    torch.testing.assert_close(found[:, 0], (x[:, 0] - 3) / spread)
 
 
 def test_one_clip_of_pain_is_not_somebody_s_resting_face():
@@ -274,13 +284,15 @@ def test_a_video_is_relative_to_all_clips_so_far_and_to_the_prior(model, videos,
         model, NoAdaptation, estimate_threshold=False, **({} if prior is None else dict(prior_clips=prior))
     )
     results, p, prior = method.adapt_many(videos[:4]), model.personal, PRIOR_CLIPS if prior is None else prior
-    assert method.config.prior_clips == prior
+    own, of_spread = method.config.video_weight, method.config.spread_clips
+    assert method.config.prior_clips == prior and (own, of_spread) == (0.5, 5)
     for i, result in enumerate(results):
         seen, x = [v.frames for v in videos[: i + 1]], videos[i].frames
         center, spread = (torch.stack(part).sum(0) for part in zip(*map(resting_statistics, seen)))
         base = p.population_baseline
-        center, spread = ((a + prior * b) / (i + 1 + prior) for a, b in ((center, base.center), (spread, base.spread)))
-        at_rest = (resting_statistics(x)[0] + center) / 2
+        center = (center + prior * base.center) / (i + 1 + prior)
+        spread = (spread + of_spread * base.spread) / (i + 1 + of_spread)
+        at_rest = own * resting_statistics(x)[0] + (1 - own) * center
         with torch.no_grad():
             want = p.head(((x - at_rest) / spread * base.spread + base.center)[None]).logits[0]
         torch.testing.assert_close(result.logits, want, atol=1e-4, rtol=1e-4)
@@ -288,7 +300,7 @@ def test_a_video_is_relative_to_all_clips_so_far_and_to_the_prior(model, videos,
 
 
 def test_training_sees_what_the_method_will_see(model):
-    "Views of training are relative to the same baselines, typical person included."
+    "Views of training are relative to the same baselines, typical person included; in use the spread differs."
     shown, labeled = [], planted("XY", seed=3, rest=2.0)
 
     class Watching(NoAdaptation):
@@ -296,7 +308,7 @@ def test_training_sees_what_the_method_will_see(model):
             shown.extend(videos)
             return super().adapt_many(videos)
 
-    PersonalBaseline(model, Watching).adapt_many([x.video for x in labeled])
+    PersonalBaseline(model, Watching, spread_clips=EMBEDDING_RULE.prior_clips).adapt_many([x.video for x in labeled])
     for a, b in zip(shown, online_relative(labeled, model.personal.population_baseline), strict=True):
         torch.testing.assert_close(a.frames, b.video.frames)
 
@@ -328,7 +340,7 @@ def test_the_inner_method_sees_relative_videos_and_its_own_scope(model, videos):
     results = rival.adapt_many(videos[:3])
     assert isinstance(rival, TestTimeMethod) and rival.inner.model is model.personal.head
     base = PersonalBaseline(model, NoAdaptation, estimate_threshold=False).adapt_many(videos[:3])
-    assert torch.allclose(logits(results), logits(base), atol=1.0) and not torch.equal(logits(results), logits(base))
+    assert [r.label for r in results] == [b.label for b in base] and not torch.equal(logits(results), logits(base))
 
 
 def test_the_window_is_the_most_confident_one(model, videos):

@@ -21,7 +21,6 @@ from clip_autt.methods.oracle import tune_on_labels
 from clip_autt.methods.registry import METHODS
 from clip_autt.faces.people import DomainShift
 from clip_autt.features import by_subject
-from clip_autt.personal.baseline import PRIOR_CLIPS
 from clip_autt.personal.method import PersonalBaseline
 from clip_autt.personal.training import online_relative
 from clip_autt.evaluation.stream import Stream
@@ -133,9 +132,9 @@ def right_by_clip(task: str, seed: int) -> dict[str, list[float]]:
     people = by_subject(kept_target_videos(model.backbone, task, seed, progress=False))
     right = lambda answers, videos: [a.label == x.label for a, x in zip(answers, videos, strict=True)]
     found = {"clip-au": [right([model.predict(x.video) for x in videos], videos) for videos in people.values()]}
-    for prior in (0.0, PRIOR_CLIPS):
-        method = PersonalBaseline(model, prior_clips=prior)
-        found[f"prior {prior:g}"] = [right(method.adapt_many([x.video for x in v]), v) for v in people.values()]
+    for name, settings in (("nothing known", dict(prior_clips=0.0, spread_clips=0.0)), ("personal", {})):
+        method = PersonalBaseline(model, **settings)
+        found[name] = [right(method.adapt_many([x.video for x in v]), v) for v in people.values()]
     return {name: np.mean(rows, 0)[np.array(PLACES) - 1].tolist() for name, rows in found.items()}
 
 

@@ -9,7 +9,7 @@ from .baseline import (
 from .method import MostConfidentWindow as MostConfidentWindow, PersonalBaseline as PersonalBaseline
 from .rule import (
     BaselineRule as BaselineRule, EMBEDDING_RULE as EMBEDDING_RULE, STATISTICS as STATISTICS, Statistics as Statistics,
-    mean_statistics as mean_statistics,
+    at_test_time as at_test_time, mean_statistics as mean_statistics,
 )
 from .tables import (
     Fit as Fit, PRIORS as PRIORS, TABLE_KINDS as TABLE_KINDS, TableKind as TableKind, check_people as check_people,

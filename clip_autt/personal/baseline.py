@@ -111,9 +111,11 @@ def normalize_to_baseline(
     population: Baseline,  # of the typical person
     video_weight: float = VIDEO_WEIGHT,  # of the video's own center, from 0 to 1; the rest is the person's
     prior_clips: float | Tensor = PRIOR_CLIPS,  # clips that the typical person counts for, see `shrunk`
+    spread_clips: float | None = None,  # the same for the spread; None: `prior_clips`
 ) -> Tensor:  # [T, D]
     "Frame embeddings as if the typical person showed what this person shows."
     check(0 <= video_weight <= 1, f'video_weight must be from 0 to 1, got {video_weight}')
-    person = shrunk(person, population, prior_clips)
-    center = video_weight * resting_statistics(frames)[0] + (1 - video_weight) * person.center
-    return (frames - center) / person.spread.clamp(min=1e-6) * population.spread + population.center
+    rest = shrunk(person, population, prior_clips)
+    spread = rest.spread if spread_clips is None else shrunk(person, population, spread_clips).spread
+    center = video_weight * resting_statistics(frames)[0] + (1 - video_weight) * rest.center
+    return (frames - center) / spread.clamp(min=1e-6) * population.spread + population.center

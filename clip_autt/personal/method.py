@@ -19,9 +19,8 @@ from ..method import SCOPES, OnlineMethod, StepOutput, TestTimeMethod, VideoView
 from ..model import ClipAU
 from ..outputs import Adapted, Passes, Prediction
 from .baseline import Baseline
-
+from .rule import at_test_time
 from .threshold import personal_threshold
-
 from ..utils.checkpoint import read_profile, write_profile
 from ..utils.errors import check
 from ..utils.patch import patch
@@ -47,6 +46,7 @@ class PersonalBaseline:
         estimate_threshold: bool = True
         video_weight: float | None = None
         prior_clips: float | None = None  # None: one number for each dimension, which the model holds
+        spread_clips: float | None = None
         inner: str = ''  # the method inside and its settings
 
     def __init__(
@@ -58,19 +58,20 @@ class PersonalBaseline:
         estimate_threshold: bool = True,  # estimate the person's threshold as well
         video_weight: float | None = None,  # of a video's own center in its baseline, 0 to 1; None: the model's rule
         prior_clips: float | None = None,  # clips that the typical person counts for; None: the model's rule
+        spread_clips: float | None = None,  # the same for the spread; None: `at_test_time`
         reset: Literal['video', 'subject', 'never'] = 'subject',  # when to forget the person
     ):
         check(model.personal is not None, 'this model has no personal head. Train one with '
               'prepare_personal(model, train, val), or load a bundled model.')
         check(reset in SCOPES, f'reset must be one of {", ".join(SCOPES)}, got {reset!r}')
-        given = dict(video_weight=video_weight, prior_clips=prior_clips)
-        self.rule = replace(model.personal.rule, **{k: x for k, x in given.items() if x is not None})
+        given = dict(video_weight=video_weight, prior_clips=prior_clips, spread_clips=spread_clips)
+        self.rule = replace(at_test_time(model.personal.rule), **{k: x for k, x in given.items() if x is not None})
         prior = None if isinstance(self.rule.prior_clips, Tensor) else self.rule.prior_clips
         self.model, self.reset_scope = model, reset
         head = model.personal.head
         self.inner = make(head) if make else MostConfidentWindow(head, MostConfidentWindow.Config(window))
         inner = f'{type(self.inner).__name__} {getattr(self.inner, "config", "")}'.strip()
-        self.config = self.Config(window, estimate_threshold, self.rule.video_weight, prior, inner)
+        self.config = self.Config(window, estimate_threshold, self.rule.video_weight, prior, self.rule.spread_clips, inner)
         self.begin: tuple[Baseline | None, Tensor] = None, torch.zeros(0, len(model.classes))  # or a loaded profile
         self.reset()
 
