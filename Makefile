@@ -10,11 +10,7 @@ TESTS ?= -n logical --maxprocesses 4 -p no:terminaldistreporter -q --calm --disa
 COLAB := build/colab-venv
 PYTHON313 ?= python3.13
 
-<<<<<<< HEAD
-.PHONY: help demo test colab lab animation site bench assets results departures agreement scale real-people outputs readme clean
-=======
-.PHONY: help demo test colab lab animation site bench assets results personal-settings departures agreement scale outputs readme clean
->>>>>>> h_embed
+.PHONY: help demo test colab lab animation site bench assets results personal-settings departures agreement scale real-people outputs readme clean
 
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
@@ -105,15 +101,13 @@ results: $(VENV)/.installed-dev
 	@echo "== measuring the embedded benchmark (about half an hour)"
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/results.py
 
-<<<<<<< HEAD
 real-people: $(VENV)/.installed-dev
 	@echo "== measuring the personal baseline on action units of real people (a quarter of an hour; skipped without the table)"
 	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -W ignore tools/real_people.py $(REAL)
-=======
+
 personal-settings: $(VENV)/.installed-dev
 	@echo "== measuring the settings of the personal baseline (half an hour, most of it filming); an interrupted run goes on"
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -W ignore tools/personal_settings.py
->>>>>>> h_embed
 
 scale: $(VENV)/.installed-dev
 	@echo "== measuring what an hour of video costs"

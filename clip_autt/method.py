@@ -129,7 +129,7 @@ class OnlineMethod:
         check_trained(model, untrained_ok)
         check(isinstance(model, ClipAU) or not self.needs_clip, f'{type(self).__name__} needs CLIP: it works on frame '
               'embeddings and sentences, and this model reads action-unit tables. For tables there are source, '
-              'personal-baseline and personal.')
+              'personal and personal-threshold.')
         check(reset in (None, *SCOPES), f'reset must be one of {", ".join(SCOPES)}, got {reset!r}')
         self.model, self.seed, self.n_classes = model, seed, len(model.classes)
         self.config = configured(type(self), config, settings)

@@ -41,7 +41,7 @@ def exists(name: str) -> bool:
         return " ".join(w for w in name.split() if not w.startswith("-")) in commands()
     if name.startswith("--"):
         return any(name in p.opts for c in commands().values() for p in c.params)
-    if name.removesuffix("+baseline") in METHODS or name in ("oracle", "personal-baseline"):
+    if name.removesuffix("+baseline") in METHODS or name in ("oracle", "personal-threshold"):
         return True
     first, *inner = name.removeprefix("clip_autt.").removesuffix("()").split(".")
     places = [m for m in (clip_autt, *WINGS) if first in m.__all__]

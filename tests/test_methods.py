@@ -289,7 +289,7 @@ def test_what_a_method_needs_is_asked_for_by_name(world):
         except InputError as error:
             refused.add(name)
             assert "model" in str(error)
-    assert refused == {"promptalign", "tta-cap", "personal", "personal-baseline"}
+    assert refused == {"promptalign", "tta-cap", "personal", "personal-threshold"}
 
 
 def test_all_can_be_made_at_once_and_share_a_model(world):

@@ -281,7 +281,7 @@ def test_any_number_of_classes(tiny, n_classes):
 @pytest.mark.parametrize("prior", [None, 0.0, 2.5])
 def test_a_video_is_relative_to_all_clips_so_far_and_to_the_prior(model, videos, prior):
     method = PersonalBaseline(
-        model, NoAdaptation, estimate_threshold=False, **({} if prior is None else dict(prior_clips=prior))
+        model, NoAdaptation, **({} if prior is None else dict(prior_clips=prior))
     )
     results, p, prior = method.adapt_many(videos[:4]), model.personal, PRIOR_CLIPS if prior is None else prior
     own, of_spread = method.config.video_weight, method.config.spread_clips
@@ -336,10 +336,10 @@ def test_a_faceless_video_teaches_nothing(model, videos):
 
 
 def test_the_inner_method_sees_relative_videos_and_its_own_scope(model, videos):
-    rival = PersonalBaseline(model, TPT, estimate_threshold=False)
+    rival = PersonalBaseline(model, TPT)
     results = rival.adapt_many(videos[:3])
     assert isinstance(rival, TestTimeMethod) and rival.inner.model is model.personal.head
-    base = PersonalBaseline(model, NoAdaptation, estimate_threshold=False).adapt_many(videos[:3])
+    base = PersonalBaseline(model, NoAdaptation).adapt_many(videos[:3])
     assert [r.label for r in results] == [b.label for b in base] and not torch.equal(logits(results), logits(base))
 
 
@@ -425,17 +425,17 @@ def test_profiles(model, tiny, videos, tmp_path):
 
 def test_a_profile_holds_what_was_seen_whatever_the_prior(model, videos, tmp_path):
     "The typical person belongs to the model: a profile is neither shrunk when it is saved nor twice when it is used."
-    whole = {prior: PersonalBaseline(model, prior_clips=prior, estimate_threshold=False) for prior in (0.0, 1.0)}
+    whole = {prior: PersonalBaseline(model, prior_clips=prior) for prior in (0.0, 1.0)}
     answers = {prior: method.adapt_many(videos[:6]) for prior, method in whole.items()}
     for prior, method in whole.items():
-        early = PersonalBaseline(model, prior_clips=1 - prior, estimate_threshold=False)
+        early = PersonalBaseline(model, prior_clips=1 - prior)
         early.adapt_many(videos[:5])
         early.save_profile(tmp_path / "x.safetensors")
         own = Baseline.of(*(v.frames for v in videos[:5]))
         assert early.person.n == 5
         torch.testing.assert_close(early.person.center, own.center)
         torch.testing.assert_close(early.person.spread, own.spread)
-        later = PersonalBaseline(model, prior_clips=prior, estimate_threshold=False)
+        later = PersonalBaseline(model, prior_clips=prior)
         later.load_profile(tmp_path / "x.safetensors")
         torch.testing.assert_close(later.adapt(videos[5]).logits, answers[prior][5].logits)
         torch.testing.assert_close(later.person.center, method.person.center)

@@ -27,13 +27,8 @@ MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\w$\\])\$(?!\s)([^$\n]+?)(?<!\s)\$(?![\w$
 LINK = re.compile(r"(?<=\]\()([^)\s:#]+)((?:#[^)\s]*)?)(?=\))")
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
 HOWTO = """action_units own_clips own_backbone own_method own_au_bank reproduce_the_paper gpu cluster""".split()
-<<<<<<< HEAD
-PAGES = """results real_people faces films real_faces detector action_units search departures explanations benchmarks
-scale reliability""".split()
-=======
-PAGES = """results personal_settings faces films real_faces detector action_units search departures explanations
-benchmarks scale reliability""".split()
->>>>>>> h_embed
+PAGES = """results real_people personal_settings faces films real_faces detector action_units search departures
+explanations benchmarks scale reliability""".split()
 
 
 def mathml(text: str) -> str:

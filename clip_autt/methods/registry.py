@@ -58,8 +58,8 @@ METHODS: dict[str, Callable[..., TestTimeMethod]] = {  # name -> factory(model, 
     'tta-cap': TTACaP,
     'clip-autt': ClipAUTT,
     'clip-autt-released': ReleasedClipAUTT,
-    'personal-baseline': without_seed(partial(PersonalBaseline, estimate_threshold=False)),
     'personal': without_seed(PersonalBaseline),
+    'personal-threshold': without_seed(partial(PersonalBaseline, estimate_threshold=True)),
 }
 
 # %% ../../nbs/methods/15_registry.ipynb #36ad0ef5
@@ -99,7 +99,7 @@ def make_method(
     plain, known = check_name(name, model), methods_for(model)
     if plain == name: return known[name](model, seed=seed, **settings)
 
-    return PersonalBaseline(model, lambda head: known[plain](head, seed=seed, **settings), estimate_threshold=False)
+    return PersonalBaseline(model, lambda head: known[plain](head, seed=seed, **settings))
 
 def make_methods(
     methods: dict[str, TestTimeMethod] | Sequence[str] | str,  # methods by name; or names in METHODS, or 'all'
