@@ -71,7 +71,8 @@ class PersonalBaseline:
         head = model.personal.head
         self.inner = make(head) if make else MostConfidentWindow(head, MostConfidentWindow.Config(window))
         inner = f'{type(self.inner).__name__} {getattr(self.inner, "config", "")}'.strip()
-        self.config = self.Config(window, estimate_threshold, self.rule.video_weight, prior, self.rule.spread_clips, inner)
+        self.config = self.Config(window, estimate_threshold, self.rule.video_weight, prior, self.rule.spread_clips,
+                                  inner)
         self.begin: tuple[Baseline | None, Tensor] = None, torch.zeros(0, len(model.classes))  # or a loaded profile
         self.reset()
 
