@@ -425,7 +425,7 @@ def test_what_is_left_of_the_rows_is_said(tmp_path, rows, said):
 
 def test_presence_alone_and_an_action_unit_twice(tmp_path):
     (tmp_path / "t.csv").write_text("frame,face_id,timestamp,confidence,success,AU01_c\n1,0,0,.9,1,1\n")
-    assert "the table has no intensities, only presence" in read_au_table(tmp_path / "t.csv").warnings
+    assert "the table has no intensities, at most presence" in read_au_table(tmp_path / "t.csv").warnings
     (tmp_path / "t.csv").write_text("frame_idx,frame_time_in_ms,au_4_intensity,au_04_intensity\n0,0,1,2\n1,40,1,2\n")
     with pytest.raises(InputError, match="is an action unit that another column is, too"):
         read_au_table(tmp_path / "t.csv")

@@ -84,8 +84,8 @@ def _report(name: str, root: Path | None, layout: str | None) -> CheckReport:
     from clip_autt.data.load import check_data_set
 
     if is_manifest(name):
-        from clip_autt.data.folder import check_manifest
-        return check_manifest(name, root)
+        from clip_autt.series.load import check_clips
+        return check_clips(name, root)
     check_name(name)
     check(root is not None, f'where is the data set? Give --root FOLDER for {name}.')
     return check_data_set(name, root, layout)

@@ -131,12 +131,14 @@ def _agreed(what: str, yes: bool) -> bool:
 def method_names(
     names: str,  # with commas between; 'all' for the whole registry
     baseline: bool = False,  # each once more with the personal baseline
+    tables: bool = False,  # 'all' means those that action-unit tables allow
 ) -> tuple[list[str], bool]:  # methods, and whether the oracle was asked for
     "The methods that a list of names means. `all` and `oracle` ask for the oracle, too."
-    from clip_autt.methods.registry import BASELINE, METHODS
+    from clip_autt.methods.registry import BASELINE, METHODS, TABLE_METHODS
 
+    known = TABLE_METHODS if tables else METHODS
     asked = [n.strip() for n in names.split(',') if n.strip()]
-    plain = [m for n in asked for m in (METHODS if n == 'all' else [n]) if m != 'oracle']
+    plain = [m for n in asked for m in (known if n == 'all' else [n]) if m != 'oracle']
     if baseline: plain += [m + BASELINE for m in plain if not m.startswith('personal') and not m.endswith(BASELINE)]
     return [*dict.fromkeys(plain)], bool({'all', 'oracle'} & {*asked})
 

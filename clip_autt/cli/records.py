@@ -55,7 +55,7 @@ def record_text(
     probs = ', '.join(f'{c} {f"{before[c]:.1%} -> " if before else ""}{p:.1%}' for c, p in r['probs'].items())
     w, lines = r['window'], [f'{r["path"]}\n  {r["label"]} ({probs}); '
                              f'a face in {r["n_faces"]} of {r["n_frames"]} frames']
-    if before:
+    if before and w['stop_s'] > w['start_s']:  # a summary of a clip has no window
         lines.append(f'  most confident window: frames {w["start"]} to {w["stop"] - 1} '
                      f'({w["start_s"]:.2f} to {w["stop_s"]:.2f} s)')
     key = 'delta' if before and any(a['delta'] for a in r['aus']) else 'score'

@@ -230,6 +230,7 @@ def check_methods(
     from clip_autt.series.model import AUTableModel
 
     if tables:
+        check(len(names) > 0, 'no methods to evaluate, such as --methods source.')
         for name in names: check_name(name, AUTableModel(['AU4']))
     else: make_methods(names, ClipAU.from_pretrained('facs-tiny'))
     wanting = [n for n in names if n.startswith('personal') or n.endswith(BASELINE)]
@@ -256,7 +257,7 @@ def evaluate_manifest(
     table, found, tables = read_clips(manifest, root, say=say)
     check_table_options(given, tables)
     methods = methods or ('source,personal' if tables else 'clip-au,clip-autt,personal')
-    names, all_methods = method_names(methods, baseline)
+    names, all_methods = method_names(methods, baseline, tables)
     check_methods(names, personal, tables)
     folder, kept = study_folder(manifest, cache_dir)
     common = dict(settings=parse_settings(settings, names), seed=seed, quiet=quiet, n_jobs=jobs,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 import typer
 
 from .options import shows_bars
-from ..utils.errors import check
+from ..utils.errors import check, did_you_mean
 
 if TYPE_CHECKING:
     from clip_autt.data.manifest import Item, Manifest
@@ -72,8 +72,11 @@ def load_tables(
     say: Callable[[str], None] = print,
 ) -> tuple[list[LabeledVideo], list[str]]:  # and notes
     "The clips of a manifest of tables. What could not be used, or is odd about the numbers, is a note."
+    from clip_autt.personal.tables import TABLE_KINDS
     from clip_autt.series.load import load_series
 
+    check(kind is None or kind in TABLE_KINDS, f'--table-model {kind}: there is no such model.'
+          f'{did_you_mean(kind or "", TABLE_KINDS)} Known: {", ".join(TABLE_KINDS)}.')
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         summary = None if kind == 'conv' else True

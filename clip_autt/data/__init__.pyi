@@ -31,8 +31,8 @@ from .entries import (
 )
 from .facts import FACTS as FACTS, Facts as Facts, SPLITS as SPLITS, held_out as held_out
 from .folder import (
-    VIDEO_SUFFIXES as VIDEO_SUFFIXES, check_manifest as check_manifest, from_folder as from_folder,
-    from_manifest as from_manifest, manifest_template as manifest_template,
+    VIDEO_SUFFIXES as VIDEO_SUFFIXES, check_manifest as check_manifest, clip_counts as clip_counts,
+    from_folder as from_folder, from_manifest as from_manifest, manifest_template as manifest_template,
 )
 from .load import DATA_SETS as DATA_SETS, check_data_set as check_data_set, load_data_set as load_data_set
 from .manifest import (

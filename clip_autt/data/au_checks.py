@@ -91,5 +91,5 @@ def row_notes(
     twice = f'{again} rows repeat a frame of the same face; of each frame the surest row is taken' if again else ''
     nobody = (f'not one of {len(frames)} rows shows a face: min_confidence is {least:g}, and success must be 1 where '
               'there is such a column' if not len(seen) else '')
-    nothing = 'the table has no intensities, only presence' if not nobody and np.isnan(intensity).all() else ''
+    nothing = 'the table has no intensities, at most presence' if not nobody and np.isnan(intensity).all() else ''
     return tuple(note for note in (twice, nobody, nothing) if note)

@@ -19,7 +19,7 @@ from ..utils.tables import composed
 from ..video.images import IMAGE_SUFFIXES
 
 # %% auto #0
-__all__ = ['VIDEO_SUFFIXES', 'from_manifest', 'from_folder', 'manifest_template', 'check_manifest']
+__all__ = ['VIDEO_SUFFIXES', 'from_manifest', 'from_folder', 'manifest_template', 'clip_counts', 'check_manifest']
 
 # %% ../../nbs/data/07_folder.ipynb #8a9cea02
 VIDEO_SUFFIXES = frozenset('.mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .wmv .asf .flv .ts .mts .mxf .ogv .3gp .gif '
@@ -118,8 +118,14 @@ def manifest_template(
     return path
 
 # %% ../../nbs/data/07_folder.ipynb #fbb7dc40
-def _counts(items: Sequence[Item]) -> dict[str, int]:
+def clip_counts(
+    items: Sequence[Item],
+) -> dict[str, dict[str, int]]:  # by split, or of all
     "Numbers of people, clips, and clips of each label."
+    splits = natural_sorted(item.split for item in items)
+    return {split or 'all': _counts([item for item in items if item.split == split]) for split in splits}
+
+def _counts(items: Sequence[Item]) -> dict[str, int]:
     labels = natural_sorted(item.label for item in items)
     return dict(subjects=len({item.subject for item in items}), clips=len(items),
                 **{c: sum(item.label == c for item in items) for c in labels})
@@ -148,9 +154,7 @@ def check_manifest(
             if not os.path.exists(item.path)]
     wrong, lost = ({line for line, _ in found} for found in (problems, gone))
     here = [item for line, item in good if line not in wrong | lost]
-    found = {split or 'all': _counts([item for item in here if item.split == split])
-             for split in natural_sorted(item.split for item in here)}
     lines = tuple(f'line {line}: {problem}' for line, problem in sorted(problems + gone, key=itemgetter(0)))
-    return CheckReport(path.name, found=found, problems=lines, n_problems=len(lines),
+    return CheckReport(path.name, found=clip_counts(here), problems=lines, n_problems=len(lines),
                        message=_verdict(len(table.rows) + len(table.misfits), wrong, lost),
                        notes=(*table.notes, *doubts(table)))

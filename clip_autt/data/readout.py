@@ -251,23 +251,27 @@ def _table(film: _Film, readout: Readout, zero: np.ndarray, notes: Sequence[str]
                    name=film.name, confidence=film.confidence, warnings=tuple(notes))
 
 # %% ../../nbs/data/12_readout.ipynb #14ba9ee1
+_PSPI = 4, 6, 7, 9, 10, 43
+
 def pain_intensity(
     table: AUTable,  # from `read_aus`
 ) -> np.ndarray:  # [T], 0 to 16; NaN without a face
     "Prkachin and Solomon's PSPI of every frame."
-    levels = {c: np.nan_to_num(5 * table.intensity[:, table.codes.index(c)]) for c in (4, 6, 7, 9, 10)}
+    levels = {c: np.nan_to_num(5 * table.intensity[:, table.codes.index(c)]) for c in _PSPI[:-1]}
     closed = np.nan_to_num(table.presence[:, table.codes.index(43)])
     return np.where(table.detected, pspi({**levels, 43: closed}), np.nan)
 
 def frame_table(
     table: AUTable,  # from `read_aus`
 ) -> pd.DataFrame:
-    "One row a frame, in the columns of OpenFace, and `pspi`."
+    "One row a frame, in the columns of OpenFace, and `pspi` where its action units are there."
     columns = dict(frame=table.frames + 1, face_id=0, timestamp=table.times.round(4),
                    confidence=table.confidence.round(3), success=table.detected.astype(int))
     columns |= {f'AU{c:02d}_r': x.round(3) for c, x in zip(table.codes, 5 * table.intensity.T)}
-    columns |= {f'AU{c:02d}_c': pd.array(x, 'Int64') for c, x in zip(table.codes, table.presence.T)}
-    return pd.DataFrame({**columns, 'pspi': pain_intensity(table).round(3)})
+    if table.presence is not None:
+        columns |= {f'AU{c:02d}_c': pd.array(x, 'Int64') for c, x in zip(table.codes, table.presence.T)}
+        if {*_PSPI} <= {*table.codes}: columns['pspi'] = pain_intensity(table).round(3)
+    return pd.DataFrame(columns)
 
 def write_au_table(
     table: AUTable,  # from `read_aus`

@@ -175,7 +175,7 @@ def _explanation(maker, r: Prediction, baseline: Tensor, start: Tensor | None, s
                 f'here {len(head.bank)} and {", ".join(head.classes)}. Give the model that made it.')
     a, b = _two_classes(r, target, versus)
     shares = attribute(head, r.au, baseline)
-    margin = lambda logits: float(logits.double()[a] - logits.double()[b])
+    margin = lambda logits: float(logits.detach().double()[a] - logits.detach().double()[b])
     first, last = (margin(_classify(head, x)) for x in (baseline, r.au))
     begin, end = first if start is None else margin(start), margin(r.logits)
     rest = dict.fromkeys(_rest_names(maker), 0.)

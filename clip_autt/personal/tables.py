@@ -18,7 +18,7 @@ from .baseline import Baseline, population_baseline, variance_ratio
 from .rule import BaselineRule
 from .threshold import logit_prior
 from .training import PersonalModel, online_relative
-from ..series.au_series import summarize
+from ..series.au_series import is_summary, summarize
 from ..series.logistic import balanced_loss, fit_logistic
 from ..series.model import AUTableModel
 from ..train import check_data, fit, logits_of
@@ -168,6 +168,8 @@ def train_table_model(
     "A model of action-unit tables, with a personal baseline where the data allow one."
     check(kind in TABLE_KINDS, f'kind must be one of {", ".join(TABLE_KINDS)}, got {kind!r}')
     check(len(train) > 0, 'there are no training clips')
+    check(kind != 'conv' or not is_summary(train[0].video), 'a convolution over time needs frames, and these are '
+          "summaries, one for each clip. Train 'logistic' or 'network'.")
     if kind != 'conv': train = [LabeledVideo(summarize(v), label) for v, label in train]
     model = AUTableModel(train[0].video.columns, classes, **TABLE_KINDS[kind], seed=seed)
     fit = fit_logistic if kind == 'logistic' else fit_network

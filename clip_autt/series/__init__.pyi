@@ -20,8 +20,8 @@ from .logistic import (
 )
 from .columns import Columns as Columns, read_columns as read_columns
 from .load import (
-    check_tables as check_tables, is_table as is_table, load_series as load_series, read_study as read_study,
-    study_rows as study_rows, study_series as study_series,
+    check_clips as check_clips, check_tables as check_tables, is_table as is_table, load_series as load_series,
+    read_study as read_study, study_rows as study_rows, study_series as study_series,
 )
 from .studies import (
     KEYS as KEYS, Study as Study, StudyColumns as StudyColumns, clip_codes as clip_codes, clip_series as clip_series,

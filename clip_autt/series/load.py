@@ -5,7 +5,7 @@
 # %% ../../nbs/series/02_load.ipynb #7660261f
 from __future__ import annotations
 
-import warnings
+import re, warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,8 @@ from tqdm.auto import tqdm
 
 from ..data.au_tables import AUTable, read_au_table
 from ..data.manifest import Item, Manifest, Skipped, doubts, items_and_problems, names_table, read_manifest
+from ..data.base import CheckReport
+from ..data.folder import check_manifest, clip_counts
 from ..features import FPS, LabeledVideo
 from .au_series import AUSeries, align_series, cut_table, is_summary, series_of, summarize
 from .columns import Columns, read_columns
@@ -25,7 +27,7 @@ from ..utils.files import natural_sorted, some_of
 from ..utils.tables import Row, Table, composed, read_header
 
 # %% auto #0
-__all__ = ['is_table', 'check_tables', 'load_series', 'study_series', 'read_study', 'study_rows']
+__all__ = ['is_table', 'check_tables', 'load_series', 'study_series', 'read_study', 'study_rows', 'check_clips']
 
 # %% ../../nbs/series/02_load.ipynb #8c4159ff
 def is_table(
@@ -70,12 +72,16 @@ def _series(table: Study | AUTable, item: Item, fps: float | None, presence: boo
     return clip_series(table, name, fps, presence, item.start, item.end)
 
 # %% ../../nbs/series/02_load.ipynb #6a4f083e
+def _unnamed(e: ClipAUTTError, path: Path) -> ClipAUTTError:
+    "An error without the name of the table in front, where the name of the clip is going to stand."
+    return type(e)(re.sub(rf'^(?:{re.escape(str(path))}|{re.escape(path.name)})[:,] ', '', str(e)))
+
 def _usable(item: Item, table: Study | AUTable | ClipAUTTError, fps: float | None, presence: bool
             ) -> AUSeries | ClipAUTTError:
     "The series of an item with its name and person, or what is wrong with it."
-    if isinstance(table, ClipAUTTError): return table
+    if isinstance(table, ClipAUTTError): return _unnamed(table, item.path)
     try: v = _series(table, item, fps, presence)
-    except ClipAUTTError as e: return type(e)(str(e).removeprefix(f'{item.path.name}: ').removeprefix(f'{item.path}: '))
+    except ClipAUTTError as e: return _unnamed(e, item.path)
     if v.seen: return replace(v, id=item.id or str(item.path), subject=item.subject)
     n, of = v.faces()['n_faces'], v.faces()['n_frames']
     return NoFaceError(f'a face in {n} of {of} frames only. Look at the film, or lower min_confidence.')
@@ -221,3 +227,35 @@ def _one_value(path: Path, read: Columns, column: str, code: np.ndarray, clips: 
         check(False, f'{path}, line {read.lines[two]}: clip {clips[i]} has {column} {names[value[two]]!r}, but on line '
               f'{read.lines[one]} it is {names[value[one]]!r}. A clip has one.', ManifestError)
     return [names[v] if v >= 0 else '' for v in most]
+
+# %% ../../nbs/series/02_load.ipynb #cc3b3ea8
+def check_clips(
+    path: str | Path,  # a manifest of films or tables, or a study in one table
+    root: str | Path | None = None,  # what paths in a manifest are relative to; its own folder if None
+) -> CheckReport:
+    "All problems of a study. Never raises for a wrong one: then `ok` is False."
+    path = Path(path)
+    try: listed = 'path' in {name.lower() for name in _names(path)}
+    except ClipAUTTError: return check_manifest(path, root)
+    report = check_manifest(path, root) if listed else CheckReport(path.name)
+    if not report.ok: return report
+    try: manifest = read_study(path, root)
+    except ClipAUTTError as e: return replace(report, found={}, message=str(e))
+    if not listed:
+        lost = tuple(map(str, manifest.skipped))
+        report = replace(report, found=clip_counts(manifest), problems=lost, n_problems=len(lost),
+                         notes=manifest.warnings)
+    return _with_numbers(report, manifest) if any(is_table(item.path) for item in manifest) else report
+
+# %% ../../nbs/series/02_load.ipynb #8e1d6bb5
+def _with_numbers(report: CheckReport, manifest: Manifest) -> CheckReport:
+    "The report with what is wrong or odd inside the tables."
+    failed, message = [], ''
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        try: load_series(manifest, progress=False, failed=failed, summary=True)
+        except ClipAUTTError as e: message = str(e)
+    if len(failed) == len(manifest): message = f'not one of {len(failed)} tables can be used.'
+    problems = (*report.problems, *(f'{item.id or item.path}: {why}' for item, why in failed))
+    said = tuple(str(note.message) for note in caught)[bool(failed):]
+    return replace(report, problems=problems, n_problems=len(problems), message=message, notes=(*report.notes, *said))
