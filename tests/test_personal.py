@@ -280,9 +280,7 @@ def test_any_number_of_classes(tiny, n_classes):
 
 @pytest.mark.parametrize("prior", [None, 0.0, 2.5])
 def test_a_video_is_relative_to_all_clips_so_far_and_to_the_prior(model, videos, prior):
-    method = PersonalBaseline(
-        model, NoAdaptation, **({} if prior is None else dict(prior_clips=prior))
-    )
+    method = PersonalBaseline(model, NoAdaptation, **({} if prior is None else dict(prior_clips=prior)))
     results, p, prior = method.adapt_many(videos[:4]), model.personal, PRIOR_CLIPS if prior is None else prior
     own, of_spread = method.config.video_weight, method.config.spread_clips
     assert method.config.prior_clips == prior and (own, of_spread) == (0.5, 5)
