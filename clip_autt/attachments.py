@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
-
-if TYPE_CHECKING:
-    from clip_autt.model import ClipAU
+from torch import Tensor, nn
 
 # %% auto #0
 __all__ = ['ATTACHMENTS', 'Attachment', 'AttachmentPlace']
@@ -23,8 +20,8 @@ class Attachment(Protocol):
     "What may be stored beside a head."
     def save(self, folder: Path, dtype: torch.dtype) -> None: "Write its files into the folder of the head."
     @classmethod
-    def load(cls, folder: Path, model: ClipAU) -> Attachment: "Read them for a model that is loaded already."
-    def apply(self, fn: Callable[[Tensor], Tensor], model: ClipAU) -> Attachment: "With `fn` applied to its tensors."
+    def load(cls, folder: Path, model: nn.Module) -> Attachment: "Read them for a model that is loaded already."
+    def apply(self, fn: Callable[[Tensor], Tensor], model: nn.Module) -> Attachment: "With `fn` applied to its tensors."
 
 # %% ../nbs/core/05a_attachments.ipynb #7e288f82
 class AttachmentPlace(NamedTuple):

@@ -134,7 +134,7 @@ class ClipAU(AUHead):
         video,  # a path, bytes, a Clip, VideoFeatures, or frame embeddings [T, D]
         **settings,  # of `encode`, such as fps or crop
     ) -> VideoFeatures:
-        "A video as the model reads it: frame embeddings of its backbone. Those of another backbone are an `InputError`."
+        "Frame embeddings as the model reads them. Those of another backbone are an `InputError`."
         return _encode(self, video, **settings)
 
     def predict(

@@ -9,10 +9,10 @@ import json
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from ..attachments import ATTACHMENTS
 from .column_scores import ColumnSpace
@@ -21,9 +21,6 @@ from ..utils.checkpoint import read_config
 from ..utils.errors import CheckpointError, check
 from ..utils.files import atomic_path
 from ..utils.weights import load_weights, read_weights
-
-if TYPE_CHECKING:
-    from clip_autt.series.model import AUTableModel
 
 # %% auto #0
 __all__ = ['TABLE_HEAD_FORMAT', 'is_table_head', 'table_head_config', 'save_table_head', 'load_table_head']
@@ -41,14 +38,14 @@ def is_table_head(
 
 # %% ../../nbs/series/03a_table_heads.ipynb #15d5fb65
 def table_head_config(
-    model: AUTableModel,
+    model: nn.Module,  # an `AUTableModel`
 ) -> dict:
     "What `from_pretrained` needs to build the model again."
     return dict(format=TABLE_HEAD_FORMAT, format_version=1, columns=model.columns, classes=model.classes, **model.sizes,
                 trained=model.trained, versions={p: version(p) for p in ('clip_autt', 'torch')})
 
 def save_table_head(
-    model: AUTableModel,
+    model: nn.Module,  # an `AUTableModel`
     folder: Path,
     dtype: torch.dtype = torch.float32,  # of the weights on disk
     card: bool = True,  # with a README.md
@@ -64,10 +61,10 @@ def save_table_head(
 
 # %% ../../nbs/series/03a_table_heads.ipynb #b59d4783
 def load_table_head(
-    cls: type[AUTableModel],
+    cls: type[nn.Module],  # `AUTableModel`
     folder: Path,
     backbone: ColumnSpace | None = None,  # the columns that are expected
-) -> AUTableModel:
+) -> nn.Module:
     "Read what `save_table_head` wrote. Raises `CheckpointError`."
     config = read_config(folder, ('columns', 'classes', 'temporal', 'hidden', 'trained'))
     check(backbone is None or backbone.columns == tuple(config['columns']),
