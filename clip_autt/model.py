@@ -5,13 +5,12 @@
 # %% ../nbs/core/06_model.ipynb #744f1ade
 from __future__ import annotations
 
-import copy, json, tempfile
+import json, tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +18,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .au import DEFAULT_TEMPLATE, AUBank, fill_template
+from .attachments import ATTACHMENTS, Attachment
 from .backbone import BUNDLED, Backbone, load_backbone
+from .moving import moved_backbone
 
 from .published import load_published
 from .utils.assets import asset_folder, assets
@@ -35,7 +36,7 @@ from .utils.hub import HEAD_FORMAT, fetch_head, is_hub_name, push_folder
 from .utils.weights import load_weights, read_weights
 
 # %% auto #0
-__all__ = ['ATTACHMENTS', 'Output', 'AUHead', 'ClipAU', 'check_trained', 'Attachment', 'AttachmentPlace']
+__all__ = ['Output', 'AUHead', 'ClipAU', 'check_trained']
 
 # %% ../nbs/core/06_model.ipynb #d6b1eedc
 class Output(NamedTuple):
@@ -133,7 +134,7 @@ class ClipAU(AUHead):
         video,  # a path, bytes, a Clip, VideoFeatures, or frame embeddings [T, D]
         **settings,  # of `encode`, such as fps or crop
     ) -> VideoFeatures:
-        "A video as the model reads it: frame embeddings of its backbone. Those of another backbone are an `InputError`."
+        "Frame embeddings as the model reads them. Those of another backbone are an `InputError`."
         return _encode(self, video, **settings)
 
     def predict(
@@ -262,27 +263,6 @@ def check_trained(
           'with ClipAU.from_pretrained or ClipAU.load_released, or pass untrained_ok=True to see the mechanics.',
           UntrainedError)
 
-# %% ../nbs/core/06_model.ipynb #d26972ba
-class Attachment(Protocol):
-    "What may be stored beside a head."
-    def save(self, folder: Path, dtype: torch.dtype) -> None: "Write its files into the folder of the head."
-    @classmethod
-    def load(cls, folder: Path, model: ClipAU) -> Attachment: "Read them for a model that is loaded already."
-    def apply(self, fn: Callable[[Tensor], Tensor], model: ClipAU) -> Attachment: "With `fn` applied to its tensors."
-
-# %% ../nbs/core/06_model.ipynb #7e288f82
-class AttachmentPlace(NamedTuple):
-    "Where an attachment is defined and how its presence is seen."
-    module: str
-    name: str  # of the class
-    file: str  # relative to the folder of the head; it is there if the head has this attachment
-
-# %% ../nbs/core/06_model.ipynb #455ac342
-ATTACHMENTS = {
-    'personal': AttachmentPlace('clip_autt.personal.training', 'PersonalModel', 'personal/people.safetensors'),
-    'source': AttachmentPlace('clip_autt.methods.source_statistics', 'SourceStatistics', 'source.safetensors'),
-}
-
 # %% ../nbs/core/06_model.ipynb #ca424ac2
 def _attach(model: ClipAU, name: str, value: Attachment | None) -> None:
     "Set an attachment, or remove it with None."
@@ -371,19 +351,6 @@ def _bundled(name: str) -> Path:
 def _apply(self: ClipAU, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ClipAU:
     "Apply `fn` to all tensors of the model: head, text embeddings, backbone and attachments."
     nn.Module._apply(self, fn, recurse)
-    self.backbone = _moved(self.backbone, fn)
+    self.backbone = moved_backbone(self.backbone, fn)
     self.attachments = {name: x.apply(fn, self) for name, x in self.attachments.items()}
     return self
-
-# %% ../nbs/core/06_model.ipynb #0cef008b
-def _moved(backbone: Backbone, fn: Callable[[Tensor], Tensor]) -> Backbone:
-    "The backbone with `fn` applied to its tensors; itself where that changes nothing."
-    tensors = [*backbone.model.parameters(), *backbone.model.buffers()]
-    with torch.no_grad(): new = [fn(t) for t in tensors]
-    if all(a is b for a, b in zip(new, tensors)): return backbone
-    as_before = lambda old, t: nn.Parameter(t, requires_grad=False) if isinstance(old, nn.Parameter) else t
-    memo = {id(old): as_before(old, t) for old, t in zip(tensors, new)}
-    first = next(t for t in new if t.is_floating_point())
-    moved = replace(backbone, model=copy.deepcopy(backbone.model, memo), device=str(first.device), dtype=first.dtype)
-    moved.__dict__['hash'] = backbone.hash
-    return moved

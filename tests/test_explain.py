@@ -228,7 +228,7 @@ def make_faces(seed, **kwargs):
 
 
 def test_a_personal_result_is_explained_by_the_personal_head(bundled):
-    method, head = PersonalBaseline(bundled), bundled.personal.head
+    method, head = PersonalBaseline(bundled, estimate_threshold=True), bundled.personal.head
     assert explaining_head(method) is head is not bundled
     assert explaining_head(bundled) is explaining_head(ClipAUTT(bundled)) is bundled and explaining_head(head) is head
     for r in method.adapt_many([make_faces(k, subject="a")(bundled.personal.population_baseline) for k in range(3)]):
@@ -246,7 +246,7 @@ def test_a_personal_result_is_explained_by_the_personal_head(bundled):
 
 
 def test_the_change_of_a_personal_result_has_three_parts(bundled):
-    method = PersonalBaseline(bundled)
+    method = PersonalBaseline(bundled, estimate_threshold=True)
     r = method.adapt(make_faces(3, subject="a")(bundled.personal.population_baseline))
     e, head = explain_change(method, r), bundled.personal.head
     a, b = (r.classes.index(c) for c in (e.target, e.versus))
@@ -268,7 +268,8 @@ def test_the_change_of_a_personal_result_has_three_parts(bundled):
 
 @pytest.mark.parametrize(
     "name",
-    ["clip-au", "tda", "tent", "clip-autt", "clip-autt-released", "personal", "clip-au+baseline", "tda+baseline"],
+    """clip-au tda tent clip-autt clip-autt-released personal personal-threshold clip-au+baseline
+    tda+baseline""".split(),
 )
 def test_every_method_is_explained_to_the_last_decimal(bundled, name):
     (method,) = make_methods([name], bundled).values()
@@ -276,8 +277,9 @@ def test_every_method_is_explained_to_the_last_decimal(bundled, name):
     for r in method.adapt_many(videos):
         for e in (explain(method, r), explain_change(method, r)):
             assert total(e) == pytest.approx(e.stop - e.start, abs=1e-12)
-            assert ("the person's threshold" in e.rest) == (name == "personal")
+            assert ("the person's threshold" in e.rest) == (name == "personal-threshold")
             assert ("the personal head" in e.rest) == isinstance(method, PersonalBaseline)
+            assert name != "personal" or e.rest["not from AUs"] == pytest.approx(0, abs=1e-5)
 
 
 def test_no_explanation_without_a_prediction_or_for_another_model(model, seven, video):

@@ -165,7 +165,8 @@ def ratio_rows() -> str:
     for group in ("training", "validation"):
         both = [torch.cat(r) for r in zip(*(ratios(t, group) for t in TASKS))]
         quartiles = lambda r: " / ".join(
-            f"{q:.2f}" for q in r.quantile(torch.tensor([0.25, 0.5, 0.75]), interpolation="lower").tolist()
+            f"{q:.2f}"
+            for q in r.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=r.dtype), interpolation="lower").tolist()
         )
         lines.append([group, *map(quartiles, both)])
     return table(["people", "center", "spread"], lines)

@@ -33,7 +33,7 @@ ONE_SEED = SEEDS[:1]  # where the question needs no narrow interval
 PLACES = 1, 3, 10  # of clips in the order in which a person makes them
 ALL = [*METHODS]
 RIVALS = [m for m in ALL if not m.startswith("personal")]
-HARD = "clip-au", "tent", "tda", "reta", "clip-autt", "clip-au+baseline", "personal"
+HARD = "clip-au", "tent", "tda", "reta", "clip-autt", "personal", "personal-threshold"
 WEIGHTS = content_hash((assets() / "hashes.json").read_bytes())
 
 

@@ -137,7 +137,7 @@ def main() -> None:
         ("decode and convert 12.5 frames a second", c.decode),
         ("crop, and look for the face in each frame", c.crop),
         ("encode (ViT-B/32, float32)", c.encode),
-        ("personalize: baseline and threshold, no gradient", c.personal),
+        ("personalize: personal baseline, no gradient", c.personal),
         ("personalize: one step of CLIP-AUTT on each ten seconds", c.adapt),
     ]
     sizes = []

@@ -17,6 +17,7 @@ import typer
 from .au_command import aus
 from .course import lab
 from .data_commands import datasets_app, protocol_command, store_app
+from .doctor_command import doctor
 from .options import (TASK_HELP, Classes, Counted, Crop, Device, FirstSubject, Fps, Head,
                                    HeadBackbone, Jobs, Json, MethodNames, Model, Order, Paths, Pattern,
                                    Pretrained, Quiet, Recursive, Reset, ResultsCsv, Settings, SubjectFrom,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from clip_autt.video.clip import Clip
 
 # %% auto #0
-__all__ = ['app', 'predict', 'personalize', 'checkup', 'doctor', 'evaluate_command', 'demo']
+__all__ = ['app', 'predict', 'personalize', 'evaluate_command', 'demo']
 
 # %% ../../nbs/cli/03_main.ipynb #ae8ab7ee
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -194,42 +195,8 @@ def _explainer(method_of: Callable[[str], TestTimeMethod]) -> Callable[[str, Ada
     questions = ('why', explain), ('change', explain_change)
     return lambda path, result: {name: explanation_record(f(method_of(path), result)) for name, f in questions}
 
-# %% ../../nbs/cli/03_main.ipynb #78a0094a
-def checkup() -> list[tuple[str, bool, str]]:  # what, whether it is well, details
-    "Versions, devices, and one run of the whole path."
-    from importlib.metadata import version
-
-    import torch
-
-    packages = ', '.join(f'{p} {version(p)}'
-                         for p in ('clip_autt', 'torch', 'open_clip_torch', 'av', 'scikit-image', 'numpy'))
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
-    rows = [('python', sys.version_info >= (3, 10), sys.version.split()[0]), ('packages', True, packages),
-            ('device', True, device)]
-    try: return [*rows, ('face video to adapted prediction', True, _one_run())]
-    except Exception as e: return [*rows, ('face video to adapted prediction', False, f'{type(e).__name__}: {e}')]
-
-# %% ../../nbs/cli/03_main.ipynb #fae48c28
-def _one_run() -> str:
-    "Write a face video, read it, find the face, adapt to it."
-    import tempfile
-
-    from clip_autt import ClipAU, ClipAUTT, encode, moving_portrait, write_video
-
-    with tempfile.TemporaryDirectory() as d:
-        model = ClipAU.from_pretrained('facs-tiny')
-        film = write_video(moving_portrait(2), Path(d)/'portrait.mp4')
-        result = ClipAUTT(model).adapt(encode(model.backbone, film))
-    check(result.n_faces == result.n_frames, f'a face was found in {result.n_faces} of {result.n_frames} frames only')
-    return f'{result.n_frames} frames, a face in each, {len(result.entropy)} windows, {len(result.loss)} step'
-
-# %% ../../nbs/cli/03_main.ipynb #522e1a1a
-@app.command()
-def doctor() -> None:
-    "Check this installation."
-    rows = checkup()
-    for what, well, details in rows: typer.echo(f'{"ok " if well else "BAD"} {what}: {details}')
-    if not all(well for _, well, _ in rows): raise typer.Exit(1)
+# %% ../../nbs/cli/03_main.ipynb #ea370eb2
+app.command()(doctor)
 
 # %% ../../nbs/cli/03_main.ipynb #fb72195d
 @app.command('evaluate')

@@ -97,7 +97,8 @@ def load_model(
     "The model that the options describe."
     from clip_autt.model import ClipAU
     from clip_autt.published import is_published, published_file
-    from clip_autt.series.model import AUTableModel, is_table_head
+    from clip_autt.series.model import AUTableModel
+    from clip_autt.series.table_heads import is_table_head
     from clip_autt.utils.hub import is_hub_name
 
     check(not (model and head), 'give one model: --model DIR, or --backbone NAME --pretrained TAG_OR_FILE --head FILE')

@@ -66,8 +66,8 @@ def train(
             check(out is not None, 'where should the head go? Give --out DIR')
             if manifest: table, tables = _clips(manifest, root, strict, given_options(context))
             if manifest and tables:
-                return _on_tables(table, out, fps=fps, presence=presence, kind=table_model, personal=personal, seed=seed,
-                                  strict=strict, quiet=quiet)
+                reading = dict(fps=fps, presence=presence, strict=strict, quiet=quiet)
+                return _on_tables(table, out, kind=table_model, personal=personal, seed=seed, **reading)
             options = dict(fps=fps, crop=crop, progress=shows_bars(quiet), strict=strict, store=store)
             if task: data = _task_videos(task, backbone, pretrained, device, jobs, shows_bars(quiet))
             else: data = _manifest_videos(table, backbone, pretrained, device, options)

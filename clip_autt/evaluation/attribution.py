@@ -189,7 +189,7 @@ def _explanation(maker, r: Prediction, baseline: Tensor, start: Tensor | None, s
 
 def _classify(head: ClipAU, au: Tensor) -> Tensor:
     "Logits of scores, in double precision."
-    return copy.deepcopy(head.classifier).cpu().double()(au.detach().cpu().double())
+    return copy.deepcopy(head.classifier).cpu().double()(au.detach().cpu().double()).detach()
 
 # %% ../../nbs/evaluation/08_attribution.ipynb #47084ce8
 def _two_classes(r: Prediction, target: str | None, versus: str | None) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"This library's method: a personal baseline and a personal threshold."
+"This library's method: a personal baseline, and a personal threshold on request."
 
 import lazy_loader  # names are loaded on first use
 

@@ -1,4 +1,4 @@
-"This library's method: a personal baseline and a personal threshold."
+"This library's method: a personal baseline, and a personal threshold on request."
 
 from .baseline import (
     Baseline as Baseline, PRIOR_CLIPS as PRIOR_CLIPS, VIDEO_WEIGHT as VIDEO_WEIGHT,

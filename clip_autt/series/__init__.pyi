@@ -9,7 +9,11 @@ from .column_scores import (
     ColumnConv as ColumnConv, ColumnMean as ColumnMean, ColumnSpace as ColumnSpace, column_bank as column_bank,
     select_columns as select_columns,
 )
-from .model import AUTableModel as AUTableModel, TABLE_HEAD_FORMAT as TABLE_HEAD_FORMAT, is_table_head as is_table_head
+from .model import AUTableModel as AUTableModel
+from .table_heads import (
+    TABLE_HEAD_FORMAT as TABLE_HEAD_FORMAT, is_table_head as is_table_head, load_table_head as load_table_head,
+    save_table_head as save_table_head, table_head_config as table_head_config,
+)
 from .logistic import (
     STRENGTHS as STRENGTHS, balanced_loss as balanced_loss, choose_strength as choose_strength,
     fit_logistic as fit_logistic, logistic_weights as logistic_weights, made_up_series as made_up_series,

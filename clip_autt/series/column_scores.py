@@ -85,7 +85,7 @@ def select_columns(
     "The wanted columns. A missing one is an `InputError`."
     if series.columns == tuple(columns): return series
     missing = [c for c in columns if c not in series.columns]
-    check(not missing, f'{series.id or "series"}: no column {some_of(missing, 4)}; it has {some_of(series.columns, 6)}. '
-          'The model was trained on all of its columns: give a table of the same detector, or train a model on the '
-          'columns that all tables have.')
+    check(not missing, f'{series.id or "series"}: no column {some_of(missing, 4)}; it has '
+          f'{some_of(series.columns, 6)}. The model was trained on all of its columns: give a table of the same '
+          'detector, or train a model on the columns that all tables have.')
     return replace(series, frames=series.frames[:, [series.columns.index(c) for c in columns]], columns=tuple(columns))

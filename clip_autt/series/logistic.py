@@ -33,7 +33,7 @@ def logistic_weights(
     strength: float,  # C, the inverse of the weight decay
 ) -> tuple[Tensor, Tensor]:  # [C, K] and [C]
     "Weights and biases of a class-balanced logistic regression. Two classes get half of the difference each."
-    solver = 'newton-cholesky' if len({*map(int, y)}) == 2 else 'lbfgs'  # exact in some five steps; for two classes only
+    solver = 'newton-cholesky' if len({*map(int, y)}) == 2 else 'lbfgs'  # some five steps; two classes only
     found = LogisticRegression(C=strength, class_weight='balanced', solver=solver, max_iter=10_000)
     found.fit(x.double().numpy(), y)
     w, b = torch.zeros(n_classes, x.shape[1], dtype=torch.float64), torch.full((n_classes,), -1e4, dtype=torch.float64)

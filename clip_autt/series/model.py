@@ -5,32 +5,26 @@
 # %% ../../nbs/series/04_model.ipynb #ad895f40
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..data.au_tables import AUTable
 from ..features import FPS, LabeledVideo, VideoFeatures
-from ..model import ATTACHMENTS, Attachment, Output, check_trained
+from ..attachments import Attachment
+from ..model import Output, check_trained
 from ..outputs import Prediction, window_at
 from .au_series import ENDINGS, AUSeries, read_series, series_of, summarize
 from .column_scores import ColumnConv, ColumnMean, ColumnSpace, column_bank, select_columns
-from ..utils.card import write_card
-from ..utils.checkpoint import read_config
-from ..utils.errors import CheckpointError, InputTypeError, check, dtype_shape
-from ..utils.files import atomic_path
-from ..utils.weights import load_weights, read_weights
+from .table_heads import load_table_head, save_table_head
+from ..utils.errors import InputTypeError, check, dtype_shape
 
 # %% auto #0
-__all__ = ['TABLE_HEAD_FORMAT', 'AUTableModel', 'is_table_head']
+__all__ = ['AUTableModel']
 
 # %% ../../nbs/series/04_model.ipynb #0028f131
 class AUTableModel(nn.Module):
@@ -132,12 +126,12 @@ class AUTableModel(nn.Module):
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32, card: bool = True) -> None:
         "Save the head, its configuration, its attachments and a model card."
-        _save(self, Path(folder), dtype, card)
+        save_table_head(self, Path(folder), dtype, card)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, backbone: ColumnSpace | None = None) -> AUTableModel:
         "Load what `save_pretrained` wrote. Columns other than those of `backbone` are a `CheckpointError`."
-        return _load(cls, Path(folder), backbone)
+        return load_table_head(cls, Path(folder), backbone)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AUTableModel:
         "Apply `fn` to all tensors, those of attachments, too."
@@ -172,41 +166,3 @@ def _predict(model: AUTableModel, video, untrained_ok: bool, **settings) -> Pred
     out = model(v.frames[None])
     return Prediction(logits=out.logits[0].cpu(), au=out.au[0].cpu(), classes=model.classes, bank=model.bank,
                       window=window_at(v.times, 0, len(v)), **v.faces())
-
-# %% ../../nbs/series/04_model.ipynb #e250eeab
-TABLE_HEAD_FORMAT = 'clip_autt action-unit head'  # in the configuration
-
-def is_table_head(
-    folder: str | Path,
-) -> bool:
-    "Whether a folder holds a saved model of action-unit tables."
-    try: config = json.loads((Path(folder)/'config.json').read_text(encoding='utf-8'))
-    except (OSError, ValueError): return False
-    return isinstance(config, dict) and config.get('format') == TABLE_HEAD_FORMAT
-
-# %% ../../nbs/series/04_model.ipynb #15d5fb65
-def _config(model: AUTableModel) -> dict:
-    "What `from_pretrained` needs to build the model again."
-    return dict(format=TABLE_HEAD_FORMAT, format_version=1, columns=model.columns, classes=model.classes, **model.sizes,
-                trained=model.trained, versions={p: version(p) for p in ('clip_autt', 'torch')})
-
-def _save(model: AUTableModel, folder: Path, dtype: torch.dtype, card: bool) -> None:
-    weights = {name: t.to(dtype).contiguous().cpu() for name, t in model.state_dict().items()}
-    with atomic_path(folder/'head.safetensors') as tmp: save_file(weights, tmp)
-    if model.personal is not None: model.personal.save(folder, dtype)
-    else: (folder/ATTACHMENTS['personal'].file).unlink(missing_ok=True)
-    with atomic_path(folder/'config.json') as tmp:
-        tmp.write_text(json.dumps(_config(model), indent=1, ensure_ascii=False), encoding='utf-8')
-    if card: write_card(folder, _config(model), tuple(model.attachments))
-
-# %% ../../nbs/series/04_model.ipynb #b59d4783
-def _load(cls: type[AUTableModel], folder: Path, backbone: ColumnSpace | None) -> AUTableModel:
-    config = read_config(folder, ('columns', 'classes', 'temporal', 'hidden', 'trained'))
-    check(backbone is None or backbone.columns == tuple(config['columns']),
-          f'{folder}: made for other columns than this model has', CheckpointError)
-    model = cls(config['columns'], config['classes'], temporal=config['temporal'], hidden=config['hidden'])
-    load_weights(model, read_weights(folder/'head.safetensors'), str(folder/'head.safetensors'))
-    model.trained, place = config['trained'], ATTACHMENTS['personal']
-    if (folder/place.file).is_file():
-        model.personal = getattr(import_module(place.module), place.name).load(folder, model)
-    return model.eval()

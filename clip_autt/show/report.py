@@ -260,13 +260,13 @@ _WORDS = {
     'entropy, in nats': 'how undecided the model is: 0 if it is certain, 0.69 if it wavers between two classes',
     'action unit (AU)': 'what a small group of facial muscles does, by its number in FACS',
     'clip-au': 'the model as it was trained, which takes everybody for the same person',
-    'personal': "this library's method: a face is described relative to its own rest, with a threshold of its own",
+    'personal': "this library's method: a face is described relative to its own rest, which is learned on the way",
     'clip-autt': "the published method: the prompts of action units are tuned on the most confident window",
     'oracle': 'a model that was shown some labels of the same persons; what there is to gain, roughly',
 }
 
 _READ_NEXT = {
-    'nbs/personal/03_method.ipynb': "this library's method: baseline and threshold of a person",
+    'nbs/personal/03_method.ipynb': "this library's method: the baseline of a person",
     'nbs/core/11_autt.ipynb': 'CLIP-AUTT, step by step',
     'nbs/evaluation/08_attribution.ipynb': 'why a model predicts a class, and how far its action units can be trusted',
     'nbs/evaluation/03_evaluate.ipynb': 'how methods are compared, and why labels are kept out',
