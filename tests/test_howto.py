@@ -48,13 +48,16 @@ def python(code: str, names: dict) -> None:
         exec(compile(code, "<page>", "exec"), names)
 
 
-def shell(code: str) -> None:
-    "The commands of clip-autt in a block; whatever else stands there is not ours."
+def shell(code: str) -> str:
+    "What the commands of clip-autt in a block say; whatever else stands there is not ours."
+    said = ""
     for line in code.splitlines():
         words = shlex.split(line, comments=True)
         if words[:1] == ["clip-autt"]:
             result = CliRunner().invoke(app, words[1:])
             assert result.exit_code == 0, f"{line}\n{result.output}"
+            said += result.stdout
+    return said
 
 
 @pytest.fixture
@@ -104,12 +107,15 @@ def test_its_code_runs(page, folder, request):
     if page.stem == "cluster":
         (folder / "features").mkdir()
         request.getfixturevalue("cluster")
-    names = {"__name__": "__main__"}
-    for needs_network, kind, code in BLOCK.findall(page.read_text(encoding="utf-8")):
+    names, said, text = {"__name__": "__main__"}, "", page.read_text(encoding="utf-8")
+    for needs_network, kind, code in BLOCK.findall(text):
         if kind == "python":
             python(code, names)
         elif not needs_network:  # licensed data
-            shell(code)
+            said += shell(code)
+    if page.stem == "openface":  # numbers of every machine alike
+        shown = re.findall(r"^```text\n((?!path,).*?)^```", text, re.S | re.M)
+        assert len(shown) == 2 and all(block in said for block in shown), "what the page shows is what is printed"
 
 
 def test_the_front_page_runs(folder, capsys):

@@ -26,7 +26,9 @@ BUILD = ROOT / "build"
 MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\w$\\])\$(?!\s)([^$\n]+?)(?<!\s)\$(?![\w$])", re.S)
 LINK = re.compile(r"(?<=\]\()([^)\s:#]+)((?:#[^)\s]*)?)(?=\))")
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
-HOWTO = """action_units own_clips own_backbone own_method own_au_bank reproduce_the_paper gpu cluster""".split()
+HOWTO = (
+    """openface action_units own_clips own_backbone own_method own_au_bank reproduce_the_paper gpu cluster""".split()
+)
 PAGES = """results real_people personal_settings faces films real_faces detector action_units search departures
 explanations benchmarks scale reliability""".split()
 
