@@ -211,3 +211,24 @@ def test_the_section_of_films_shows_numbers_and_no_face(tmp_path):
     assert "AU4 (brow lowerer) at 4.4" in text and "nothing" in text
     drawn = (tmp_path / "p.svg").read_text(encoding="utf-8")
     assert "<image" not in drawn and len(drawn) < 120_000
+
+
+QUOTED = {
+    "raw action units": "raw",
+    "most frequent label of the task": "most frequent label of the task",
+    "shrunk baseline, a k for each number measured": "shrunk, a k for each number measured",
+}
+
+
+def cells(text, first):
+    "The cells behind the first one in the only row that begins with it."
+    (line,) = [x for x in text.splitlines() if x.startswith(f"| {first} |")]
+    return [c.strip() for c in line.strip("|").split("|")][1:]
+
+
+@pytest.mark.parametrize("shown", QUOTED)
+def test_the_front_page_quotes_the_page(shown):
+    front, page = ((ROOT / p).read_text(encoding="utf-8") for p in ("README.md", "docs/real_people.md"))
+    for quoted, section in zip(cells(front, shown), ("Self-report", "Stressor or rest"), strict=True):
+        part = page.split(f"\n## {section}\n")[1].split("\n## ")[0]
+        assert quoted == ", ".join(filter(None, cells(part, QUOTED[shown])[:2]))

@@ -21,7 +21,7 @@ from ..data.folder import check_manifest, clip_counts
 from ..features import FPS, LabeledVideo
 from .au_series import AUSeries, align_series, cut_table, is_summary, series_of, summarize
 from .columns import Columns, read_columns
-from .studies import KEYS, Study, clip_codes, clip_series, read_study_table, study_header
+from .studies import KEYS, StudyTable, clip_codes, clip_series, read_study_table, study_header
 from ..utils.errors import ClipAUTTError, ManifestError, NoFaceError, check
 from ..utils.files import natural_sorted, some_of
 from ..utils.tables import Row, Table, composed, read_header
@@ -51,7 +51,7 @@ def check_tables(
           'aus.', ManifestError)
 
 # %% ../../nbs/series/02_load.ipynb #3a3fcca8
-def _open(path: Path, named: bool) -> Study | AUTable:
+def _open(path: Path, named: bool) -> StudyTable | AUTable:
     "A table in memory: with its clips, or as the table of one film."
     columns = study_header(path)[1]
     check(columns is not None or not named, f'{path}: the manifest names clips in it, but no column says which row '
@@ -60,7 +60,7 @@ def _open(path: Path, named: bool) -> Study | AUTable:
     return read_au_table(path) if alone else read_study_table(path)
 
 # %% ../../nbs/series/02_load.ipynb #91760c91
-def _series(table: Study | AUTable, item: Item, fps: float | None, presence: bool) -> AUSeries:
+def _series(table: StudyTable | AUTable, item: Item, fps: float | None, presence: bool) -> AUSeries:
     "What an item means in its table. `InputError` or `NoFaceError` where there is no such thing."
     if isinstance(table, AUTable): return series_of(cut_table(table, item.start, item.end), fps, presence)
     own = f'{item.subject}/{item.clip}'
@@ -76,7 +76,7 @@ def _unnamed(e: ClipAUTTError, path: Path) -> ClipAUTTError:
     "An error without the name of the table in front, where the name of the clip is going to stand."
     return type(e)(re.sub(rf'^(?:{re.escape(str(path))}|{re.escape(path.name)})[:,] ', '', str(e)))
 
-def _usable(item: Item, table: Study | AUTable | ClipAUTTError, fps: float | None, presence: bool
+def _usable(item: Item, table: StudyTable | AUTable | ClipAUTTError, fps: float | None, presence: bool
             ) -> AUSeries | ClipAUTTError:
     "The series of an item with its name and person, or what is wrong with it."
     if isinstance(table, ClipAUTTError): return _unnamed(table, item.path)
@@ -123,7 +123,7 @@ def _load_all(items: Sequence[Item], fps: float | None, presence: bool, progress
             for i in own:
                 results[i] = _usable(items[i], table, fps, presence)
                 if strict and isinstance(results[i], ClipAUTTError): raise results[i]
-            if isinstance(table, Study): notes += [f'{path.name}: {note}' for note in table.notes]
+            if isinstance(table, StudyTable): notes += [f'{path.name}: {note}' for note in table.notes]
             bar.update(len(own))
     return results, notes
 

@@ -24,8 +24,8 @@ from ..utils.tables import Layout, plain_layout, read_header
 
 
 # %% auto #0
-__all__ = ['KEYS', 'split_statistic', 'StudyColumns', 'study_columns', 'Study', 'clip_codes', 'read_study_table', 'study_header',
-           'clip_table', 'clip_series']
+__all__ = ['KEYS', 'split_statistic', 'StudyColumns', 'study_columns', 'StudyTable', 'clip_codes', 'read_study_table',
+           'study_header', 'clip_table', 'clip_series']
 
 # %% ../../nbs/series/01_studies.ipynb #0af4d198
 KEYS = dict(
@@ -101,7 +101,7 @@ def _wide_numbers(dialect: Dialect, statistics: dict[str, tuple[str, str]]) -> d
 
 # %% ../../nbs/series/01_studies.ipynb #cd80bf30
 @dataclass(frozen=True, eq=False, repr=False)
-class Study:
+class StudyTable:
     "A table with several clips, in memory."
     path: Path
     columns: StudyColumns
@@ -112,7 +112,7 @@ class Study:
 
     def __repr__(self) -> str:
         kind = 'a row each' if self.columns.wide else f'{len(self.values)} rows'
-        return (f'Study({self.path.name}: {self.columns.dialect.name}, {len(self.clips)} clips, {kind}, '
+        return (f'StudyTable({self.path.name}: {self.columns.dialect.name}, {len(self.clips)} clips, {kind}, '
                 f'{len(self.columns.numbers)} columns)' + ''.join(f'\n  note: {note}' for note in self.notes))
 
 # %% ../../nbs/series/01_studies.ipynb #1af091e3
@@ -135,7 +135,7 @@ def clip_codes(
 # %% ../../nbs/series/01_studies.ipynb #0f219f7d
 def read_study_table(
     path: str | Path,  # a table with several clips, long or wide
-) -> Study:
+) -> StudyTable:
     "Read a table with several clips. `InputError` for one without a column for the clip, or with a wrong scale."
     path = Path(path)
     layout, columns = study_header(path)
@@ -159,7 +159,7 @@ def read_study_table(
     again = [name for name, rows in clips.items() if rows.stop - rows.start > 1] if columns.wide else []
     check(not again, f'{path}: {some_of(again, 3)} has several rows, though a row is a whole clip here. Keep one.')
     judged = _judged(path, columns, values, read.lines[order])
-    return Study(path, columns, clips, values, kinds, (*read.notes, *notes, *judged))
+    return StudyTable(path, columns, clips, values, kinds, (*read.notes, *notes, *judged))
 
 # %% ../../nbs/series/01_studies.ipynb #e38db0b9
 def study_header(
@@ -197,7 +197,7 @@ def _judged(path: Path, columns: StudyColumns, values: np.ndarray, lines: np.nda
 
 # %% ../../nbs/series/01_studies.ipynb #99a18ff4
 def clip_table(
-    study: Study,  # a long one
+    study: StudyTable,  # a long one
     name: str,  # of the clip
 ) -> AUTable:
     "The rows of one clip as a detector would have written them for this film alone."
@@ -219,7 +219,7 @@ def clip_table(
                    warnings=(*notes, *clock))
 
 # %% ../../nbs/series/01_studies.ipynb #0815b9c6
-def _known(study: Study, name: str) -> str:
+def _known(study: StudyTable, name: str) -> str:
     if name in study.clips: return name
     raise InputError(f'{study.path}: no clip {name!r}; it has {some_of([*map(repr, study.clips)], 4)}.'
                      f'{did_you_mean(name, study.clips)}')
@@ -257,7 +257,7 @@ def _clock(meta: dict[str, np.ndarray], take: np.ndarray, frames: np.ndarray, na
 
 # %% ../../nbs/series/01_studies.ipynb #7fa84649
 def clip_series(
-    study: Study,
+    study: StudyTable,
     name: str,  # of the clip
     fps: float | None = FPS,  # as in `series_of`
     presence: bool = False,  # take AUs that have presence only
