@@ -24,7 +24,8 @@ from .load import (
     read_study as read_study, study_rows as study_rows, study_series as study_series,
 )
 from .studies import (
-    KEYS as KEYS, StudyTable as StudyTable, StudyColumns as StudyColumns, clip_codes as clip_codes, clip_series as clip_series,
+    KEYS as KEYS, StudyColumns as StudyColumns, StudyTable as StudyTable, clip_codes as clip_codes,
+    clip_series as clip_series,
     clip_table as clip_table, read_study_table as read_study_table, split_statistic as split_statistic,
     study_columns as study_columns, study_header as study_header,
 )
