@@ -186,7 +186,8 @@ def test_the_bundled_model_is_the_default_and_says_what_it_is(rendered):
 @pytest.mark.parametrize(
     "options, names",
     [
-        ([], {"the personal head", "the person's threshold"}),
+        ([], {"the personal head", "not from AUs"}),
+        (["--method", "personal-threshold"], {"the personal head", "the person's threshold"}),
         (["--method", "clip-autt"], {"not from AUs"}),
         (["--method", "clip-autt-released"], {"not from AUs"}),
     ],
