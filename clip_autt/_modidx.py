@@ -2326,6 +2326,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'clip_autt.series.load._series': ('series/load.html#_series', 'clip_autt/series/load.py'),
                                        'clip_autt.series.load._unnamed': ('series/load.html#_unnamed', 'clip_autt/series/load.py'),
                                        'clip_autt.series.load._usable': ('series/load.html#_usable', 'clip_autt/series/load.py'),
+                                       'clip_autt.series.load._with_columns': ( 'series/load.html#_with_columns',
+                                                                                'clip_autt/series/load.py'),
                                        'clip_autt.series.load._with_numbers': ( 'series/load.html#_with_numbers',
                                                                                 'clip_autt/series/load.py'),
                                        'clip_autt.series.load.check_clips': ('series/load.html#check_clips', 'clip_autt/series/load.py'),

@@ -17,6 +17,10 @@ from typer.testing import CliRunner
 from clip_autt.cli.main import app
 from clip_autt.data.au_tables import AUTable
 from clip_autt.data.readout import write_au_table
+from clip_autt.evaluation import cross_validate, trainer_for
+from clip_autt.personal import train_table_model
+from clip_autt.series import ColumnSpace, load_series, read_study
+from clip_autt.utils.errors import InputError
 
 SHARED = Path(__file__).parents[2] / "shared"
 STRESSID = SHARED / "data/real/stressid_video11tasks_aus_gaze_mean_std.csv"
@@ -437,3 +441,63 @@ def test_repetitions(study, tmp_path):
     once = rows_of(study, folder=tmp_path)
     first = found[(found.seed == 0) & (found.method == "personal")].prob_stress
     np.testing.assert_array_equal(first, once[once.method == "personal"].prob_stress)
+
+
+# what a stranger found
+
+
+def test_a_trained_model_meets_tables_that_lack_a_column(study, model, tmp_path):
+    "Those that have all columns are scored as ever; the others are named, and take nothing from them."
+    rows = study.read_text().splitlines()
+    whole, lines = [], [rows[0]]
+    for i, row in enumerate(rows[1:]):
+        name, rest = row.split(",", 1)
+        frame = pd.read_csv(study.parent / name)
+        (frame.drop(columns="AU12_r") if i % 2 else frame).to_csv(tmp_path / f"{i}.csv", index=False)
+        lines.append(f"{i}.csv,{rest}")
+        whole += [] if i % 2 else [f"{i}.csv,{rest}"]
+    options = "--model", model, "--cache-dir", "none", "-q", "--csv", tmp_path / "s.csv"
+    text = run("evaluate", "--manifest", manifest(tmp_path / "mixed.csv", lines), *options)
+    assert "12 of 24 clips could not be used: 1.csv: no column AU12 mean" in text
+    mixed = pd.read_csv(tmp_path / "s.csv")
+    run("evaluate", "--manifest", manifest(tmp_path / "whole.csv", [rows[0], *whole]), *options)
+    pd.testing.assert_frame_equal(*(t.drop(columns="seconds") for t in (mixed, pd.read_csv(tmp_path / "s.csv"))))
+    none = manifest(tmp_path / "none.csv", [row for row in lines if row not in whole])
+    assert "12 of 12 clips could not be used" in refused("evaluate", "--manifest", none, *options)
+
+
+def test_settings_that_were_given_are_in_the_protocol(study):
+    text = run(*folds(study, "--set", "personal.prior_clips=0"))
+    assert "settings given: personal.prior_clips=0" in text
+    assert "settings given" not in run(*folds(study))
+
+
+@pytest.mark.parametrize("words", [("True", "False"), ("TRUE", "FALSE"), ("1", "0")])
+def test_success_may_be_written_as_true_and_false(tmp_path, words):
+    yes, no = words
+    path = altered(tmp_path, lambda t: t.assign(success=[no, no, *[yes] * (len(t) - 2)]))
+    series = load_series(read_study(path), progress=False)
+    assert {one.video.faces()["n_faces"] for one in series} == {23}
+
+
+def test_a_wrong_prior_is_an_error_and_a_missing_head_is_said(study):
+    series, classes = load_series(read_study(study), summary=True, progress=False), ("calm", "stress")
+    for wrong in (-1.0, float("nan")):
+        with pytest.raises(InputError, match="prior_clips must be 0 or more"):
+            train_table_model(series, classes, prior_clips=wrong)
+    with pytest.warns(UserWarning, match="no personal head was trained"):
+        assert train_table_model(series[:8], classes).personal is None
+
+
+def test_one_method_may_be_named_by_a_string(study):
+    series = load_series(read_study(study), summary=True, progress=False)
+    trainer = trainer_for(ColumnSpace(series[0].video.columns), ("calm", "stress"))
+    assert cross_validate(trainer, series, 2, "source", progress=False).results.methods[-1] == "source"
+
+
+def test_kept_rows_depend_on_the_code_that_reads_tables(study, tmp_path, monkeypatch):
+    series, asked = load_series(read_study(study), summary=True, progress=False), []
+    trainer = trainer_for(ColumnSpace(series[0].video.columns), ("calm", "stress"))
+    monkeypatch.setattr("clip_autt.evaluation.units.code_hash", lambda *wings: asked.append({*wings}) or "x")
+    cross_validate(trainer, series, 2, ["source"], cache_dir=tmp_path, progress=False)
+    assert asked and all("series" in wings for wings in asked)

@@ -215,7 +215,7 @@ def head_study(
     made = make_methods(methods, model, seed) | with_settings(model, seed, settings)
     results = evaluate(made, study.videos, model, seed, shows_bars(quiet), stream=stream, **kwargs)
     results = replace(results, table=with_places(results.table, study.conditions))
-    facts = 'a trained head; nothing was fitted on these people', *protocol_lines(results)
+    facts = 'a trained head; nothing was fitted on these people', *protocol_lines(results, settings)
     return Study(results, study.manifest.name, facts, (*study.notes, *data_notes(study.videos)))
 
 # %% ../../nbs/cli/02c_study_commands.ipynb #6789f53b
@@ -314,6 +314,6 @@ def _with_head(table: Manifest, found: list[str], names: list[str], model: ClipA
     say(about)
     if isinstance(model.backbone, ColumnSpace):
         kind = 'conv' if model.sizes['temporal'] == 'conv' else None
-        data = table_study(part, [*found, about], **reading | dict(kind=kind))
+        data = table_study(part, [*found, about], **reading | dict(kind=kind, columns=model.columns))
     else: data = encode_study(part, model.backbone, [*found, about], **reading)
     return head_study(data, model, names, cache_dir=folder and folder/'rows', **common)

@@ -70,6 +70,7 @@ def load_tables(
     strict: bool = False,
     quiet: bool = False,
     say: Callable[[str], None] = print,
+    columns: Sequence[str] | None = None,  # that a trained model reads
 ) -> tuple[list[LabeledVideo], list[str]]:  # and notes
     "The clips of a manifest of tables. What could not be used, or is odd about the numbers, is a note."
     from clip_autt.personal.tables import TABLE_KINDS
@@ -80,7 +81,8 @@ def load_tables(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         summary = None if kind == 'conv' else True
-        series = load_series(items, fps, shows_bars(quiet), strict, presence=presence, summary=summary)
+        series = load_series(items, fps, shows_bars(quiet), strict, presence=presence, summary=summary,
+                             columns=columns)
     said = [str(w.message) for w in caught if w.category is UserWarning]
     for note in said: say(note)
     return series, said

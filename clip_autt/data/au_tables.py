@@ -342,7 +342,9 @@ def _score(path: Path, table: pd.DataFrame, least: float) -> np.ndarray:
     "How sure the detector is of each row's face, 0 to 1; NaN where there is none."
     sure = _first(table, CONFIDENCE_COLUMNS)
     score = np.ones(len(table)) if sure is None else _numbers(path, table[[sure]])[sure].to_numpy()
-    success = _numbers(path, table[['success']])['success'].to_numpy() if 'success' in table else 1
+    yes_no = {'true': '1', 'false': '0'}  # as R and pandas write it
+    column = table['success'].map(lambda x: yes_no.get(str(x).lower(), x)) if 'success' in table else None
+    success = 1 if column is None else _numbers(path, column.to_frame())['success'].to_numpy()
     return np.where((score >= least) & (success == 1), score, np.nan)
 
 def _times(path: Path, table: pd.DataFrame, frames: np.ndarray) -> tuple[np.ndarray | None, tuple[str, ...]]:

@@ -194,7 +194,9 @@ class Plan:
 
     def methods_of(self, model, seed: int) -> dict[str, TestTimeMethod]:
         "The methods for a model, those with other settings than their own in their place."
-        made = make_methods(dict(self.methods(model)) if callable(self.methods) else list(self.methods), model, seed)
+        if callable(self.methods): named = dict(self.methods(model))
+        else: named = self.methods if isinstance(self.methods, str) else list(self.methods)
+        made = make_methods(named, model, seed)
         return made | {name: make_method(name, model, seed, **own) for name, own in (self.settings or {}).items()}
 
 # %% ../../nbs/evaluation/10_cross_validation.ipynb #46152231
@@ -231,7 +233,7 @@ def cross_validate(
     train_model: Callable,  # (videos, seed, folder) -> a trained model, see `ClipAUTrainer`; it fits everything
     videos: Sequence[LabeledVideo],  # of all people, those of a person in the order in which they were recorded
     n_folds: int | Literal['all'] = 10,  # folds of people; 'all': each person alone
-    methods: Sequence[str] | Callable = ('clip-au', 'personal'),  # names in METHODS, or model -> methods by name
+    methods: Sequence[str] | str | Callable = ('clip-au', 'personal'),  # in METHODS, or model -> methods by name
     seed: int = 0,  # of folds, training and methods
     repeats: int = 1,  # with seeds seed, seed + 1, ...
     stream: Stream | None = None,  # order, reset scope, and which prediction counts; `Stream()` if None
@@ -310,4 +312,4 @@ def _facts(plan: Plan, folds: Sequence[Fold], results: Results) -> tuple[str, ..
     seed = f'seed {seeds[0]}' if len(seeds) == 1 else f'{len(seeds)} repetitions with seeds {seeds[0]} to {seeds[-1]}'
     return (f'cross-validation by person: {folds[0].n} folds of {size}, each held out once; {seed}',
             f'fitted inside each fold, on the other people: {fitted}',
-            *protocol_lines(results))
+            *protocol_lines(results, plan.settings))

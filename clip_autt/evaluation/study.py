@@ -214,10 +214,13 @@ def data_line(
 # %% ../../nbs/evaluation/10a_study.ipynb #42627e49
 def protocol_lines(
     results: Results,
+    settings: Mapping[str, Mapping] | None = None,  # of methods, where they are not their own
 ) -> tuple[str, ...]:
-    "Features, order, scopes and scores in sentences."
+    "Features, settings that were given, order, scopes and scores in sentences."
     s = results.settings
+    given = ', '.join(f'{m}.{k}={x}' for m, own in (settings or {}).items() for k, x in own.items())
     return (f'features: {s["backbone"]}; whether faces are rendered or real is not known here',
+            *[f'settings given: {given}'] * bool(given),
             f'order: {s["order"]}; forgets: {s["reset"]}; scored: {s["counted"]}',
             'scores: over all clips of these people; intervals: 95 %, bootstrap over people')
 

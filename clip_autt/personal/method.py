@@ -62,7 +62,7 @@ class PersonalBaseline:
         reset: Literal['video', 'subject', 'never'] = 'subject',  # when to forget the person
     ):
         check(model.personal is not None, 'this model has no personal head. Train one with '
-              'prepare_personal(model, train, val), or load a bundled model.')
+              'prepare_personal(model, train, val), load a bundled model, or name methods that need none.')
         check(reset in SCOPES, f'reset must be one of {", ".join(SCOPES)}, got {reset!r}')
         given = dict(video_weight=video_weight, prior_clips=prior_clips, spread_clips=spread_clips)
         self.rule = replace(at_test_time(model.personal.rule), **{k: x for k, x in given.items() if x is not None})

@@ -5,7 +5,7 @@
 # %% ../../nbs/personal/04_tables.ipynb #a5767490
 from __future__ import annotations
 
-import math
+import math, warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal
@@ -162,12 +162,13 @@ def train_table_model(
     kind: TableKind = 'logistic',
     personal: bool = True,  # train the personal head, too
     prior_clips: float | Tensor | None = None,  # clips that the typical person counts for; None: measured
-    notes: list[str] | None = None,  # receives what could not be done
+    notes: list[str] | None = None,  # receives what could not be done; None: it is a warning
     seed: int = 0,
 ) -> AUTableModel:
     "A model of action-unit tables, with a personal baseline where the data allow one."
     check(kind in TABLE_KINDS, f'kind must be one of {", ".join(TABLE_KINDS)}, got {kind!r}')
     check(len(train) > 0, 'there are no training clips')
+    if prior_clips is not None: table_rule(prior_clips)  # a wrong one is an error, whatever the clips allow
     check(kind != 'conv' or not is_summary(train[0].video), 'a convolution over time needs frames, and these are '
           "summaries, one for each clip. Train 'logistic' or 'network'.")
     if kind != 'conv': train = [LabeledVideo(summarize(v), label) for v, label in train]
@@ -177,5 +178,7 @@ def train_table_model(
     try:
         if personal: prepare_personal_table(model, train, prior_clips, fit, seed)
     except InputError as e:
-        if notes is not None: notes.append(f'no personal head was trained: {e}')
+        said = f'no personal head was trained: {e}'
+        if notes is None: warnings.warn(said, stacklevel=2)
+        else: notes.append(said)
     return model

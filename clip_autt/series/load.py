@@ -20,6 +20,7 @@ from ..data.base import CheckReport
 from ..data.folder import check_manifest, clip_counts
 from ..features import FPS, LabeledVideo
 from .au_series import AUSeries, align_series, cut_table, is_summary, series_of, summarize
+from .column_scores import select_columns
 from .columns import Columns, read_columns
 from .studies import KEYS, StudyTable, clip_codes, clip_series, read_study_table, study_header
 from ..utils.errors import ClipAUTTError, ManifestError, NoFaceError, check
@@ -95,11 +96,13 @@ def load_series(
     failed: list[tuple[Item, str]] | None = None,  # a list that receives the clips that failed, and why
     presence: bool = False,  # take action units that have presence only
     summary: bool | None = None,  # mean and deviation of each clip; None: only where a table holds nothing else
+    columns: Sequence[str] | None = None,  # that a trained model reads: a clip that lacks one cannot be used
 ) -> list[LabeledVideo]:  # in the order of the manifest, all with the same columns
     "Series and labels of the clips of a manifest. Warns of unusable clips; `ManifestError` if none is usable."
     items, failed = list(manifest), [] if failed is None else failed
     check_tables(items)
     results, notes = _load_all(items, fps, presence, progress, strict)
+    if columns: results = {i: _with_columns(v, columns, summary, strict) for i, v in results.items()}
     lost = [(item, str(results[i])) for i, item in enumerate(items) if isinstance(results[i], ClipAUTTError)]
     failed.extend(lost)
     report = f'{len(lost)} of {len(items)} clips could not be used: ' + '; '.join(f'{item.id or item.path}: {why}'
@@ -111,6 +114,15 @@ def load_series(
     return [LabeledVideo(one, items[i].label) for i, one in zip(used, series)]
 
 # %% ../../nbs/series/02_load.ipynb #75f0f826
+def _with_columns(v: AUSeries | ClipAUTTError, columns: Sequence[str], summary: bool | None, strict: bool
+                  ) -> AUSeries | ClipAUTTError:
+    "The wanted columns of a series, or what it lacks."
+    if isinstance(v, ClipAUTTError): return v
+    try: return select_columns(summarize(v) if summary else v, columns)
+    except ClipAUTTError as e:
+        if strict: raise
+        return _unnamed(e, Path(v.id))
+
 def _load_all(items: Sequence[Item], fps: float | None, presence: bool, progress: bool, strict: bool
               ) -> tuple[dict[int, AUSeries | ClipAUTTError], list[str]]:
     "The series of each item, or why it has none; and what holds for whole tables."
