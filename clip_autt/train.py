@@ -256,7 +256,8 @@ def _description(model: ClipAU, train: _Videos, val: _Videos, weight: Tensor | N
     "What must be the same for a run to be resumed: plain values, each with a name that a message can use."
     weights = None if weight is None else weight.tolist()
     return dict(settings, class_weights=weights, classes=list(model.classes), logit_scale=model.logit_scale,
-                **model.sizes, backbone=model.backbone.hash, AU_prompts=weights_hash({'text': model.au_text}),
+                **model.sizes, backbone=model.backbone.hash,
+                AU_prompts=content_hash(model.bank.hash, getattr(model, 'template', '')),
                 starting_weights=weights_hash(model.state_dict()), training_videos=_data_hash(train),
                 validation_videos=_data_hash(val))
 

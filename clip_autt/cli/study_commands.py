@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
+from .films import check_targets
 from .options import deliver, interrupted, load_model, method_names, parse_settings, shows_bars
 from .table_commands import check_kind, check_table_options, load_tables, read_clips
 from .train_commands import SPLITS
@@ -254,6 +255,7 @@ def evaluate_manifest(
     from clip_autt.evaluation.units import Interrupted
 
     say = lambda note: typer.echo(f'note: {note}', err=True)
+    check_targets([manifest], None if json_path == '-' else json_path, csv)
     table, found, tables = read_clips(manifest, root, say=say)
     check_table_options(given, tables)
     methods = methods or ('source,personal' if tables else 'clip-au,clip-autt,personal')

@@ -16,6 +16,7 @@ from .options import shows_bars
 from ..utils.errors import check, did_you_mean
 
 if TYPE_CHECKING:
+    from clip_autt.series.au_series import AUSeries
     from clip_autt.data.manifest import Item, Manifest
     from clip_autt.features import LabeledVideo
     from clip_autt.model import ClipAU
@@ -83,9 +84,16 @@ def load_tables(
         summary = None if kind == 'conv' else True
         series = load_series(items, fps, shows_bars(quiet), strict, presence=presence, summary=summary,
                              columns=columns)
-    said = [str(w.message) for w in caught if w.category is UserWarning]
+    said = [str(w.message) for w in caught if w.category is UserWarning] + _table_notes([x.video for x in series])
     for note in said: say(note)
     return series, said
+
+# %% ../../nbs/cli/02d_table_commands.ipynb #c25dd98e
+def _table_notes(series: Sequence[AUSeries], most: int = 5) -> list[str]:
+    "The warnings of single tables, and how many there are."
+    notes = [f'{v.id}: {warning}' for v in series for warning in v.warnings]
+    more = f'... {len(notes)} such notes on single tables in all'
+    return notes[:most] + [more] * (len(notes) > most)
 
 # %% ../../nbs/cli/02d_table_commands.ipynb #6e7ac9d5
 def is_table_model(
