@@ -615,7 +615,10 @@ def test_whatever_matters_is_computed_anew(trained, targets, tmp_path, log, chan
 def test_all_code_that_decides_counts():
     "Wings that evaluate, units and the methods import are in the key, but for those whose output is in the features."
     root = Path(evaluation.__file__).parents[1]
-    wings = {"core": root.glob("*.py"), **{w: (root / w).glob("*.py") for w in ("personal", "methods", "evaluation")}}
+    wings = {
+        "core": root.glob("*.py"),
+        **{w: (root / w).glob("*.py") for w in ("series", "personal", "methods", "evaluation")},
+    }
     imported = set()
     for wing, files in wings.items():
         for file in files:
