@@ -68,8 +68,8 @@ def load_table_head(
     "Read what `save_table_head` wrote. Raises `CheckpointError`."
     found = read_config(folder, ())
     kind = found.get('format') if isinstance(found, dict) else None
-    check(kind in (None, TABLE_HEAD_FORMAT), f'{folder}: a {kind}, and not a model of action-unit tables. One for films '
-          'is loaded by ClipAU.from_pretrained.', CheckpointError)
+    check(kind in (None, TABLE_HEAD_FORMAT), f'{folder}: a {kind}, and not a model of action-unit tables. One for '
+          'films is loaded by ClipAU.from_pretrained.', CheckpointError)
     config = read_config(folder, ('columns', 'classes', 'temporal', 'hidden', 'trained'))
     check(backbone is None or backbone.columns == tuple(config['columns']),
           f'{folder}: made for other columns than this model has', CheckpointError)
