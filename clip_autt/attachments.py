@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 # %% auto #0
-__all__ = ['ATTACHMENTS', 'Attachment', 'AttachmentPlace']
+__all__ = ['ATTACHMENTS', 'Attachment', 'AttachmentPlace', 'attach']
 
 # %% ../nbs/core/05a_attachments.ipynb #d26972ba
 class Attachment(Protocol):
@@ -35,3 +35,13 @@ ATTACHMENTS = {
     'personal': AttachmentPlace('clip_autt.personal.training', 'PersonalModel', 'personal/people.safetensors'),
     'source': AttachmentPlace('clip_autt.methods.source_statistics', 'SourceStatistics', 'source.safetensors'),
 }
+
+# %% ../nbs/core/05a_attachments.ipynb #364e2391
+def attach(
+    model: nn.Module,  # with a dictionary `attachments`
+    name: str,  # in `ATTACHMENTS`
+    value: Attachment | None,  # None removes it
+) -> None:
+    "Set an attachment, or remove it."
+    others = {k: x for k, x in model.attachments.items() if k != name}
+    model.attachments = others if value is None else {**others, name: value}

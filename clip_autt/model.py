@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .au import DEFAULT_TEMPLATE, AUBank, fill_template
-from .attachments import ATTACHMENTS, Attachment
+from .attachments import ATTACHMENTS, Attachment, attach
 from .backbone import BUNDLED, Backbone, load_backbone
 from .moving import moved_backbone
 
@@ -199,7 +199,7 @@ class ClipAU(AUHead):
         return self.attachments.get('personal')
 
     @personal.setter
-    def personal(self, value: Attachment | None) -> None: _attach(self, 'personal', value)
+    def personal(self, value: Attachment | None) -> None: attach(self, 'personal', value)
 
     @property
     def source(self) -> Attachment | None:
@@ -207,7 +207,7 @@ class ClipAU(AUHead):
         return self.attachments.get('source')
 
     @source.setter
-    def source(self, value: Attachment | None) -> None: _attach(self, 'source', value)
+    def source(self, value: Attachment | None) -> None: attach(self, 'source', value)
 
 # %% ../nbs/core/06_model.ipynb #26ab4e41
 def _backbone(backbone: Backbone | str, pretrained: str | Path | None, device: str | torch.device) -> Backbone:
@@ -262,12 +262,6 @@ def check_trained(
     check(model.trained or untrained_ok, 'this head was never trained, so its answer means nothing. Train it, load one '
           'with ClipAU.from_pretrained or ClipAU.load_released, or pass untrained_ok=True to see the mechanics.',
           UntrainedError)
-
-# %% ../nbs/core/06_model.ipynb #ca424ac2
-def _attach(model: ClipAU, name: str, value: Attachment | None) -> None:
-    "Set an attachment, or remove it with None."
-    others = {k: x for k, x in model.attachments.items() if k != name}
-    model.attachments = others if value is None else {**others, name: value}  # a copy of the model keeps its own
 
 # %% ../nbs/core/06_model.ipynb #1c7025fe
 def _save(model: ClipAU, folder: Path, dtype: torch.dtype) -> None:

@@ -60,11 +60,11 @@ def _films_in(folder: Path, pattern: str | None, recursive: bool, seen: set[Path
 def _films_among(folder: Path, files: Sequence[Path], pattern: str | None, tables: bool) -> Sequence[Path]:
     "What the files of a folder are as films. Pictures that may be meant otherwise are a note."
     from clip_autt.data.folder import VIDEO_SUFFIXES
-    from clip_autt.series.load import is_table
+    from clip_autt.data.manifest import names_table
     from clip_autt.video.images import IMAGE_SUFFIXES
 
     if pattern: return [p for p in files if fnmatch(p.name, pattern)]
-    if tables: return [p for p in files if is_table(p)]
+    if tables: return [p for p in files if names_table(p)]
     films, images = ([p for p in files if p.suffix.lower() in kind] for kind in (VIDEO_SUFFIXES, IMAGE_SUFFIXES))
     if not images: return films
     if films: _note(f'{folder}: {len(images)} pictures beside films are not read.')

@@ -154,8 +154,8 @@ def _method(model: ClipAU, name: str | None, settings: list[str] | None, **given
     "The method that the options describe."
     from clip_autt.methods.registry import make_method, methods_for
 
-    name = name or ('personal' if model.personal else next(iter(methods_for(model))) if not hasattr(model, 'template')
-                    else 'clip-autt')
+    unprepared = 'clip-autt' if 'clip-autt' in methods_for(model) else 'source'
+    name = name or ('personal' if model.personal else unprepared)
     given = {k: x for k, x in given.items() if x is not None}
     return make_method(name, model, **given, **parse_settings(settings, [name]).get(name, {}))
 

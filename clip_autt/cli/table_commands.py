@@ -100,9 +100,10 @@ def is_table_model(
     model: str | None,  # as the option says
 ) -> bool:
     "Whether a call names a model of action-unit tables."
+    if model is None: return False
     from clip_autt.series.table_heads import is_table_head
 
-    return model is not None and is_table_head(Path(model).expanduser())
+    return is_table_head(Path(model).expanduser())
 
 def check_kind(
     paths: Sequence[str],  # films or tables

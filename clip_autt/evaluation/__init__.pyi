@@ -13,7 +13,6 @@ from .cross_validation import (
     Fold as Fold, Plan as Plan, blind_guesses_of as blind_guesses_of, blind_rows as blind_rows,
     check_study as check_study, condition_notes as condition_notes, cross_validate as cross_validate,
     model_folder as model_folder, most_frequent as most_frequent, plan_folds as plan_folds,
-    subject_folds as subject_folds,
     trained_model as trained_model, trainer_key as trainer_key,
 )
 from .embedded import (

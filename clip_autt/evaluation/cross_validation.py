@@ -26,27 +26,12 @@ from ..method import TestTimeMethod
 from ..methods.oracle import check_videos
 from ..methods.registry import make_method, make_methods
 from ..utils.errors import CheckpointError, InputError, check
-from ..utils.files import code_hash, content_hash, natural_sorted, some_of, write_json
+from ..utils.files import code_hash, natural_sorted, some_of, write_json
+from ..utils.split import subject_folds
 
 # %% auto #0
-__all__ = ['subject_folds', 'Fold', 'plan_folds', 'check_study', 'most_frequent', 'blind_guesses_of', 'blind_rows', 'trainer_key',
-           'model_folder', 'trained_model', 'Plan', 'cross_validate', 'condition_notes']
-
-# %% ../../nbs/evaluation/10_cross_validation.ipynb #f696b891
-def subject_folds(
-    subjects: Iterable[Hashable],  # names, in any order, repeated or not
-    n_folds: int | Literal['all'] = 10,  # 'all': a fold for each person
-    seed: int = 0,
-) -> list[tuple[Hashable, ...]]:  # the people of each fold
-    "Deal people into folds. Too few people are an `InputError`."
-    names = sorted({*subjects}, key=lambda who: content_hash(str(seed), str(who)))
-    n = len(names) if n_folds == 'all' else n_folds
-    check(len(names) >= 2, f'{len(names)} person ({some_of([*map(str, names)])}): nobody is left to train on when a '
-          'person is held out. Cross-validation needs two people, and says little with fewer than five.')
-    check(isinstance(n, int) and n >= 2, f"the number of folds must be 2 or more, or 'all', got {n_folds!r}")
-    check(n <= len(names), f"{n} folds of {len(names)} people: give {len(names)} or fewer, or 'all' for one person in "
-          'each')
-    return [tuple(natural_sorted(names[i::n])) for i in range(n)]
+__all__ = ['Fold', 'plan_folds', 'check_study', 'most_frequent', 'blind_guesses_of', 'blind_rows', 'trainer_key', 'model_folder',
+           'trained_model', 'Plan', 'cross_validate', 'condition_notes']
 
 # %% ../../nbs/evaluation/10_cross_validation.ipynb #e7d32f63
 class Fold(NamedTuple):

@@ -3,11 +3,11 @@
 from .au_series import (
     AUSeries as AUSeries, ENDINGS as ENDINGS, align_series as align_series, column_order as column_order,
     cut_table as cut_table, interval_means as interval_means, is_summary as is_summary, read_series as read_series,
-    series_of as series_of, summarize as summarize, table_columns as table_columns, with_gaps as with_gaps,
+    select_columns as select_columns, series_of as series_of, summarize as summarize,
+    table_columns as table_columns, with_gaps as with_gaps,
 )
 from .column_scores import (
     ColumnConv as ColumnConv, ColumnMean as ColumnMean, ColumnSpace as ColumnSpace, column_bank as column_bank,
-    select_columns as select_columns,
 )
 from .model import AUTableModel as AUTableModel
 from .table_heads import (

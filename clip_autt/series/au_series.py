@@ -23,7 +23,7 @@ from ..video.face import face_notes, last_good
 
 # %% auto #0
 __all__ = ['ENDINGS', 'AUSeries', 'interval_means', 'with_gaps', 'table_columns', 'column_order', 'series_of', 'cut_table',
-           'read_series', 'is_summary', 'summarize', 'align_series']
+           'read_series', 'is_summary', 'summarize', 'select_columns', 'align_series']
 
 # %% ../../nbs/series/00_au_series.ipynb #c2b413b1
 @dataclass(frozen=True, eq=False, repr=False)
@@ -232,6 +232,19 @@ def summarize(
                    columns=tuple(name + end for name in series.columns for end in ENDINGS), confidence=trust,
                    counted=series._counts())
 
+# %% ../../nbs/series/00_au_series.ipynb #81527efc
+def select_columns(
+    series: AUSeries,
+    columns: Sequence[str],  # wanted, in this order
+) -> AUSeries:
+    "The wanted columns. A missing one is an `InputError`."
+    if series.columns == tuple(columns): return series
+    missing = [c for c in columns if c not in series.columns]
+    check(not missing, f'{series.id or "series"}: no column {some_of(missing, 4)}; it has '
+          f'{some_of(series.columns, 6)}. The model was trained on all of its columns: give a table of the same '
+          'detector, or train a model on the columns that all tables have.')
+    return replace(series, frames=series.frames[:, [series.columns.index(c) for c in columns]], columns=tuple(columns))
+
 # %% ../../nbs/series/00_au_series.ipynb #3ca24ac5
 def align_series(
     series: Sequence[AUSeries],
@@ -242,14 +255,7 @@ def align_series(
     if series: check(len(common) > 0, _nothing_common(series))
     left = [f'{name} (in {n[name]})' for name in sorted(n, key=column_order) if n[name] < len(series)]
     note = f'columns that not all {len(series)} tables have are left out: {some_of(left, 12)}'
-    return [_select(one, common) for one in series], (note,) if left else ()
-
-# %% ../../nbs/series/00_au_series.ipynb #22c3c839
-def _select(series: AUSeries, names: tuple[str, ...]) -> AUSeries:
-    "The same series with some columns."
-    if series.columns == names: return series
-    order = [series.columns.index(name) for name in names]
-    return replace(series, frames=series.frames[:, order], columns=names)
+    return [select_columns(one, common) for one in series], (note,) if left else ()
 
 # %% ../../nbs/series/00_au_series.ipynb #bdc0f2f7
 def _nothing_common(series: Sequence[AUSeries]) -> str:

@@ -14,12 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..au import AU, AUBank
-from .au_series import AUSeries
-from ..utils.errors import check
-from ..utils.files import content_hash, some_of
+from ..utils.files import content_hash
 
 # %% auto #0
-__all__ = ['column_bank', 'ColumnMean', 'ColumnConv', 'ColumnSpace', 'select_columns']
+__all__ = ['column_bank', 'ColumnMean', 'ColumnConv', 'ColumnSpace']
 
 # %% ../../nbs/series/03_column_scores.ipynb #8c377e41
 def column_bank(
@@ -76,16 +74,3 @@ class ColumnSpace:
 
     @property
     def hash(self) -> str: return content_hash('columns', *self.columns)
-
-# %% ../../nbs/series/03_column_scores.ipynb #81527efc
-def select_columns(
-    series: AUSeries,
-    columns: Sequence[str],  # wanted, in this order
-) -> AUSeries:
-    "The wanted columns. A missing one is an `InputError`."
-    if series.columns == tuple(columns): return series
-    missing = [c for c in columns if c not in series.columns]
-    check(not missing, f'{series.id or "series"}: no column {some_of(missing, 4)}; it has '
-          f'{some_of(series.columns, 6)}. The model was trained on all of its columns: give a table of the same '
-          'detector, or train a model on the columns that all tables have.')
-    return replace(series, frames=series.frames[:, [series.columns.index(c) for c in columns]], columns=tuple(columns))

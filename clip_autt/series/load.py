@@ -19,8 +19,9 @@ from ..data.manifest import Item, Manifest, Skipped, doubts, items_and_problems,
 from ..data.base import CheckReport
 from ..data.folder import check_manifest, clip_counts
 from ..features import FPS, LabeledVideo
-from .au_series import AUSeries, align_series, cut_table, is_summary, series_of, summarize
-from .column_scores import select_columns
+from .au_series import (AUSeries, align_series, cut_table, is_summary, select_columns, series_of,
+                                           summarize)
+
 from .columns import Columns, read_columns
 from .studies import KEYS, StudyTable, clip_codes, clip_series, read_study_table, study_header
 from ..utils.errors import ClipAUTTError, ManifestError, NoFaceError, check

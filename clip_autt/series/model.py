@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from ..data.au_tables import AUTable
 from ..features import FPS, LabeledVideo, VideoFeatures
-from ..attachments import Attachment
+from ..attachments import Attachment, attach
 from ..model import Output, check_trained
 from ..outputs import Prediction, window_at
-from .au_series import ENDINGS, AUSeries, read_series, series_of, summarize
-from .column_scores import ColumnConv, ColumnMean, ColumnSpace, column_bank, select_columns
+from .au_series import ENDINGS, AUSeries, read_series, select_columns, series_of, summarize
+from .column_scores import ColumnConv, ColumnMean, ColumnSpace, column_bank
 from .table_heads import load_table_head, save_table_head
 from ..utils.errors import InputTypeError, check, dtype_shape
 
@@ -72,8 +72,7 @@ class AUTableModel(nn.Module):
 
     @personal.setter
     def personal(self, value: Attachment | None) -> None:
-        others = {k: x for k, x in self.attachments.items() if k != 'personal'}
-        self.attachments = others if value is None else {**others, 'personal': value}
+        attach(self, 'personal', value)
 
     def embed_text(self, text: Tensor) -> Tensor:
         "Columns [N, D] are as they are."

@@ -5,7 +5,7 @@
 # %% ../../nbs/utils/06_split.ipynb #b96562db
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import islice
 from typing import Literal
 
@@ -47,15 +47,16 @@ def _counts(n: int, fractions: Sequence[float]) -> list[int]:
 
 # %% ../../nbs/utils/06_split.ipynb #c2bc1c29
 def subject_folds(
-    subjects: Iterable[str],  # names, in any order, repeated or not
-    n_folds: int | Literal['all'] = 10,  # 'all' leaves one person out at a time
+    subjects: Iterable[Hashable],  # names, in any order, repeated or not
+    n_folds: int | Literal['all'] = 10,  # 'all': a fold for each person
     seed: int = 0,
-) -> tuple[tuple[str, ...], ...]:  # the people of each fold, in natural order
-    "Deal people into folds of nearly equal size. A `ManifestError` if there are too few."
-    names = sorted({*subjects}, key=lambda name: content_hash(str(seed), str(name)))
+) -> list[tuple[Hashable, ...]]:  # the people of each fold
+    "Deal people into folds. Too few people are an `InputError`."
+    names = sorted({*subjects}, key=lambda who: content_hash(str(seed), str(who)))
     n = len(names) if n_folds == 'all' else n_folds
-    check(len(names) >= 2, f'{len(names)} person ({some_of(names)}): cross-validation by person needs two or more, '
-          'and ten to say anything.', ManifestError)
-    check(isinstance(n, int) and 2 <= n <= len(names), f'{n_folds} folds of {len(names)} people: give a number from 2 '
-          f"to {len(names)}, or 'all' to leave one person out at a time.", ManifestError)
-    return tuple(natural_sorted(names[i::n]) for i in range(n))
+    check(len(names) >= 2, f'{len(names)} person ({some_of([*map(str, names)])}): nobody is left to train on when a '
+          'person is held out. Cross-validation needs two people, and says little with fewer than five.')
+    check(isinstance(n, int) and n >= 2, f"the number of folds must be 2 or more, or 'all', got {n_folds!r}")
+    check(n <= len(names), f"{n} folds of {len(names)} people: give {len(names)} or fewer, or 'all' for one person in "
+          'each')
+    return [tuple(natural_sorted(names[i::n])) for i in range(n)]
