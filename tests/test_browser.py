@@ -307,7 +307,7 @@ def test_the_video_lab_answers_to_mouse_and_keyboard(widgets, films):
     upload(page, out, face)
     out.locator("img").wait_for(state="visible", timeout=60_000)
     another_picture(page, out, lambda: out.get_by_role("button", name="predict").press("Enter"))
-    assert out.get_by_text("on a real face its answer means little").is_visible()
+    out.get_by_text("on a real face its answer means little").wait_for(state="visible", timeout=60_000)
     out.scroll_into_view_if_needed()
     SHOTS.mkdir(parents=True, exist_ok=True)
     out.screenshot(path=SHOTS / f"VideoLab-{look}.png")
@@ -318,7 +318,7 @@ def test_the_video_lab_answers_to_mouse_and_keyboard(widgets, films):
     another_picture(page, out, lambda: upload(page, out, nobody))
     out.get_by_role("button", name="predict").click()
     out.get_by_text("No prediction.").wait_for(timeout=60_000)
-    assert out.get_by_text("1 video of this person").is_visible(), "nobody teaches nothing"
+    out.get_by_text("1 video of this person").wait_for(state="visible", timeout=60_000)  # nobody teaches nothing
     another_picture(page, out, partial(choose_another, out.locator("select")))
 
 
