@@ -1,0 +1,5 @@
+"Other ways to train: sparse steps, and source people as domains."
+
+import lazy_loader  # names are loaded on first use
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+"Other ways to train: sparse steps, and source people as domains."
