@@ -6,6 +6,10 @@ from .baseline import (
     population_baseline as population_baseline, resting_statistics as resting_statistics, shrunk as shrunk,
     variance_ratio as variance_ratio,
 )
+from .enrolment import (
+    EnrolledMethod as EnrolledMethod, NO_CONTROL as NO_CONTROL, PreparedMethod as PreparedMethod, VERBS as VERBS,
+    one_person as one_person, takes as takes,
+)
 from .method import MostConfidentWindow as MostConfidentWindow, PersonalBaseline as PersonalBaseline
 from .rule import (
     BaselineRule as BaselineRule, EMBEDDING_RULE as EMBEDDING_RULE, STATISTICS as STATISTICS, Statistics as Statistics,

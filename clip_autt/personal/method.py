@@ -19,6 +19,7 @@ from ..method import SCOPES, OnlineMethod, StepOutput, TestTimeMethod, VideoView
 from ..model import ClipAU
 from ..outputs import Adapted, Passes, Prediction
 from .baseline import Baseline
+from .enrolment import one_person
 from .rule import at_test_time
 from .threshold import personal_threshold
 from ..utils.checkpoint import read_profile, write_profile
@@ -35,7 +36,8 @@ class PersonalBaseline:
     """The method `personal`: videos are described relative to the person's resting face.
 
     A `TestTimeMethod` around another one. Videos are taken one after the other: the baseline of a video is made from
-    it and from the person's earlier ones. With `estimate_threshold` it is `personal-threshold`.
+    it and from the person's earlier ones. With `estimate_threshold` it is `personal-threshold`, with `control` it is
+    `personal+control`.
     """
     variant = 'personal'
 
@@ -47,6 +49,7 @@ class PersonalBaseline:
         video_weight: float | None = None
         prior_clips: float | None = None  # None: one number for each dimension, which the model holds
         spread_clips: float | None = None
+        control: bool = False  # a stream's control videos are given to it
         inner: str = ''  # the method inside and its settings
 
     def __init__(
@@ -60,6 +63,7 @@ class PersonalBaseline:
         prior_clips: float | None = None,  # clips that the typical person counts for; None: the model's rule
         spread_clips: float | None = None,  # the same for the spread; None: `at_test_time`
         reset: Literal['video', 'subject', 'never'] = 'subject',  # when to forget the person
+        control: bool = False,  # take the control videos that a stream sets apart, see `enroll`
     ):
         check(model.personal is not None, 'this model has no personal head. Train one with '
               'prepare_personal(model, train, val), load a bundled model, or name methods that need none.')
@@ -72,7 +76,8 @@ class PersonalBaseline:
         self.inner = make(head) if make else MostConfidentWindow(head, MostConfidentWindow.Config(window))
         inner = f'{type(self.inner).__name__} {getattr(self.inner, "config", "")}'.strip()
         r = self.rule
-        self.config = self.Config(window, estimate_threshold, r.video_weight, prior, r.spread_clips, inner)
+        self.config = self.Config(window, estimate_threshold, r.video_weight, prior, r.spread_clips, control, inner)
+        self.needs = 'control' if control else None
         self.begin: tuple[Baseline | None, Tensor] = None, torch.zeros(0, len(model.classes))  # or a loaded profile
         self.reset()
 
@@ -97,9 +102,16 @@ class PersonalBaseline:
         "Predict with what is known about the person, and learn nothing."
         return _predict(self, video)
 
+    def enroll(
+        self,
+        videos: Sequence,  # control videos: one person at rest
+    ) -> Passes:
+        "Let the person's baseline begin with a rest: control videos are the person's first ones, and scored by nobody."
+        return _enroll(self, videos)
+
     def reset(self) -> None:
-        "Forget the person, or return to the loaded profile."
-        self.subject, (self.person, self.logits) = None, self.begin
+        "Forget the person and the enrolment, or return to the loaded profile."
+        self.subject, self.rest, (self.person, self.logits) = None, None, self.begin
         self.inner.reset()
 
     @property
@@ -119,7 +131,7 @@ class PersonalBaseline:
         self.inner.load_state_dict(state['inner'])
 
 # %% ../../nbs/personal/03_method.ipynb #b945415d
-_STATE = 'begin', 'subject', 'person', 'logits'
+_STATE = 'begin', 'subject', 'rest', 'person', 'logits'
 
 # %% ../../nbs/personal/03_method.ipynb #e93b5dba
 def _adapt_many(method: PersonalBaseline, videos: Sequence) -> list[Adapted]:
@@ -127,7 +139,7 @@ def _adapt_many(method: PersonalBaseline, videos: Sequence) -> list[Adapted]:
     videos = [method.model.encode(v) for v in videos]
     results = []
     for run in _runs(videos, method.reset_scope):
-        if _is_new(method, run[0]): method.reset()
+        if _is_new(method, run[0]): _restart(method, run[0])
         method.subject = run[0].subject
         relative = [_relative(method, v) for v in run]
         results += [_finish(method, v, a) for v, a in zip(run, method.inner.adapt_many(relative), strict=True)]
@@ -137,6 +149,15 @@ def _adapt_many(method: PersonalBaseline, videos: Sequence) -> list[Adapted]:
 def _is_new(method: PersonalBaseline, v: VideoFeatures) -> bool:
     "Whether the person is forgotten before this video."
     return method.reset_scope == 'video' or (method.reset_scope == 'subject' and v.subject != method.subject)
+
+def _known(method: PersonalBaseline, v: VideoFeatures) -> tuple[Baseline | None, Tensor]:
+    "What a video of a person begins with: the enrolled rest if it is the person's own, or the loaded profile."
+    return method.rest[1:] if method.rest and method.rest[0] == v.subject else method.begin
+
+def _restart(method: PersonalBaseline, v: VideoFeatures) -> None:
+    person, rest = _known(method, v), method.rest if method.rest and method.rest[0] == v.subject else None
+    method.reset()
+    method.rest, (method.person, method.logits) = rest, person
 
 # %% ../../nbs/personal/03_method.ipynb #7a236bd3
 def _runs(videos: Sequence[VideoFeatures], scope: str) -> list[list[VideoFeatures]]:
@@ -180,7 +201,7 @@ def _threshold(method: PersonalBaseline, logits: Tensor) -> Tensor:
 def _predict(method: PersonalBaseline, video) -> Prediction:
     "As for adapting, but nothing is kept."
     v = method.model.encode(video)
-    person, logits = method.begin if _is_new(method, v) else (method.person, method.logits)
+    person, logits = _known(method, v) if _is_new(method, v) else (method.person, method.logits)
     p = method.inner.predict(_relative(method, v, person, learn=False))
     return replace(p, logits=p.logits - _threshold(method, torch.cat([logits, p.logits[None]])))
 
@@ -208,6 +229,18 @@ def window_logits(
     x = head.embed_windows(_relative(self, v, self.person, learn=False).frames, window)
     logits = head.classifier(head.au_scores(x, head.embed_text(head.au_text)))
     return logits - _threshold(self, self.logits) if len(self.logits) else logits
+
+# %% ../../nbs/personal/03_method.ipynb #13ced896
+def _enroll(method: PersonalBaseline, videos: Sequence) -> Passes:
+    videos = [method.model.encode(v) for v in videos]
+    person = one_person(videos)
+    if method.reset_scope != 'never': method.reset()
+    method.subject = person
+    for v in videos:
+        logits = method.inner.predict(_relative(method, v)).logits
+        method.logits = torch.cat([method.logits, logits[None]])
+    method.rest = person, method.person, method.logits
+    return Passes(forward=len(videos))
 
 # %% ../../nbs/personal/03_method.ipynb #9cd0c831
 @patch
