@@ -26,7 +26,8 @@ from .references import (
     class_sentences as class_sentences, softmax_pool as softmax_pool, unit_mean as unit_mean,
 )
 from .registry import (
-    BASELINE as BASELINE, METHODS as METHODS, TABLE_METHODS as TABLE_METHODS, check_name as check_name,
+    BASELINE as BASELINE, INFORMED_METHODS as INFORMED_METHODS, METHODS as METHODS,
+    TABLE_METHODS as TABLE_METHODS, check_name as check_name,
     describe_method as describe_method,
     make_method as make_method, make_methods as make_methods, methods_for as methods_for,
     override_reset as override_reset, without_seed as without_seed,
