@@ -25,13 +25,13 @@ from .main import (
     personalize as personalize, predict as predict,
 )
 from .options import (
-    BackboneName as BackboneName, Classes as Classes, Control as Control, Counted as Counted, Crop as Crop, Device as Device,
-    FirstSubject as FirstSubject, Fps as Fps, Head as Head, HeadBackbone as HeadBackbone, Jobs as Jobs,
-    Json as Json, MethodNames as MethodNames,
+    BackboneName as BackboneName, Classes as Classes, Control as Control, Counted as Counted, Crop as Crop,
+    Device as Device, FirstSubject as FirstSubject, Fps as Fps, Head as Head, HeadBackbone as HeadBackbone,
+    Jobs as Jobs,    Json as Json, MethodNames as MethodNames,
     Model as Model, Order as Order, Paths as Paths, Pattern as Pattern, Pretrained as Pretrained, Quiet as Quiet,
     Recursive as Recursive, Reset as Reset, ResultsCsv as ResultsCsv,
-    Seed as Seed, Settings as Settings, Shots as Shots, SubjectFrom as SubjectFrom, Subjects as Subjects, TASK_HELP as TASK_HELP,
-    Yes as Yes,
+    Seed as Seed, Settings as Settings, Shots as Shots, SubjectFrom as SubjectFrom, Subjects as Subjects,
+    TASK_HELP as TASK_HELP, Yes as Yes,
     deliver as deliver, given_options as given_options, interrupted as interrupted, load_model as load_model,
     method_names as method_names, notes as notes, parse_settings as parse_settings,
     shows_bars as shows_bars, stop as stop,

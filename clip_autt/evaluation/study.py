@@ -21,7 +21,7 @@ import pandas as pd
 from .metrics import Difference
 from .pooled import (N_DRAWS, SCORES, gains_and_losses, mean_over_people, person_counts,
                                          person_shares, pooled_bootstrap)
-from .results import Results
+from .results import Results, known_line
 from ..features import LabeledVideo, by_subject
 from ..utils.errors import InputError
 from ..utils.files import atomic_path, natural_sorted, some_of
