@@ -83,7 +83,8 @@ from .tasks import (
     VALIDATION_SUBJECTS as VALIDATION_SUBJECTS,
 )
 from .videos import (
-    N_TARGETS as N_TARGETS, kept_target_videos as kept_target_videos,
+    N_TARGETS as N_TARGETS, kept_source_videos as kept_source_videos,
+    kept_target_videos as kept_target_videos,
     rendered_videos as rendered_videos, source_videos as source_videos, target_videos as target_videos,
     zero_shot_emotions as zero_shot_emotions,
 )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json, warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -32,7 +32,8 @@ from .tasks import film_person, find_task
 from ..utils.weights import read_weights
 
 # %% auto #0
-__all__ = ['N_TARGETS', 'rendered_videos', 'source_videos', 'target_videos', 'kept_target_videos', 'zero_shot_emotions']
+__all__ = ['N_TARGETS', 'rendered_videos', 'source_videos', 'target_videos', 'kept_target_videos', 'kept_source_videos',
+           'zero_shot_emotions']
 
 # %% ../../nbs/faces/14_videos.ipynb #6504170c
 _GROUP = 10  # people filmed before their frames are embedded, which bounds the memory
@@ -99,14 +100,32 @@ def kept_target_videos(
     A folder that cannot be written is a warning."""
     facts = (backbone.hash, code_hash('faces'), task, seed, n_subjects, sorted(asdict(domain).items()),
              kwargs.get('n', 20))
-    path = Path(folder or cache_folder())/f'strangers-{task}-{seed}-{content_hash(repr(facts))}.safetensors'
+    name = f'strangers-{task}-{seed}-{content_hash(repr(facts))}'
+    return _kept(name, folder, backbone, lambda: target_videos(backbone, task, seed, n_subjects, domain, **kwargs))
+
+def kept_source_videos(
+    backbone: Backbone,
+    task: TaskName,
+    folder: str | Path | None = None,  # `cache_folder()` if None
+    **kwargs,  # of `rendered_videos`
+) -> list[LabeledVideo]:
+    "Videos of the 40 people to train on, kept as `kept_target_videos` are: some methods learn from source people."
+    facts = backbone.hash, code_hash('faces'), task, kwargs.get('n', 20)
+    name = f'source-{task}-{content_hash(repr(facts))}'
+    return _kept(name, folder, backbone, lambda: rendered_videos(backbone, task, SOURCE_SUBJECTS, **kwargs))
+
+def _kept(
+    name: str, folder: str | Path | None, backbone: Backbone, make: Callable[[], list[LabeledVideo]],
+) -> list[LabeledVideo]:
+    "Videos from a file, or made and written to it."
+    path = Path(folder or cache_folder())/f'{name}.safetensors'
     with suppress(CheckpointError): return _read_videos(path, backbone.hash)
-    videos = target_videos(backbone, task, seed, n_subjects, domain, **kwargs)
+    videos = make()
     try:
         with atomic_path(path) as tmp: _write_videos(tmp, videos)
     except ClipAUTTError as e:
         warnings.warn(f'The embedded faces are not kept and will be made again next time: {e} The variable '
-                      'CLIP_AUTT_CACHE names the folder.', stacklevel=2)
+                      'CLIP_AUTT_CACHE names the folder.', stacklevel=3)
     return videos
 
 # %% ../../nbs/faces/14_videos.ipynb #a4cb2a0d
