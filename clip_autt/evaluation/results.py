@@ -193,10 +193,11 @@ def known_line(
 ) -> str:  # empty where nothing was set apart
     "Which videos of each person were set apart, scored by nobody, and which methods saw them."
     parts = []
-    for what, text in (('control', 'control videos at rest'), ('shots', 'labelled videos of each class')):
+    for what, text in (('control', 'control video{s} at rest'), ('shots', 'labelled video{s} of each class')):
         n = settings.get(what, 0)
         users = [name for name, facts in settings['methods'].items() if facts.get(what)]
-        if n: parts.append(f'{n} {text} of each person, scored by nobody, seen by {", ".join(users) or "no method"}')
+        told = f'{n} {text.format(s="s" * (n > 1))} of each person, scored by nobody, seen by '
+        if n: parts.append(told + (', '.join(users) or 'no method'))
     return '; '.join(parts)
 
 # %% ../../nbs/evaluation/02_results.ipynb #bd7b5205

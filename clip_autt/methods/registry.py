@@ -165,5 +165,5 @@ def describe_method(
     return dict(variant=str(getattr(method, 'variant', type(method).__name__)),
                 reset=str(scope if scope and own in SCOPES else own),
                 prediction=str(getattr(method, 'prediction', timing)), n_trained=int(getattr(method, 'n_trained', 0)),
-                **{k: x for k, x in settings.items() if isinstance(x, (int, float, str))},
+                **{k: x for k, x in settings.items() if isinstance(x, (int, float, str)) and k != 'variant'},
                 control=control if takes(method, 'control') else 0, shots=shots if takes(method, 'shots') else 0)
