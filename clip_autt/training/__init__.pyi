@@ -2,8 +2,8 @@
 
 from .domains import (
     Domain as Domain, HeadCopy as HeadCopy, N_KERNELS as N_KERNELS, confident_labels as confident_labels,
-    draw_windows as draw_windows, embed_runs as embed_runs,
-    mmd as mmd, nearest_sources as nearest_sources, resting_direction as resting_direction,
+    draw_windows as draw_windows, embed_runs as embed_runs, mmd as mmd, nearest_sources as nearest_sources,
+    resting_direction as resting_direction,
 )
 from .msda import (
     Lesson as Lesson, MSDA as MSDA, MSDAConfig as MSDAConfig, align_sources as align_sources,
