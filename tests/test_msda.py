@@ -360,6 +360,14 @@ def test_the_same_seed_gives_the_same_result_and_another_one_another(model):
     assert torch.equal(by_seed[0], by_seed[1]) and not torch.equal(by_seed[0], by_seed[2])
 
 
+def test_a_second_call_goes_on_with_the_random_numbers(make):
+    method = make()
+    method.adapt_many(TARGET)
+    assert not torch.equal(method.state["rng"], method.rng)
+    method.reset()
+    assert torch.equal(method.state["rng"], method.rng)
+
+
 @pytest.mark.parametrize("n", [2, 7])
 def test_any_number_of_classes(tiny, n):
     names = tuple(f"class {i}" for i in range(n))
