@@ -25,13 +25,13 @@ from .main import (
     personalize as personalize, predict as predict,
 )
 from .options import (
-    BackboneName as BackboneName, Classes as Classes, Counted as Counted, Crop as Crop, Device as Device,
-    FirstSubject as FirstSubject, Fps as Fps, Head as Head, HeadBackbone as HeadBackbone, Jobs as Jobs,
-    Json as Json, MethodNames as MethodNames,
+    BackboneName as BackboneName, Classes as Classes, Control as Control, Counted as Counted, Crop as Crop,
+    Device as Device, FirstSubject as FirstSubject, Fps as Fps, Head as Head, HeadBackbone as HeadBackbone,
+    Jobs as Jobs,    Json as Json, MethodNames as MethodNames,
     Model as Model, Order as Order, Paths as Paths, Pattern as Pattern, Pretrained as Pretrained, Quiet as Quiet,
     Recursive as Recursive, Reset as Reset, ResultsCsv as ResultsCsv,
-    Seed as Seed, Settings as Settings, SubjectFrom as SubjectFrom, Subjects as Subjects, TASK_HELP as TASK_HELP,
-    Yes as Yes,
+    Seed as Seed, Settings as Settings, Shots as Shots, SubjectFrom as SubjectFrom, Subjects as Subjects,
+    TASK_HELP as TASK_HELP, Yes as Yes,
     deliver as deliver, given_options as given_options, interrupted as interrupted, load_model as load_model,
     method_names as method_names, notes as notes, parse_settings as parse_settings,
     shows_bars as shows_bars, stop as stop,
@@ -40,6 +40,7 @@ from .records import (
     explanation_text as explanation_text, record as record, record_text as record_text, records_table as records_table,
     run_batch as run_batch, write_records_csv as write_records_csv,
 )
+from .rests import check_enrolls as check_enrolls, enroll_rest as enroll_rest, rest_films as rest_films
 from .study_commands import (
     BELONGS as BELONGS, Balanced as Balanced, CV as CV, CacheDir as CacheDir, Epochs as Epochs,
     ManifestFile as ManifestFile, Personal as Personal, Repeats as Repeats, Root as Root, Store as Store,

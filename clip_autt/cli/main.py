@@ -18,13 +18,15 @@ from .au_command import aus
 from .course import lab
 from .data_commands import datasets_app, protocol_command, store_app
 from .doctor_command import doctor
-from .options import (TASK_HELP, Classes, Counted, Crop, Device, FirstSubject, Fps, Head,
+from .options import (TASK_HELP, Classes, Control, Counted, Crop, Device, FirstSubject, Fps, Head,
                                    HeadBackbone, Jobs, Json, MethodNames, Model, Order, Paths, Pattern,
-                                   Pretrained, Quiet, Recursive, Reset, ResultsCsv, Settings, SubjectFrom,
+                                   Pretrained, Quiet, Recursive, Reset, ResultsCsv, Settings, Shots,
+                                   SubjectFrom,
                                    Subjects, Yes, deliver, given_options, interrupted, load_model, method_names, notes,
                                    parse_settings, shows_bars, stop)
 from .films import ANNOTATED, check_targets, find_films, output_names, profile_names, subjects_of, who_is_who
 from .records import run_batch
+from .rests import check_enrolls, enroll_rest, rest_films
 from .study_commands import (CV, Balanced, CacheDir, Epochs, ManifestFile, Personal, Repeats, Root, Store,
                                           StudyBackbone, StudyModel, check_options, evaluate_manifest)
 from .table_commands import Presence, TableModelKind, check_kind, is_table_model
@@ -103,6 +105,9 @@ def personalize(
     window: Annotated[Optional[int], typer.Option(help="Frames in a window; the method's own if not given.")] = None,
     reset: Annotated[Optional[str], typer.Option(
         help="Forget at each 'video' or 'never'; all videos of a call are one 'subject'.")] = None,
+    neutral: Annotated[Optional[list[str]], typer.Option(
+        help='A film of the person at rest, known to be so: the method sees it first, and nothing is predicted for it. '
+             'Can be given several times; with --subject-from, one for each person.')] = None,
     profile: Annotated[Optional[str], typer.Option(
         help='Start from this saved profile; for several people, from those in this folder.')] = None,
     save_profile: Annotated[Optional[str], typer.Option(
@@ -131,6 +136,7 @@ def personalize(
         check(not (video and is_table_model(model)), '--video writes an annotated film, and these are tables.')
         people = subjects_of(films, subject_from)
         who_is_who(films, people)
+        rests = rest_films(neutral or [], films, people, subject_from)
         films = [*people] or films
         annotated, saved = output_names(films, video, ANNOTATED), profile_names(people, save_profile)
         begun = profile_names(people, profile)
@@ -139,7 +145,12 @@ def personalize(
         adapters = {who: _begun(_method(clip_au, method, settings, window=window, reset=reset), who, begun, saved)
                     for who in [*dict.fromkeys(people.values())] or [None]}
         def adapter_of(path: str) -> TestTimeMethod: return adapters[people.get(path)]
+        for adapter in adapters.values() if rests else (): check_enrolls(adapter)
         def work(path: str) -> Adapted:
+            who = people.get(path)
+            if who in rests:
+                enroll_rest(adapters[who], rests[who], who, fps, crop)
+                del rests[who]  # only now: where it fails, no film of this person is predicted without it
             result = _adapt(adapter_of(path), path, fps, crop, annotated.get(path))
             return _saved(adapter_of(path), result, saved.get(people.get(path)))
         records = run_batch(films, work, json_path, quiet, clip_au.backbone.caveats,
@@ -219,6 +230,8 @@ def evaluate_command(
         help="Of each person's more frequent class, for --order imbalanced.")] = .8,
     reset: Reset = None,
     counted: Counted = 'after',
+    control: Control = 0,
+    shots: Shots = 0,
     model: StudyModel = None,
     backbone: StudyBackbone = None,
     pretrained: Pretrained = None,
@@ -255,7 +268,7 @@ def evaluate_command(
                                      given=given)
         check(seeds >= 1 and subjects >= 1, f'--seeds and --subjects must be 1 or more, got {seeds} and {subjects}')
         names, with_oracle = method_names(methods, baseline)
-        options = dict(with_oracle=oracle or with_oracle, stream=Stream(order, reset, seed, counted, majority_fraction),
+        options = dict(with_oracle=oracle or with_oracle, stream=Stream(order, reset, seed, counted, majority_fraction, control, shots),
                        model=model, n_subjects=subjects, memory=True, settings=parse_settings(settings, names),
                        cache_dir=None if cache_dir == 'none' else cache_dir)
         tasks, firsts = [*TASKS] if task == 'all' else [task], range(seed, seed + seeds * subjects, subjects)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['Paths', 'Pattern', 'Recursive', 'SubjectFrom', 'ResultsCsv', 'Model', 'BackboneName', 'HeadBackbone', 'Pretrained',
            'Head', 'Yes', 'Classes', 'Fps', 'Crop', 'Device', 'Json', 'Quiet', 'Seed', 'Jobs', 'TASK_HELP', 'Subjects',
-           'FirstSubject', 'MethodNames', 'Settings', 'Order', 'Reset', 'Counted', 'shows_bars', 'given_options',
-           'load_model', 'method_names', 'parse_settings', 'stop', 'interrupted', 'notes', 'deliver']
+           'FirstSubject', 'MethodNames', 'Settings', 'Order', 'Reset', 'Control', 'Shots', 'Counted', 'shows_bars',
+           'given_options', 'load_model', 'method_names', 'parse_settings', 'stop', 'interrupted', 'notes', 'deliver']
 
 # %% ../../nbs/cli/00a_options.ipynb #5c2e955d
 Paths = Annotated[list[str], typer.Argument(help='Video files, folders of videos, or folders of numbered images.')]
@@ -67,6 +67,11 @@ Settings = Annotated[Optional[list[str]], typer.Option(
 Order = Annotated[str, typer.Option(help='Order of the videos: subject, shuffled, correlated, imbalanced.')]
 Reset = Annotated[Optional[str], typer.Option(
     help="All methods forget at each 'video', 'subject' or 'never'; as published if not given.")]
+Control = Annotated[int, typer.Option(
+    help='Videos of each person at rest (the first class) that nobody scores, and that methods such as neutral-shift and '
+         'personal+control see first.')]
+Shots = Annotated[int, typer.Option(
+    help='Labelled videos of each class and person that nobody scores, and that methods such as few-shot see first.')]
 Counted = Annotated[str, typer.Option('--predict', help="Score the prediction 'after' or 'before' the update.")]
 
 # %% ../../nbs/cli/00a_options.ipynb #289ee275
@@ -134,9 +139,9 @@ def method_names(
     tables: bool = False,  # 'all' means those that action-unit tables allow
 ) -> tuple[list[str], bool]:  # methods, and whether the oracle was asked for
     "The methods that a list of names means. `all` and `oracle` ask for the oracle, too."
-    from clip_autt.methods.registry import BASELINE, METHODS, TABLE_METHODS
+    from clip_autt.methods.registry import BASELINE, INFORMED_METHODS, METHODS, TABLE_METHODS
 
-    known = TABLE_METHODS if tables else METHODS
+    known = [name for name in TABLE_METHODS if name not in INFORMED_METHODS] if tables else METHODS
     asked = [n.strip() for n in names.split(',') if n.strip()]
     plain = [m for n in asked for m in (known if n == 'all' else [n]) if m != 'oracle']
     if baseline: plain += [m + BASELINE for m in plain if not m.startswith('personal') and not m.endswith(BASELINE)]

@@ -222,18 +222,21 @@ def head_study(
 # %% ../../nbs/cli/02c_study_commands.ipynb #6789f53b
 def check_methods(
     names: Sequence[str],
+    stream: Stream,
     personal: bool = True,  # whether personal heads are trained
     tables: bool = False,  # whether action-unit tables are read
 ) -> None:
     "`InputError` for names of methods that do not exist or cannot be used."
-    from clip_autt.methods.registry import BASELINE, check_name, make_methods
+    from clip_autt.evaluation.evaluate import check_needs
+    from clip_autt.methods.registry import BASELINE, INFORMED_METHODS, check_name, make_methods
     from clip_autt.model import ClipAU
     from clip_autt.series.model import AUTableModel
 
     if tables:
         check(len(names) > 0, 'no methods to evaluate, such as --methods source.')
         for name in names: check_name(name, AUTableModel(['AU4']))
-    else: make_methods(names, ClipAU.from_pretrained('facs-tiny'))
+    informed = [name for name in names if name in INFORMED_METHODS] if tables else names
+    if informed: check_needs(make_methods(informed, ClipAU.from_pretrained('facs-tiny')), stream)
     wanting = [n for n in names if n.startswith('personal') or n.endswith(BASELINE)]
     check(personal or not wanting, f'{", ".join(wanting)}: needs the personal head. Leave out --no-personal, or name '
           f'other methods, such as --methods {"source" if tables else "clip-au,clip-autt"}.')
@@ -242,7 +245,7 @@ def check_methods(
 def evaluate_manifest(
     manifest: str,  # this and all others: options of `clip-autt evaluate`
     methods: str | None, settings: list[str] | None, baseline: bool, oracle: bool, order: str, majority_fraction: float,
-    reset: str | None, counted: str, seed: int, cv: str | None, repeats: int, root: str | None, model: str | None,
+    reset: str | None, counted: str, control: int, shots: int, seed: int, cv: str | None, repeats: int, root: str | None, model: str | None,
     backbone: str | None, pretrained: str | None, head: str | None, classes: str | None, yes: bool, epochs: int,
     balanced: bool, personal: bool, store: Path | None, fps: float, crop: str, device: str, jobs: int,
     cache_dir: str | None, json_path: str | None, csv: Path | None, quiet: bool, table_model: str | None,
@@ -260,10 +263,11 @@ def evaluate_manifest(
     check_table_options(given, tables)
     methods = methods or ('source,personal' if tables else 'clip-au,clip-autt,personal')
     names, all_methods = method_names(methods, baseline, tables)
-    check_methods(names, personal, tables)
+    stream = Stream(order, reset, seed, counted, majority_fraction, control, shots)
+    check_methods(names, stream, personal, tables)
     folder, kept = study_folder(manifest, cache_dir)
     common = dict(settings=parse_settings(settings, names), seed=seed, quiet=quiet, n_jobs=jobs,
-                  stream=Stream(order, reset, seed, counted, majority_fraction), with_oracle=oracle or all_methods)
+                  stream=stream, with_oracle=oracle or all_methods)
     reading = dict(fps=fps, quiet=quiet, say=say)
     if tables: reading |= dict(presence=presence, kind=table_model)
     else: reading |= dict(crop=crop, store=store or (folder and folder/'features'))

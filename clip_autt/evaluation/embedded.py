@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from ..backbone import UnseenTokenWarning
 from .evaluate import evaluate
 from .metrics import paired_bootstrap
-from .results import FORMAT_VERSION, Results, concat_results, gain_of
+from .results import FORMAT_VERSION, Results, concat_results, gain_of, known_line
 from .stream import Stream
 from .units import Interrupted
 from ..faces.people import DomainShift
@@ -192,8 +192,9 @@ def _task_text(task: str, results: Results) -> str:
     head = (f'{task}: {p["n_videos"]} videos of {p["n_subjects"]} subjects (rendered faces), seed {seeds}, '
             f'backbone {p["backbone"]}')
     rules = f'order: {p["order"]}; forgets: {p["reset"]}; scored: {p["counted"]}'
+    apart = known_line(p)
     title = f'{"method":28} WAR ± sd       UAR    F1     ms/video  WAR - clip-au [95 %]'
-    return '\n'.join([head, rules, title, *rows, *(f'note: {w}' for w in results.warnings)])
+    return '\n'.join([head, rules, *[apart] * bool(apart), title, *rows, *(f'note: {w}' for w in results.warnings)])
 
 # %% ../../nbs/evaluation/06_embedded.ipynb #8476543a
 def _mean_text(results: dict[str, Results]) -> str:

@@ -21,7 +21,7 @@ import pandas as pd
 from .metrics import Difference
 from .pooled import (N_DRAWS, SCORES, gains_and_losses, mean_over_people, person_counts,
                                          person_shares, pooled_bootstrap)
-from .results import Results
+from .results import Results, known_line
 from ..features import LabeledVideo, by_subject
 from ..utils.errors import InputError
 from ..utils.files import atomic_path, natural_sorted, some_of
@@ -217,11 +217,11 @@ def protocol_lines(
     settings: Mapping[str, Mapping] | None = None,  # of methods, where they are not their own
 ) -> tuple[str, ...]:
     "Features, settings that were given, order, scopes and scores in sentences."
-    s = results.settings
+    s, apart = results.settings, known_line(results.settings)
     given = ', '.join(f'{m}.{k}={x}' for m, own in (settings or {}).items() for k, x in own.items())
     return (f'features: {s["backbone"]}; whether faces are rendered or real is not known here',
             *[f'settings given: {given}'] * bool(given),
-            f'order: {s["order"]}; forgets: {s["reset"]}; scored: {s["counted"]}',
+            f'order: {s["order"]}; forgets: {s["reset"]}; scored: {s["counted"]}', *[apart] * bool(apart),
             'scores: over all clips of these people; intervals: 95 %, bootstrap over people')
 
 # %% ../../nbs/evaluation/10a_study.ipynb #25a973e9
