@@ -1,1 +1,12 @@
 "Other ways to train: sparse steps, and source people as domains."
+
+from .domains import (
+    Domain as Domain, HeadCopy as HeadCopy, N_KERNELS as N_KERNELS, confident_labels as confident_labels,
+    draw_windows as draw_windows, embed_runs as embed_runs, mmd as mmd, nearest_sources as nearest_sources,
+    resting_direction as resting_direction,
+)
+from .msda import (
+    Lesson as Lesson, MSDA as MSDA, MSDAConfig as MSDAConfig, align_sources as align_sources,
+    align_target as align_target, choose_labels as choose_labels, crowd as crowd, pair_loss as pair_loss, sgd as sgd,
+    train_epoch as train_epoch, two_views as two_views,
+)
