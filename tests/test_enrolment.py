@@ -151,7 +151,7 @@ def test_a_person_with_too_few_is_named(model, targets):
     few = [x for x in targets if x.video.id not in ("bob/2", "bob/4", "bob/6")]
     with pytest.raises(InputError, match="bob: 1 videos of class 'neutral' show a face, and control=2 and shots=0"):
         run(["neutral-shift"], few, model, stream=Stream(control=2))
-    with pytest.raises(InputError, match="cleo: all 8 videos are set apart|ann: all 8 videos are set apart"):
+    with pytest.raises(InputError, match="ann: all 8 videos are set apart"):
         run(["clip-au"], targets, model, stream=Stream(shots=4))
 
 
@@ -161,7 +161,7 @@ def test_a_method_that_needs_to_be_told_is_refused_without(name):
 
 
 def test_what_a_stream_lacks_is_said(model, targets):
-    with pytest.raises(InputError, match="neutral-shift needs control videos of each person.*--control 1"):
+    with pytest.raises(InputError, match="neutral-shift needs control videos of each person"):
         run(["neutral-shift"], targets, model)
     with pytest.raises(InputError, match="name it without"):
         make_method("neutral-shift+baseline", model)

@@ -68,8 +68,8 @@ Order = Annotated[str, typer.Option(help='Order of the videos: subject, shuffled
 Reset = Annotated[Optional[str], typer.Option(
     help="All methods forget at each 'video', 'subject' or 'never'; as published if not given.")]
 Control = Annotated[int, typer.Option(
-    help='Videos of each person at rest (the first class) that nobody scores, and that methods such as neutral-shift and '
-         'personal+control see first.')]
+    help='Videos of each person at rest (the first class) that nobody scores, and that methods such as neutral-shift '
+         'and personal+control see first.')]
 Shots = Annotated[int, typer.Option(
     help='Labelled videos of each class and person that nobody scores, and that methods such as few-shot see first.')]
 Counted = Annotated[str, typer.Option('--predict', help="Score the prediction 'after' or 'before' the update.")]

@@ -47,8 +47,8 @@ def check_enrolls(
     method: TestTimeMethod,
 ) -> None:
     "`InputError` for a method that can do nothing with a film at rest."
-    check(hasattr(method, 'enroll'), f'--neutral: {type(method).__name__} takes no film of the person at rest. personal '
-          '(the default), neutral-shift and pft do.')
+    check(hasattr(method, 'enroll'), f'--neutral: {type(method).__name__} takes no film of the person at rest. '
+          'personal (the default), neutral-shift and pft do.')
 
 def enroll_rest(
     method: TestTimeMethod,  # of one person

@@ -245,7 +245,8 @@ def check_methods(
 def evaluate_manifest(
     manifest: str,  # this and all others: options of `clip-autt evaluate`
     methods: str | None, settings: list[str] | None, baseline: bool, oracle: bool, order: str, majority_fraction: float,
-    reset: str | None, counted: str, control: int, shots: int, seed: int, cv: str | None, repeats: int, root: str | None, model: str | None,
+    reset: str | None, counted: str, control: int, shots: int, seed: int, cv: str | None, repeats: int,
+    root: str | None, model: str | None,
     backbone: str | None, pretrained: str | None, head: str | None, classes: str | None, yes: bool, epochs: int,
     balanced: bool, personal: bool, store: Path | None, fps: float, crop: str, device: str, jobs: int,
     cache_dir: str | None, json_path: str | None, csv: Path | None, quiet: bool, table_model: str | None,

@@ -95,6 +95,6 @@ def _apart(stream: Stream, who: Hashable, own: Sequence[LabeledVideo], classes: 
               'apart. Add videos, ask for fewer, or leave this person out.')
     control, rest = usable[classes[0]][:stream.control], usable[classes[0]][stream.control:]
     shots = [x for found in (rest, *(usable[c] for c in classes[1:])) for x in found[:stream.shots]]
-    check(len(own) > len(control) + len(shots), f'{who}: all {len(own)} videos are set apart, so none is left to score. '
-          'Add videos, or ask for fewer.')
+    check(len(own) > len(control) + len(shots), f'{who}: all {len(own)} videos are set apart, so none is left to '
+          'score. Add videos, or ask for fewer.')
     return Apart(tuple(x.video for x in control), tuple(shots))

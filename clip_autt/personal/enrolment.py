@@ -26,8 +26,8 @@ def one_person(
     check(len(people) == 1, f'{what}s of {len(people)} people: {", ".join(map(str, people[:3]))}. Give those of one '
                             'person at a time.')
     blank = [v.id or 'a video without id' for v in videos if not v.seen]
-    check(not blank, f'{", ".join(blank[:3])}: a {what} with a face in fewer than half of its frames says nothing about '
-                     'the person. Record it again, or leave it out.')
+    check(not blank, f'{", ".join(blank[:3])}: a {what} with a face in fewer than half of its frames says '
+                     'nothing about the person. Record it again, or leave it out.')
     return people[0]
 
 # %% ../../nbs/personal/02a_enrolment.ipynb #c60b6f5a
@@ -80,8 +80,8 @@ class PreparedMethod(OnlineMethod):
 class EnrolledMethod(PreparedMethod):
     """A method that takes control videos of a person: films of which it is known that the face is at rest.
 
-    Subclasses have `learn_control`, and `adapt_video` as every `OnlineMethod`; it reads `enrolled`, which is empty for a
-    person who was not enrolled.
+    Subclasses have `learn_control`, and `adapt_video` as every `OnlineMethod`; it reads `enrolled`, which is empty for
+    a person who was not enrolled.
     """
     needs = 'control'
 
@@ -112,8 +112,8 @@ class EnrolledMethod(PreparedMethod):
         return (NO_CONTROL,)
 
 # %% ../../nbs/personal/02a_enrolment.ipynb #a7431d50
-NO_CONTROL = ('no control video of this person: enroll(videos) takes films of the face at rest. Without one the answer is '
-              'that of the method before any adaptation')
+NO_CONTROL = ('no control video of this person: enroll(videos) takes films of the face at rest. Without one the answer '
+              'is that of the method before any adaptation')
 
 # %% ../../nbs/personal/02a_enrolment.ipynb #22a9ea45
 VERBS = {'control': 'enroll', 'shots': 'tune'}  # what a method may be told about a person -> the verb that tells it
