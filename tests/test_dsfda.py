@@ -245,6 +245,16 @@ def test_discriminators_learn_in_every_fifth_and_tenth_step(nets):
     assert all(moved[name] == list(range(11)) for name in ("e_id", "e_exp", "decoder", "c_exp"))
 
 
+def test_the_classifier_never_hears_of_the_identity_givers(nets):
+    "At the target these are the person's frames at rest: the classifier learns from prototypes alone."
+    after, b = [], draw()
+    for x_i in (b.x_i, b.x_i + 3):
+        own = copy.deepcopy(nets)
+        train_step(own, FourAdams(own, 1e-3), b._replace(x_i=x_i), 0, PartsSchedule(1e-3), seeded())
+        after.append((weights(own.c_exp), weights(own.e_exp)))
+    assert torch.equal(after[0][0], after[1][0]) and not torch.equal(after[0][1], after[1][1])
+
+
 def test_dropout_comes_from_the_given_generator_and_not_at_test_time(nets):
     x = torch.ones(2000)
     assert torch.equal(dropout_by(x, None), x)
