@@ -433,6 +433,21 @@ def test_the_answer_is_the_mean_over_frames(prepared, films):
     torch.testing.assert_close(DSFDA(prepared).adapt(films[0]).logits, torch.stack(frames).mean(0))
 
 
+def test_the_answer_after_enrolment_is_that_of_the_adapted_parts(prepared, quiet, films, monkeypatch):
+    "Both of them: the networks that were trained give the same answer as what is kept."
+
+    def spy(nets, *args):
+        trained.append(nets)
+        return train_parts(nets, *args)
+
+    trained = []
+    monkeypatch.setattr(dsfda, "train_parts", spy)
+    answer = enrolled(prepared, quiet).adapt(films[0]).logits
+    with torch.no_grad():
+        wanted = trained[0](prepared.attachments["dsfda"].in_units(films[0].frames)).mean(0)
+    assert torch.equal(answer, wanted)
+
+
 def test_action_units_are_those_of_the_head(prepared, quiet, films):
     a = enrolled(prepared, quiet).adapt(films[0])
     assert torch.equal(a.au, a.au_before)
