@@ -5,8 +5,23 @@ from .cache import (
     recall_means as recall_means, running_mean as running_mean, selected_views as selected_views,
 )
 from .class_text import class_text as class_text
+from .disentangle import (
+    CODE_WIDTH as CODE_WIDTH, Discriminator as Discriminator, Disentangler as Disentangler,
+    ExpressionClassifier as ExpressionClassifier, FourAdams as FourAdams, FramePairs as FramePairs,
+    GeneratorWeights as GeneratorWeights, HIDDEN_WIDTH as HIDDEN_WIDTH, NOISE_WIDTH as NOISE_WIDTH,
+    PartsSchedule as PartsSchedule, dropout_by as dropout_by, generated as generated,
+    generator_loss as generator_loss, noisy_pairs as noisy_pairs, people_loss as people_loss,
+    train_parts as train_parts, train_step as train_step, two_layers as two_layers,
+)
 from .dpe import (
     DPE as DPE, DPEConfig as DPEConfig, DPE_PRESETS as DPE_PRESETS, Prototypes as Prototypes, corrected as corrected,
+)
+from .dsfda import (
+    DSFDA as DSFDA, DSFDAConfig as DSFDAConfig, DSFDAVariant as DSFDAVariant,
+    DisentangledSource as DisentangledSource, FramePool as FramePool, dsfda_of as dsfda_of,
+    expression_givers as expression_givers, frame_prototypes as frame_prototypes, new_nets as new_nets,
+    prepare_dsfda as prepare_dsfda, source_epoch as source_epoch, target_epoch as target_epoch,
+    target_nets as target_nets,
 )
 from .neutral_shift import NeutralScale as NeutralScale, NeutralShift as NeutralShift, rest_of as rest_of
 from .norm_params import (
