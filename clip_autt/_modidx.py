@@ -1715,6 +1715,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'clip_autt.methods.pft._source_losses': ( 'methods/pft.html#_source_losses',
                                                                                  'clip_autt/methods/pft.py'),
                                        'clip_autt.methods.pft._step': ('methods/pft.html#_step', 'clip_autt/methods/pft.py'),
+                                       'clip_autt.methods.pft._target_losses': ( 'methods/pft.html#_target_losses',
+                                                                                 'clip_autt/methods/pft.py'),
                                        'clip_autt.methods.pft.control_windows': ( 'methods/pft.html#control_windows',
                                                                                   'clip_autt/methods/pft.py'),
                                        'clip_autt.methods.pft.expression_loss': ( 'methods/pft.html#expression_loss',
