@@ -51,16 +51,20 @@ def test_the_variance_survives_large_means():
     assert torch.allclose(var, x.double().var(0, unbiased=False).float(), rtol=1e-3)
 
 
-def test_the_median_is_over_people(model):
-    "One person with many videos does not outvote the others."
-    videos = [LabeledVideo(make_features(i, subject="many"), "pain") for i in range(9)]
-    videos += [LabeledVideo(make_features(50 + i, subject=f"{i}"), "pain") for i in range(2)]
-    s = source_statistics(model.temporal, videos, model.classes)
-    own = [
-        torch.cat([x.video.frames for x in videos if x.video.subject == who]).median(0).values
-        for who in ("many", "0", "1")
-    ]
-    assert torch.equal(s.frame_median, torch.stack(own).median(0).values)
+def test_the_rest_is_that_of_people_and_of_the_first_class(model):
+    "One person with many videos does not outvote the others, and pain is no rest."
+    rest, other = model.classes[:2]
+    videos = [LabeledVideo(make_features(i, subject="many"), rest) for i in range(9)]
+    videos += [LabeledVideo(make_features(50 + i, subject=f"{i}"), rest) for i in range(2)]
+    pain = [LabeledVideo(make_features(80 + i, subject=who), other) for i, who in enumerate(("many", "0", "pained"))]
+    with pytest.raises(InputError, match=f"no source video shows the class '{rest}'"):
+        source_statistics(model.temporal, pain, model.classes)
+    s = source_statistics(model.temporal, videos + pain, model.classes)
+    own = [torch.cat([x.video.frames for x in videos if x.video.subject == who]) for who in ("many", "0", "1")]
+    medians = [x.median(0).values for x in own]
+    assert torch.equal(s.rest_median, torch.stack(medians).median(0).values)
+    spreads = [(x - m).abs().mean(0) for x, m in zip(own, medians)]
+    assert torch.equal(s.rest_spread, torch.stack(spreads).median(0).values)
 
 
 def test_prototypes_are_windows_of_their_person_and_class(model, source):

@@ -21,7 +21,9 @@ from .embedded import (
     evaluate_people as evaluate_people, load_head as load_head, over_tasks as over_tasks,
     with_settings as with_settings,
 )
-from .evaluate import OracleMethod as OracleMethod, evaluate as evaluate, peak_mb as peak_mb
+from .evaluate import (
+    OracleMethod as OracleMethod, check_needs as check_needs, evaluate as evaluate, peak_mb as peak_mb,
+)
 from .metrics import (
     Difference as Difference, macro_f1 as macro_f1, paired_bootstrap as paired_bootstrap, uar as uar, war as war,
 )
@@ -43,12 +45,15 @@ from .pooled import (
 )
 from .results import (
     FORMAT_VERSION as FORMAT_VERSION, Results as Results, concat_results as concat_results, gain_of as gain_of,
+    known_line as known_line,
 )
 from .source_model import (
     ClipAUTrainer as ClipAUTrainer, NOBODY_VALIDATES as NOBODY_VALIDATES, TableTrainer as TableTrainer,
     train_heads as train_heads, trainer_for as trainer_for, validation_people as validation_people,
 )
-from .stream import ORDERS as ORDERS, Order as Order, Stream as Stream, arrange as arrange
+from .stream import (
+    Apart as Apart, ORDERS as ORDERS, Order as Order, Stream as Stream, arrange as arrange, set_apart as set_apart,
+)
 from .study import (
     BLIND as BLIND, FEW_PEOPLE as FEW_PEOPLE, PLACES as PLACES, Study as Study, UNBALANCED as UNBALANCED,
     cold_start as cold_start, data_line as data_line, data_notes as data_notes, per_person as per_person,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os, time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from .results import Results
-from .stream import Stream, arrange
+from .stream import Apart, Stream, arrange, set_apart
 from .units import (Experiment, Interrupted, Unit, finished_part, run_units, unit_randomness,
                                         unit_scope)
 from ..features import LabeledVideo, VideoFeatures
@@ -23,11 +23,12 @@ from ..method import SCOPES, NoAdaptation, TestTimeMethod
 from ..methods.oracle import check_videos, tune_on_labels
 from ..methods.registry import describe_method, make_methods, override_reset
 from ..model import ClipAU
-from ..outputs import Adapted
+from ..outputs import Adapted, Passes
+from ..personal.enrolment import VERBS, takes
 from ..utils.errors import ClipAUTTError, InputError, check
 
 # %% auto #0
-__all__ = ['OracleMethod', 'evaluate', 'peak_mb']
+__all__ = ['OracleMethod', 'check_needs', 'evaluate', 'peak_mb']
 
 # %% ../../nbs/evaluation/03_evaluate.ipynb #e2289513
 def _outcomes(method: TestTimeMethod, videos: Sequence) -> list[Adapted | Exception]:
@@ -112,33 +113,70 @@ def _evaluate_unit(
     experiment: Experiment, unit: Unit, blocks: Sequence[Sequence[LabeledVideo]],
 ) -> tuple[list[dict], bool]:
     "The rows of a unit, and whether they are final: an error that is not about the input may have been bad luck."
-    method, outcomes = experiment.methods[unit.method, unit.seed], []
+    method, outcomes, costs = experiment.methods[unit.method, unit.seed], [], {}
     with unit_randomness(unit), override_reset(method, experiment.stream.reset):
         try:
             method.reset()
-            for block in _calls(method, experiment.stream, blocks): outcomes += _timed(method, block)
+            for block, is_new in _calls(method, experiment.stream, blocks):
+                who = block[0].video.subject
+                if is_new: costs[who] = _tell(method, experiment.apart.get(who, Apart()))
+                refused = isinstance(costs[who], ClipAUTTError)
+                outcomes += [(costs[who], 0.)] * len(block) if refused else _timed(method, block)
         except ClipAUTTError: raise
         except Exception as e: outcomes = [(e, 0.)] * sum(map(len, blocks))
-    rows = [_row(x, *outcome, experiment, unit) for x, outcome in zip(chain(*blocks), outcomes, strict=True)]
+    rows = [_row(x, *outcome, experiment, unit) | (_cost_row(costs.get(x.video.subject)) if experiment.apart else {})
+            for x, outcome in zip(chain(*blocks), outcomes, strict=True)]
     return rows, all(isinstance(outcome, (Adapted, ClipAUTTError)) for outcome, _ in outcomes)
 
 # %% ../../nbs/evaluation/03_evaluate.ipynb #a409e2f6
 def _calls(
     method: TestTimeMethod, stream: Stream, blocks: Sequence[Sequence[LabeledVideo]],
-) -> Iterator[Sequence[LabeledVideo]]:
-    "The videos of each call. Methods of this library forget by themselves; one without scopes is reset here."
-    if isinstance(method, OracleMethod): yield [*chain(*blocks)]
+) -> Iterator[tuple[Sequence[LabeledVideo], bool]]:
+    "The videos of each call, and whether another person begins. A method without scopes is reset here."
+    if isinstance(method, OracleMethod): yield [*chain(*blocks)], True
     elif stream.reset == 'video' and getattr(method, 'reset_scope', None) not in SCOPES:
         for x in chain(*blocks):
             method.reset()
-            yield [x]
-    else: yield from blocks
+            yield [x], True
+    else:
+        for before, block in zip([None, *blocks], blocks):
+            yield block, before is None or before[0].video.subject != block[0].video.subject
 
 def _timed(method: TestTimeMethod, block: Sequence[LabeledVideo]) -> list[tuple[Adapted | Exception, float]]:
     "Outcomes of a block, each with its share of the seconds. Only the oracle is given the labels."
     visible, began = block if isinstance(method, OracleMethod) else [x.video for x in block], time.perf_counter()
     outcomes = _outcomes(method, visible)
     return [(outcome, (time.perf_counter() - began) / len(block)) for outcome in outcomes]
+
+# %% ../../nbs/evaluation/03_evaluate.ipynb #4446cf8c
+def _tell(method: TestTimeMethod, apart: Apart) -> tuple[float, Passes] | ClipAUTTError:
+    "Tell a method what is known of a person; seconds and passes that it took, or why it refused."
+    began, passes = time.perf_counter(), Passes()
+    try:
+        for what, videos in apart._asdict().items():
+            if not (videos and takes(method, what)): continue
+            took = getattr(method, VERBS[what])([*videos]) or Passes()
+            passes = Passes(*(a + b for a, b in zip(passes, took)))
+    except ClipAUTTError as e: return e
+    return time.perf_counter() - began, passes
+
+def _cost_row(cost: tuple[float, Passes] | ClipAUTTError | None) -> dict:
+    "What it took to tell a method about a person."
+    seconds, passes = cost if isinstance(cost, tuple) else (0., Passes())
+    return dict(enroll_seconds=seconds, enroll_forward=passes.forward, enroll_backward=passes.backward)
+
+# %% ../../nbs/evaluation/03_evaluate.ipynb #f12c8771
+def check_needs(
+    methods: Mapping[str, TestTimeMethod],  # by name
+    stream: Stream,
+) -> None:
+    "`InputError` for a method that needs videos which the stream does not set apart."
+    for name, m in methods.items():
+        need = getattr(m, 'needs', None)
+        check(not need or getattr(stream, need), f'{name} needs {_NEEDS.get(need)} of each person. Set some apart: '
+              f'Stream({need}=1), or --{need} 1.')
+
+_NEEDS = {'control': 'control videos', 'shots': 'labelled videos'}
 
 # %% ../../nbs/evaluation/03_evaluate.ipynb #4c1cdc73
 def evaluate(
@@ -164,13 +202,16 @@ def evaluate(
     model = model or next((m.model for m in runs[seeds[0]].values() if hasattr(m, 'model')), None)
     check(model is not None, 'the classes are not known. Pass model=...')
     check_videos(videos, model.classes)
-    videos = arrange(stream, videos)
+    for methods_of_seed in runs.values(): check_needs(methods_of_seed, stream)
+    scored, apart = set_apart(stream, videos, model.classes)
+    videos = arrange(stream, scored)
     if with_oracle: runs = {s: {**methods, 'oracle': OracleMethod(model, s)} for s, methods in runs.items()}
-    experiment = Experiment({(name, s): m for s in seeds for name, m in runs[s].items()}, model.classes, stream)
+    experiment = Experiment({(name, s): m for s in seeds for name, m in runs[s].items()}, model.classes, stream, apart)
     results = _run(experiment, model, videos, progress, n_jobs, cache_dir)
     if memory:
         for name, m in runs[seeds[0]].items():
-            if name != 'oracle': results.settings['methods'][name]['peak_mb'] = peak_mb(m, videos[0].video)
+            v = videos[0].video
+            if name != 'oracle': results.settings['methods'][name]['peak_mb'] = peak_mb(m, v, apart.get(v.subject))
     return results
 
 # %% ../../nbs/evaluation/03_evaluate.ipynb #ad100a15
@@ -216,24 +257,27 @@ def _settings(
     methods: dict[str, TestTimeMethod], model: ClipAU, seeds: list[int], videos: list[LabeledVideo], stream: Stream,
 ) -> dict:
     "How the numbers were made."
-    facts = {name: describe_method(m, stream.reset, stream.predict) | dict(unit=unit_scope(m, stream))
-             for name, m in methods.items()}
+    facts = {name: describe_method(m, stream.reset, stream.predict, stream.control, stream.shots)
+             | dict(unit=unit_scope(m, stream)) for name, m in methods.items()}
     return dict(order=_ORDER[stream.order].format(stream.majority_fraction), average='mean over subjects',
                 start='each method is reset and seeded before the first video of each unit',
                 reset=stream.reset or 'as each method was published', counted=f'prediction {stream.predict} the update',
-                stream_seed=stream.seed, backbone=model.backbone.name, seed=seeds[0], seeds=seeds,
+                control=stream.control, shots=stream.shots, stream_seed=stream.seed, backbone=model.backbone.name, seed=seeds[0], seeds=seeds,
                 n_subjects=len({x.video.subject for x in videos}), n_videos=len(videos), methods=facts)
 
 # %% ../../nbs/evaluation/03_evaluate.ipynb #dcd6696c
 def peak_mb(
     method: TestTimeMethod,
     v: VideoFeatures,
+    apart: Apart | None = None,  # what the method is told about the person first
 ) -> float:  # megabytes above what was in use before
-    "Peak memory that a method allocates for one video."
+    "Peak memory that a method allocates for one video, and for what it is told about the person before."
     from torch.profiler import ProfilerActivity, profile
 
     state, cpu = method.state_dict(), [ProfilerActivity.CPU]
-    with _silent_stderr(), profile(activities=cpu, profile_memory=True) as p: _try_adapt(method, [v])
+    with _silent_stderr(), profile(activities=cpu, profile_memory=True) as p:
+        if apart: _tell(method, apart)
+        _try_adapt(method, [v])
     method.load_state_dict(state)
     held = peak = 0
     events = [e for e in p.profiler.kineto_results.events() if e.name() == '[memory]']

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% auto #0
-__all__ = ['FORMAT_VERSION', 'Results', 'concat_results', 'gain_of']
+__all__ = ['FORMAT_VERSION', 'Results', 'concat_results', 'gain_of', 'known_line']
 
 # %% ../../nbs/evaluation/02_results.ipynb #59e75ecc
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,6 +129,7 @@ def _warnings(name: str, own: pd.DataFrame) -> Iterator[str]:
 
 # %% ../../nbs/evaluation/02_results.ipynb #70d41d17
 _PASSES = ['forward', 'backward', 'text_forward', 'text_backward']
+_TOLD = ['enroll_seconds', 'enroll_forward', 'enroll_backward']  # once for each person, where something was known
 
 @patch
 def cost(
@@ -138,7 +139,10 @@ def cost(
     def of(name: str) -> dict:
         own, facts = self.of(name), self.settings['methods'].get(name, {})
         measured = dict(ms_per_video=1000 * own.seconds.mean(), peak_mb=facts.get('peak_mb', math.nan))
-        return dict(n_trained=facts.get('n_trained', 0), **own[_PASSES].mean(), **measured)
+        told = own.groupby(['seed', 'subject'])[_TOLD].first().mean() if _TOLD[0] in own else {}
+        if len(told): measured['ms_enroll'] = 1000 * told['enroll_seconds']
+        passes = {k: told[k] for k in _TOLD[1:] if len(told)}
+        return dict(n_trained=facts.get('n_trained', 0), **own[_PASSES].mean(), **passes, **measured)
     return pd.DataFrame.from_dict({name: of(name) for name in self.methods}, orient='index').rename_axis('method')
 
 # %% ../../nbs/evaluation/02_results.ipynb #dfb66aca
@@ -183,11 +187,24 @@ def _table(results: Results) -> pd.DataFrame:
     for column in ('variant', 'reset', 'prediction'): table[column] = [facts[name][column] for name in s.index]
     return table
 
+# %% ../../nbs/evaluation/02_results.ipynb #7128ddc2
+def known_line(
+    settings: dict,  # of `Results`
+) -> str:  # empty where nothing was set apart
+    "Which videos of each person were set apart, scored by nobody, and which methods saw them."
+    parts = []
+    for what, text in (('control', 'control videos at rest'), ('shots', 'labelled videos of each class')):
+        n = settings.get(what, 0)
+        users = [name for name, facts in settings['methods'].items() if facts.get(what)]
+        if n: parts.append(f'{n} {text} of each person, scored by nobody, seen by {", ".join(users) or "no method"}')
+    return '; '.join(parts)
+
 # %% ../../nbs/evaluation/02_results.ipynb #bd7b5205
 def _protocol_line(p: dict) -> str:
     seeds = ', '.join(map(str, p.get('seeds', [p['seed']])))
-    return (f'{p["n_videos"]} videos of {p["n_subjects"]} subjects, {p["order"]}. Scores: {p["average"]}. '
-            f'Backbone {p["backbone"]}, seed {seeds}.')
+    apart = known_line(p)
+    return (f'{p["n_videos"]} videos of {p["n_subjects"]} subjects, {p["order"]}. {apart and apart + ". "}Scores: '
+            f'{p["average"]}. Backbone {p["backbone"]}, seed {seeds}.')
 
 # %% ../../nbs/evaluation/02_results.ipynb #37f9915e
 @patch

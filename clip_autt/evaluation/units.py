@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from .parallel import ResultCache, map_units
-from .stream import Stream
+from .stream import Apart, Stream
 from ..features import LabeledVideo
 from ..method import TestTimeMethod
 from ..model import ClipAU
@@ -48,6 +48,7 @@ class Experiment(NamedTuple):
     methods: dict[tuple[str, int], TestTimeMethod]  # by name and seed
     classes: tuple[str, ...]
     stream: Stream
+    apart: Mapping[Hashable, Apart] = {}  # what is known of each person, and scored by nobody
 
 # %% ../../nbs/evaluation/04_units.ipynb #c7305de9
 def unit_scope(
@@ -167,12 +168,15 @@ class UnitCache:
         code = code_hash('core', 'series', 'personal', 'methods', 'evaluation')
         common = experiment.stream, experiment.classes, model, code, torch.__version__
         self.methods = {run: value_key(method_key(m), *common) for run, m in experiment.methods.items()}
+        self.apart = {who: value_key(known) for who, known in experiment.apart.items()}
 
     def place(self, unit: Unit) -> tuple[tuple, str]:
         "Readable names of a unit, and its key."
         blocks = [[self.hashes[i] for i in block] for block in unit.blocks]
+        people = dict.fromkeys(self.videos[i].video.subject for i in chain(*unit.blocks))
+        known = [self.apart[who] for who in people if who in self.apart]
         names = unit.method, unit.seed, 'all-videos' if unit.subject is None else unit.subject
-        return names, value_key(self.methods[unit.method, unit.seed], *unit[:3], blocks)
+        return names, value_key(self.methods[unit.method, unit.seed], *unit[:3], blocks, *known)
 
     def get(self, unit: Unit) -> list[dict] | None:
         "The rows of a unit, or None."

@@ -8,6 +8,7 @@ from .class_text import class_text as class_text
 from .dpe import (
     DPE as DPE, DPEConfig as DPEConfig, DPE_PRESETS as DPE_PRESETS, Prototypes as Prototypes, corrected as corrected,
 )
+from .neutral_shift import NeutralScale as NeutralScale, NeutralShift as NeutralShift, rest_of as rest_of
 from .norm_params import (
     AffineParams as AffineParams, Layers as Layers, TemporalAffine as TemporalAffine, TextNorms as TextNorms,
     affine_params as affine_params, gradient as gradient, leaves as leaves, optimizer_step as optimizer_step,
@@ -25,7 +26,8 @@ from .references import (
     class_sentences as class_sentences, softmax_pool as softmax_pool, unit_mean as unit_mean,
 )
 from .registry import (
-    BASELINE as BASELINE, METHODS as METHODS, TABLE_METHODS as TABLE_METHODS, check_name as check_name,
+    BASELINE as BASELINE, INFORMED_METHODS as INFORMED_METHODS, METHODS as METHODS,
+    TABLE_METHODS as TABLE_METHODS, check_name as check_name,
     describe_method as describe_method,
     make_method as make_method, make_methods as make_methods, methods_for as methods_for,
     override_reset as override_reset, without_seed as without_seed,
@@ -40,7 +42,7 @@ from .source_statistics import (
     MAX_NOISE as MAX_NOISE, NEIGHBOURS as NEIGHBOURS, N_RUNS as N_RUNS, QUANTILES as QUANTILES, SHARE as SHARE,
     SourceStatistics as SourceStatistics, attach_source as attach_source, hidden as hidden,
     mean_and_variance as mean_and_variance, source_of as source_of, source_statistics as source_statistics,
-    static_prototypes as static_prototypes,
+    static_prototypes as static_prototypes, typical_rest as typical_rest,
 )
 from .t3al import (
     T3AL as T3AL, T3ALConfig as T3ALConfig, byol as byol, pools as pools, segments as segments, smooth as smooth,

@@ -15,6 +15,7 @@ from ..autt import ClipAUTT
 from ..utils.errors import InputError, check, did_you_mean
 from .references import FrameMean, PromptEnsemble, SoftmaxPool, ZeroShot
 from .dpe import DPE
+from .neutral_shift import NeutralScale, NeutralShift
 from .promptalign import PromptAlign
 from .reta import ReTA
 from .sar import SAR
@@ -24,13 +25,14 @@ from .tent import Tent
 from .tpt import TPT
 from .ttacap import TTACaP
 from ..model import ClipAU
+from ..personal.enrolment import takes
 from ..personal.method import PersonalBaseline
 from ..method import SCOPES, NoAdaptation, ResetScope, TestTimeMethod
 from ..released import ReleasedClipAUTT
 
 # %% auto #0
-__all__ = ['METHODS', 'TABLE_METHODS', 'BASELINE', 'without_seed', 'methods_for', 'check_name', 'make_method', 'make_methods',
-           'override_reset', 'describe_method']
+__all__ = ['METHODS', 'INFORMED_METHODS', 'TABLE_METHODS', 'BASELINE', 'without_seed', 'methods_for', 'check_name', 'make_method',
+           'make_methods', 'override_reset', 'describe_method']
 
 # %% ../../nbs/methods/15_registry.ipynb #bf01713f
 def without_seed(
@@ -62,15 +64,22 @@ METHODS: dict[str, Callable[..., TestTimeMethod]] = {  # name -> factory(model, 
     'personal-threshold': without_seed(partial(PersonalBaseline, estimate_threshold=True)),
 }
 
+# %% ../../nbs/methods/15_registry.ipynb #01d8d1db
+INFORMED_METHODS: dict[str, Callable[..., TestTimeMethod]] = {  # name -> factory(model, seed=0, **settings)
+    'neutral-shift': NeutralShift,
+    'neutral-scale': NeutralScale,
+    'personal+control': without_seed(partial(PersonalBaseline, with_control=True)),
+}
+
 # %% ../../nbs/methods/15_registry.ipynb #36ad0ef5
 TABLE_METHODS = {'source': without_seed(NoAdaptation),
-                 **{name: make for name, make in METHODS.items() if name.startswith('personal')}}
+                 **{name: make for name, make in (METHODS | INFORMED_METHODS).items() if name.startswith('personal')}}
 
 def methods_for(
     model: ClipAU,  # or an `AUTableModel`
 ) -> dict[str, Callable[..., TestTimeMethod]]:
     "The register for a model."
-    return METHODS if isinstance(model, ClipAU) else TABLE_METHODS
+    return METHODS | INFORMED_METHODS if isinstance(model, ClipAU) else TABLE_METHODS
 
 # %% ../../nbs/methods/15_registry.ipynb #1639ddaa
 BASELINE = '+baseline'
@@ -81,16 +90,18 @@ def check_name(
 ) -> str:  # without '+baseline'
     "The name of a method that a model can have. `InputError` for any other."
     plain, known = name.removesuffix(BASELINE), methods_for(model)
-    if plain in METHODS and plain not in known:
+    if plain in METHODS | INFORMED_METHODS and plain not in known:
         raise InputError(f'{plain} needs CLIP: it works on frame embeddings and sentences, and this model reads '
                          f'action-unit tables. For tables there are {", ".join(known)}.')
     check(plain in known, f'unknown method {plain!r}.{did_you_mean(plain, known)} Known: {", ".join(known)}.')
     check(plain == name or not plain.startswith('personal'),
           f'{plain} has a personal baseline already; name it without {BASELINE}')
+    check(plain == name or plain not in INFORMED_METHODS,
+          f'{plain} is told more of a person than videos, which {BASELINE} does not hand on; name it without')
     return plain
 
 def make_method(
-    name: str,  # in METHODS, or with '+baseline' behind it
+    name: str,  # in METHODS or INFORMED_METHODS; those in METHODS also with '+baseline' behind it
     model: ClipAU,
     seed: int = 0,
     **settings,  # of the method, by name
@@ -102,13 +113,14 @@ def make_method(
     return PersonalBaseline(model, lambda head: known[plain](head, seed=seed, **settings))
 
 def make_methods(
-    methods: dict[str, TestTimeMethod] | Sequence[str] | str,  # methods by name; or names in METHODS, or 'all'
+    methods: dict[str, TestTimeMethod] | Sequence[str] | str,  # by name; or registered names; or 'all', in METHODS
     model: ClipAU | None = None,  # for methods given by name
     seed: int = 0,
 ) -> dict[str, TestTimeMethod]:
     "Methods by name."
     known = METHODS if model is None else methods_for(model)
-    if isinstance(methods, str): methods = [*known] if methods == 'all' else [methods]
+    if methods == 'all': methods = [name for name in known if name not in INFORMED_METHODS]
+    if isinstance(methods, str): methods = [methods]
     check(len(methods) > 0, f'no methods to evaluate. Name some of {", ".join(known)}.')
     check('oracle' not in methods, 'the oracle sees labels, so it is no method. Ask for it with with_oracle=True.')
     if not isinstance(methods, dict):
@@ -139,8 +151,13 @@ def describe_method(
     method: TestTimeMethod,
     scope: ResetScope | None = None,  # that the protocol asks for
     predict: Literal['after', 'before'] = 'after',  # the prediction that is scored
+    control: int = 0,  # control videos of each person that the protocol sets apart
+    shots: int = 0,  # labelled videos of each class and person that it sets apart
 ) -> dict:
-    "Variant, reset scope, when the scored prediction was made, how many values are learned, and the settings."
+    """Variant, reset scope, when the scored prediction was made, how many values are learned, and the settings.
+
+    `control` and `shots` say how many of the videos that are set apart this method was told of.
+    """
     own, config = getattr(method, 'reset_scope', 'its own'), getattr(method, 'config', None)
     settings = {f.name: getattr(config, f.name) for f in fields(config)} if is_dataclass(config) else {}
     steps = getattr(method, 'steps', settings.get('steps'))
@@ -148,4 +165,5 @@ def describe_method(
     return dict(variant=str(getattr(method, 'variant', type(method).__name__)),
                 reset=str(scope if scope and own in SCOPES else own),
                 prediction=str(getattr(method, 'prediction', timing)), n_trained=int(getattr(method, 'n_trained', 0)),
-                **{k: x for k, x in settings.items() if isinstance(x, (int, float, str))})
+                **{k: x for k, x in settings.items() if isinstance(x, (int, float, str))},
+                control=control if takes(method, 'control') else 0, shots=shots if takes(method, 'shots') else 0)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..features import LabeledVideo, VideoFeatures, by_subject
 from ..model import ClipAU
+from ..personal.baseline import Baseline, population_baseline, resting_statistics
 from ..personal.training import augment_baselines
 from ..temporal import TemporalConv, score_windows
 from ..utils.checkpoint import save_or_remove
@@ -24,7 +25,7 @@ from ..utils.weights import read_weights
 
 # %% auto #0
 __all__ = ['NEIGHBOURS', 'QUANTILES', 'N_RUNS', 'SHARE', 'MAX_NOISE', 'mean_and_variance', 'hidden', 'static_prototypes',
-           'SourceStatistics', 'source_statistics', 'attach_source', 'source_of']
+           'typical_rest', 'SourceStatistics', 'source_statistics', 'attach_source', 'source_of']
 
 # %% ../../nbs/methods/03_source_statistics.ipynb #4fc7a99e
 def mean_and_variance(
@@ -102,6 +103,16 @@ def static_prototypes(
 
 def _from_mean(x: Tensor) -> Tensor: return (x - x.mean(0)).norm(dim=1)
 
+# %% ../../nbs/methods/03_source_statistics.ipynb #d4b5495c
+def typical_rest(
+    people: Iterable[Sequence[LabeledVideo]],  # the videos of each person
+    rest: str,  # the class that stands for it
+) -> Baseline:  # n is the number of people
+    "Where the typical person rests and how far this face moves at rest. Nobody at rest is an `InputError`."
+    own = [[x.video.frames for x in videos if x.label == rest] for videos in people]
+    check(any(own), f'no source video shows the class {rest!r}, the first one, which stands for the rest')
+    return population_baseline(Baseline(*resting_statistics(torch.cat(frames))) for frames in own if frames)
+
 # %% ../../nbs/methods/03_source_statistics.ipynb #85b7839a
 @dataclass(frozen=True, eq=False, repr=False)
 class SourceStatistics:
@@ -111,7 +122,8 @@ class SourceStatistics:
     """
     frame_mean: Tensor  # [D] over all frames
     frame_var: Tensor  # [D]
-    frame_median: Tensor  # [D] median over people of each one's median frame
+    rest_median: Tensor  # [D] median over people of each one's median frame at rest
+    rest_spread: Tensor  # [D] median over people of the mean absolute deviation from it
     hidden_mean: Tensor  # [H] activations before the mean over time
     hidden_var: Tensor  # [H]
     video_mean: Tensor  # [D] unit embeddings of whole videos
@@ -163,7 +175,7 @@ _AGAIN = 'Compute them again with source_statistics.'
 def _check_fit(s: SourceStatistics) -> None:
     "Refuse statistics whose shapes or numbers do not fit together."
     d, h, p, n = len(s.frame_mean), len(s.hidden_mean), len(s.prototypes), len(s.subject_mean)
-    over_d = ('frame_mean', 'frame_var', 'frame_median', 'video_mean', 'video_var')
+    over_d = ('frame_mean', 'frame_var', 'rest_median', 'rest_spread', 'video_mean', 'video_var')
     shapes = {**dict.fromkeys(over_d, (d,)), 'hidden_mean': (h,), 'hidden_var': (h,), 'prototypes': (p, d),
               'prototype_class': (p,), 'prototype_subject': (p,), 'subject_mean': (n, d), 'subject_var': (n, d)}
     wrong = [f'{name} is {list(getattr(s, name).shape)}' for name, shape in shapes.items()
@@ -194,8 +206,8 @@ def source_statistics(
     frame_mean, frame_var = each(lambda x: x)
     hidden_mean, hidden_var = each(lambda x: hidden(temporal, x))
     video_mean, video_var = each(lambda x: temporal(x[None]))
-    medians = [torch.cat([x.video.frames for x in own]).to(like).median(0).values for own in people.values()]
-    s = SourceStatistics(frame_mean, frame_var, torch.stack(medians).median(0).values, hidden_mean, hidden_var,
+    rest = typical_rest(people.values(), classes[0])
+    s = SourceStatistics(frame_mean, frame_var, rest.center.to(like), rest.spread.to(like), hidden_mean, hidden_var,
                          video_mean, video_var, *_people(temporal, list(people.values()), classes, seed, window, most))
     return SourceStatistics.from_state(s.state()).to(like.device)
 

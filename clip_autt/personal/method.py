@@ -36,8 +36,8 @@ class PersonalBaseline:
     """The method `personal`: videos are described relative to the person's resting face.
 
     A `TestTimeMethod` around another one. Videos are taken one after the other: the baseline of a video is made from
-    it and from the person's earlier ones. With `estimate_threshold` it is `personal-threshold`, with `control` it is
-    `personal+control`.
+    it and from the person's earlier ones. With `estimate_threshold` it is `personal-threshold`, with `with_control` it
+    is `personal+control`.
     """
     variant = 'personal'
 
@@ -49,7 +49,7 @@ class PersonalBaseline:
         video_weight: float | None = None
         prior_clips: float | None = None  # None: one number for each dimension, which the model holds
         spread_clips: float | None = None
-        control: bool = False  # a stream's control videos are given to it
+        with_control: bool = False  # a stream's control videos are given to it
         inner: str = ''  # the method inside and its settings
 
     def __init__(
@@ -63,7 +63,7 @@ class PersonalBaseline:
         prior_clips: float | None = None,  # clips that the typical person counts for; None: the model's rule
         spread_clips: float | None = None,  # the same for the spread; None: `at_test_time`
         reset: Literal['video', 'subject', 'never'] = 'subject',  # when to forget the person
-        control: bool = False,  # take the control videos that a stream sets apart, see `enroll`
+        with_control: bool = False,  # take the control videos that a stream sets apart, see `enroll`
     ):
         check(model.personal is not None, 'this model has no personal head. Train one with '
               'prepare_personal(model, train, val), load a bundled model, or name methods that need none.')
@@ -76,8 +76,9 @@ class PersonalBaseline:
         self.inner = make(head) if make else MostConfidentWindow(head, MostConfidentWindow.Config(window))
         inner = f'{type(self.inner).__name__} {getattr(self.inner, "config", "")}'.strip()
         r = self.rule
-        self.config = self.Config(window, estimate_threshold, r.video_weight, prior, r.spread_clips, control, inner)
-        self.needs = 'control' if control else None
+        self.config = self.Config(window, estimate_threshold, r.video_weight, prior, r.spread_clips, with_control,
+                                  inner)
+        self.needs = 'control' if with_control else None
         self.begin: tuple[Baseline | None, Tensor] = None, torch.zeros(0, len(model.classes))  # or a loaded profile
         self.reset()
 
