@@ -15,7 +15,7 @@ from ..method import StepOutput, VideoViews
 from .source_statistics import source_of
 from ..outputs import Passes
 from ..personal.baseline import Baseline, normalize_to_baseline, resting_statistics
-from ..personal.enrolment import NO_CONTROL, EnrolledMethod
+from ..personal.enrolment import EnrolledMethod
 
 # %% auto #0
 __all__ = ['rest_of', 'NeutralShift', 'NeutralScale']
