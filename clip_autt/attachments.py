@@ -34,6 +34,7 @@ class AttachmentPlace(NamedTuple):
 ATTACHMENTS = {
     'personal': AttachmentPlace('clip_autt.personal.training', 'PersonalModel', 'personal/people.safetensors'),
     'source': AttachmentPlace('clip_autt.methods.source_statistics', 'SourceStatistics', 'source.safetensors'),
+    'translator': AttachmentPlace('clip_autt.methods.pft', 'Translator', 'translator.safetensors'),
     'dsfda': AttachmentPlace('clip_autt.methods.dsfda', 'DisentangledSource', 'dsfda.safetensors'),
 }
 

@@ -23,6 +23,7 @@ from clip_autt.faces.pretrain import Recipe, enlarged, new_model, packed, retrie
 from clip_autt.faces.tasks import SOURCE_SUBJECTS, TASKS, VALIDATION_SUBJECTS
 from clip_autt.faces.videos import source_videos, zero_shot_emotions
 from clip_autt.features import LabeledVideo, VideoFeatures
+from clip_autt.methods.pft import prepare_translator, translator_of
 from clip_autt.methods.source_statistics import attach_source
 from clip_autt.model import ClipAU
 from clip_autt.personal.training import prepare_personal
@@ -34,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME, TARGET = "facs-tiny", assets() / "facs-tiny"
 TRAIN, VALIDATION, TEST = (100_000, 20_000), (900_000, 1_000), (910_000, 1_000)  # first person and how many
 CHUNK = 1_000  # people
+TRANSLATOR = dict(residual=True, style="moments", style_weight=10.0)  # chosen on the validation people
 EMOTIONAL = range(920_000, 920_100)
 for people in (SOURCE_SUBJECTS, VALIDATION_SUBJECTS, EMOTIONAL):
     check_seeds(people.start, len(people))
@@ -137,14 +139,27 @@ def kept_videos(path: Path, make: Callable[[], Sequence]) -> tuple[list[LabeledV
     )
 
 
+def embedded(folder: Path, task: str, clip: Backbone, jobs: int) -> tuple[list[LabeledVideo], list[LabeledVideo]]:
+    "Source and validation people of a task, embedded once."
+    return kept_videos(folder / f"{task}-{clip.hash}.pt", lambda: source_videos(clip, task, n_jobs=jobs))
+
+
+def translator(folder: Path, task: str, clip: Backbone, jobs: int) -> None:
+    "Train PFT's translator for a head as it is stored, and store it beside the head; nothing else changes."
+    model, (train, _) = ClipAU.from_pretrained(TARGET / task, clip), embedded(folder, task, clip, jobs)
+    print(f"{task}, {prepare_translator(model, train, **TRANSLATOR)}", flush=True)
+    translator_of(model).save(TARGET / task, torch.float16)
+
+
 def head(folder: Path, task: str, clip: Backbone, jobs: int) -> dict:
     "Train CLIP-AU for a task and store it beside the weights."
-    train, val = kept_videos(folder / f"{task}-{clip.hash}.pt", lambda: source_videos(clip, task, n_jobs=jobs))
+    train, val = embedded(folder, task, clip, jobs)
     model = ClipAU(clip, classes=TASKS[task].classes)
     history = fit(model, train, val, epochs=30, lr=1e-3, patience=10, progress=False)
     personal = prepare_personal(model, train, val)
     attach_source(model, train)
     model.save_pretrained(TARGET / task, torch.float16)
+    translator(folder, task, clip, jobs)
     best = history.best_epoch - 1
     print(f"{task}: {history}\n{task}, personal: {personal}", flush=True)
     return dict(
@@ -236,6 +251,13 @@ def card(facts: dict, clip: Backbone) -> str:
     )
 
 
+def listed() -> None:
+    "Let everybody read the files, and list their hashes."
+    for path in TARGET.rglob("*.safetensors"):
+        path.chmod(0o644)  # safetensors writes files that only their owner can read
+    write_hashes(assets())
+
+
 def main() -> None:
     import build_readout  # which takes the albums from here
 
@@ -244,8 +266,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs=len(PARTS), default=[part.recipe.steps for part in PARTS])
     parser.add_argument("--jobs", type=int, default=-1, help="processes that photograph; -1 for one per core")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--translators", action="store_true", help="only those of the stored heads; no head is trained")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
+    if args.translators:
+        for task in TASKS:
+            translator(args.folder, task, load_backbone(NAME), args.jobs)
+        return listed()
     parts = [part._replace(recipe=replace(part.recipe, steps=n)) for part, n in zip(PARTS, args.steps)]
     facts = backbone(args.folder, parts, args.device, args.jobs)
     write_hashes(assets())
@@ -255,9 +282,7 @@ def main() -> None:
     build_readout.build(args.folder, args.jobs)
     (TARGET / "metrics.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     (TARGET / "README.md").write_text(card(facts, clip), encoding="utf-8")
-    for path in TARGET.rglob("*.safetensors"):
-        path.chmod(0o644)  # safetensors writes files that only their owner can read
-    write_hashes(assets())
+    listed()
     size = sum(p.stat().st_size for p in assets().rglob("*") if p.is_file())
     print(
         f"AUC mean {facts['auc_mean']:.3f}, worst {facts['auc_worst']:.3f}, tone gap {facts['tone_gap']:+.3f}; "

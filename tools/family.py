@@ -3,7 +3,7 @@
 What is finished is kept in build/family, so an interrupted call goes on.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np

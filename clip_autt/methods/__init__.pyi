@@ -29,6 +29,14 @@ from .norm_params import (
     affine_params as affine_params, gradient as gradient, leaves as leaves, optimizer_step as optimizer_step,
 )
 from .oracle import UNTUNED as UNTUNED, check_videos as check_videos, tune_on_labels as tune_on_labels
+from .pft import (
+    PFT as PFT, PFTConfig as PFTConfig, STYLES as STYLES, SourceWindows as SourceWindows, Style as Style,
+    Translator as Translator, TranslatorHistory as TranslatorHistory, WEIGHT_NAMES as WEIGHT_NAMES, Weights as Weights,
+    control_windows as control_windows, expression_loss as expression_loss, gram as gram,
+    prepare_translator as prepare_translator, source_windows as source_windows, spaced_windows as spaced_windows,
+    starting_weights as starting_weights, style_givers as style_givers, style_loss as style_loss,
+    time_moments as time_moments, translate as translate, translator_of as translator_of,
+)
 from .promptalign import (
     LEVELS as LEVELS, LevelStatistics as LevelStatistics, PromptAlign as PromptAlign,
     PromptAlignConfig as PromptAlignConfig, Prompts as Prompts, coupled as coupled, frames_of as frames_of,
