@@ -269,7 +269,8 @@ def evaluate_command(
         check(seeds >= 1 and subjects >= 1, f'--seeds and --subjects must be 1 or more, got {seeds} and {subjects}')
         names, with_oracle = method_names(methods, baseline)
         stream = Stream(order, reset, seed, counted, majority_fraction, control, shots)
-        options = dict(with_oracle=oracle or with_oracle, stream=stream, model=model, n_subjects=subjects, memory=True, settings=parse_settings(settings, names),
+        options = dict(with_oracle=oracle or with_oracle, stream=stream, model=model, n_subjects=subjects, memory=True,
+                       settings=parse_settings(settings, names),
                        cache_dir=None if cache_dir == 'none' else cache_dir)
         tasks, firsts = [*TASKS] if task == 'all' else [task], range(seed, seed + seeds * subjects, subjects)
         with notes(): results = benchmark(tasks, firsts, names, jobs, shows_bars(quiet), _save_to(json_path), **options)

@@ -225,8 +225,10 @@ def check_methods(
     stream: Stream,
     personal: bool = True,  # whether personal heads are trained
     tables: bool = False,  # whether action-unit tables are read
+    folds: bool = False,  # whether models are trained in folds
 ) -> None:
     "`InputError` for names of methods that do not exist or cannot be used."
+    from clip_autt.evaluation.embedded import SOURCE_METHODS
     from clip_autt.evaluation.evaluate import check_needs
     from clip_autt.methods.registry import BASELINE, INFORMED_METHODS, check_name, make_methods
     from clip_autt.model import ClipAU
@@ -235,6 +237,9 @@ def check_methods(
     if tables:
         check(len(names) > 0, 'no methods to evaluate, such as --methods source.')
         for name in names: check_name(name, AUTableModel(['AU4']))
+    trained = [name for name in names if name in ('pft', *SOURCE_METHODS)]
+    check(not (folds and trained), f'{", ".join(trained)}: learns from the source people by a training of its own, '
+          'which --cv does not do. Leave it out here; --task evaluates it on embedded people.')
     informed = [name for name in names if name in INFORMED_METHODS] if tables else names
     if informed: check_needs(make_methods(informed, ClipAU.from_pretrained('facs-tiny')), stream)
     wanting = [n for n in names if n.startswith('personal') or n.endswith(BASELINE)]
@@ -265,7 +270,7 @@ def evaluate_manifest(
     methods = methods or ('source,personal' if tables else 'clip-au,clip-autt,personal')
     names, all_methods = method_names(methods, baseline, tables)
     stream = Stream(order, reset, seed, counted, majority_fraction, control, shots)
-    check_methods(names, stream, personal, tables)
+    check_methods(names, stream, personal, tables, bool(cv))
     folder, kept = study_folder(manifest, cache_dir)
     common = dict(settings=parse_settings(settings, names), seed=seed, quiet=quiet, n_jobs=jobs,
                   stream=stream, with_oracle=oracle or all_methods)

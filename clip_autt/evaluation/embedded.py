@@ -17,22 +17,23 @@ from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from tqdm.auto import tqdm
 
 from ..backbone import UnseenTokenWarning
-from .evaluate import evaluate
+from .evaluate import check_needs, evaluate
 from .metrics import paired_bootstrap
 from .results import FORMAT_VERSION, Results, concat_results, gain_of, known_line
 from .stream import Stream
 from .units import Interrupted
 from ..faces.people import DomainShift
 from ..faces.tasks import TARGET_DOMAIN, find_task
-from ..faces.videos import N_TARGETS, kept_target_videos
-from ..methods.registry import make_method, make_methods
+from ..faces.videos import N_TARGETS, kept_source_videos, kept_target_videos
+from ..methods.dsfda import prepare_dsfda
+from ..methods.registry import INFORMED_METHODS, check_name, make_method, make_methods
 from ..model import ClipAU
 from ..utils.errors import check
 from ..utils.files import atomic_path
 
 # %% auto #0
-__all__ = ['evaluate_people', 'with_settings', 'load_head', 'benchmark', 'over_tasks', 'benchmark_json', 'benchmark_csv',
-           'benchmark_text']
+__all__ = ['SOURCE_METHODS', 'evaluate_people', 'with_settings', 'source_settings', 'load_head', 'benchmark', 'over_tasks',
+           'benchmark_json', 'benchmark_csv', 'benchmark_text']
 
 # %% ../../nbs/evaluation/06_embedded.ipynb #065ed041
 def evaluate_people(
@@ -58,7 +59,11 @@ def evaluate_people(
         warnings.simplefilter('ignore', UnseenTokenWarning)  # zero-shot asks a small model for words on purpose
         videos = kept_target_videos(clip_au.backbone, task, seed, n_subjects, domain, n=per_person, n_jobs=n_jobs,
                                     progress=False)
-        made = make_methods(methods, clip_au, seed) | with_settings(clip_au, seed, settings)
+        given = source_settings(clip_au, task, methods, n_jobs=n_jobs, progress=False)
+        own = {name: {**given.get(name, {}), **(settings or {}).get(name, {})} for name in {**given, **(settings or {})}}
+        plain = [name for name in methods if name not in given]
+        made = {**(make_methods(plain, clip_au, seed) if plain else {}), **with_settings(clip_au, seed, own)}
+        made = {name: made[name] for name in dict.fromkeys([*methods, *made])}
         bar.set_description('evaluating', refresh=False)
         bar.reset(len(videos) * (len(made) + with_oracle))
         return evaluate(made, videos, clip_au, seed, bar, with_oracle, stream, memory, n_jobs, cache_dir)
@@ -70,6 +75,28 @@ def with_settings(
 ) -> dict:
     "The methods that get other settings than their own."
     return {name: make_method(name, model, seed, **own) for name, own in (settings or {}).items()}
+
+# %% ../../nbs/evaluation/06_embedded.ipynb #06a42d9e
+SOURCE_METHODS = 'dsfda', 'msda'
+
+def source_settings(
+    model: ClipAU,  # gets what DSFDA needs
+    task: str,
+    methods: Sequence[str],  # names
+    **kwargs,  # of `kept_source_videos`
+) -> dict[str, dict]:  # settings by name
+    "What methods that learn from source people are given. Nobody is filmed where no method asks."
+    wanted = [name for name in methods if name in SOURCE_METHODS]
+    if not wanted: return {}
+    source = kept_source_videos(model.backbone, task, **kwargs)
+    if 'dsfda' in wanted and 'dsfda' not in model.attachments: prepare_dsfda(model, source)
+    return {name: dict(source=source) if name == 'msda' else {} for name in wanted}
+
+def _check_methods(methods: Sequence[str], model: ClipAU, stream: Stream) -> None:
+    "`InputError` for unknown methods, and for those that the stream does not give what they need."
+    later = [check_name(name, model) for name in methods if name in SOURCE_METHODS]
+    now = [name for name in methods if name not in later]
+    check_needs((make_methods(now, model) if now or not later else {}) | {n: INFORMED_METHODS[n] for n in later}, stream)
 
 # %% ../../nbs/evaluation/06_embedded.ipynb #eee461a1
 def load_head(
@@ -99,7 +126,7 @@ def benchmark(
     overlap = [(a, b) for a, b in pairwise(seeds) if b - a < n]
     check(not overlap, f'seeds {overlap[:1]} share people: each seed stands for {n} people from its number on. '
                        f'Choose seeds at least {n} apart.')
-    for task in tasks: make_methods(methods, load_head(task, kwargs.get('model')))
+    for task in tasks: _check_methods(methods, load_head(task, kwargs.get('model')), kwargs.get('stream') or Stream())
     runs, done, tell = [(t, s) for s in seeds for t in tasks], {}, on_result or (lambda done: None)
     try:
         for run, result in _results(runs, methods, n_jobs, progress, kwargs):

@@ -167,7 +167,7 @@ def _cost_row(cost: tuple[float, Passes] | ClipAUTTError | None) -> dict:
 
 # %% ../../nbs/evaluation/03_evaluate.ipynb #f12c8771
 def check_needs(
-    methods: Mapping[str, TestTimeMethod],  # by name
+    methods: Mapping[str, TestTimeMethod | type],  # by name; a class says what it needs, too
     stream: Stream,
 ) -> None:
     "`InputError` for a method that needs videos which the stream does not set apart."

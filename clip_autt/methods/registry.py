@@ -15,7 +15,9 @@ from ..autt import ClipAUTT
 from ..utils.errors import InputError, check, did_you_mean
 from .references import FrameMean, PromptEnsemble, SoftmaxPool, ZeroShot
 from .dpe import DPE
+from .dsfda import DSFDA
 from .neutral_shift import NeutralScale, NeutralShift
+from .pft import PFT
 from .promptalign import PromptAlign
 from .reta import ReTA
 from .sar import SAR
@@ -29,6 +31,7 @@ from ..personal.enrolment import takes
 from ..personal.method import PersonalBaseline
 from ..method import SCOPES, NoAdaptation, ResetScope, TestTimeMethod
 from ..released import ReleasedClipAUTT
+from ..training.msda import MSDA
 
 # %% auto #0
 __all__ = ['METHODS', 'INFORMED_METHODS', 'TABLE_METHODS', 'BASELINE', 'without_seed', 'methods_for', 'check_name', 'make_method',
@@ -69,6 +72,9 @@ INFORMED_METHODS: dict[str, Callable[..., TestTimeMethod]] = {  # name -> factor
     'neutral-shift': NeutralShift,
     'neutral-scale': NeutralScale,
     'personal+control': without_seed(partial(PersonalBaseline, with_control=True)),
+    'pft': PFT,
+    'dsfda': DSFDA,
+    'msda': MSDA,  # takes source=videos
 }
 
 # %% ../../nbs/methods/15_registry.ipynb #36ad0ef5
