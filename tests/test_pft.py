@@ -301,7 +301,6 @@ def test_the_release_says_neutral_to_everything(world):
     assert (slow.variant, PFT(world.model).variant) == ("PFT, as released", "PFT, as described")
 
 
-@pytest.mark.xfail(raises=TypeError, reason="describe_method gives a setting named variant twice")
 def test_the_harness_warns_of_the_release_and_not_of_the_description(world):
     if len(world.model.classes) > 2:
         pytest.skip("with seven classes the release needs longer than 25 epochs")

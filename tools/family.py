@@ -3,11 +3,12 @@
 What is finished is kept in build/family, so an interrupted call goes on.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 
 import numpy as np
-from build_assets import kept_videos
+from build_assets import embedded
 from pages import ROOT, kept, percent, rows, write_page
 
 from clip_autt.evaluation.embedded import load_head
@@ -15,10 +16,11 @@ from clip_autt.evaluation.evaluate import evaluate
 from clip_autt.evaluation.metrics import paired_bootstrap
 from clip_autt.evaluation.stream import Stream
 from clip_autt.faces.tasks import TASKS
-from clip_autt.faces.videos import kept_target_videos, source_videos
+from clip_autt.faces.videos import kept_target_videos
 from clip_autt.features import LabeledVideo
 from clip_autt.method import TestTimeMethod
 from clip_autt.methods.dsfda import prepare_dsfda
+from clip_autt.methods.pft import prepare_translator
 from clip_autt.methods.registry import make_method
 from clip_autt.model import ClipAU
 from clip_autt.utils.files import code_hash, content_hash
@@ -36,13 +38,20 @@ PLAIN = {
 }
 TRAINED = {
     "pft": ("pft", {}),
-    "pft, residual": ("pft", dict(residual=True)),
+    "pft, literal": ("pft", {}),
     "pft, released": ("pft", dict(variant="released")),
     "dsfda": ("dsfda", {}),
     "dsfda, literal": ("dsfda", dict(literal=True)),
     "dsfda, released": ("dsfda", dict(variant="released")),
     "msda": ("msda", {}),
     "msda, released": ("msda", dict(variant="released")),
+}
+PREPARED: dict[str, Callable[[ClipAU, list[LabeledVideo]], object]] = {  # rows that need another training at the source
+    "pft, literal": prepare_translator,
+    "pft, released": partial(prepare_translator, variant="released"),
+    "dsfda": prepare_dsfda,
+    "dsfda, literal": partial(prepare_dsfda, literal=True),
+    "dsfda, released": prepare_dsfda,
 }
 FEW = {name: (name, {}) for name in ("few-shot", "so", "low-rank", "linear-probe", "few-shot-threshold")}
 ORDERS = {
@@ -57,20 +66,31 @@ PLACES = 1, 2, 3, 10  # of scored clips in the order in which a person makes the
 
 @cache
 def people(task: str) -> tuple[ClipAU, list[LabeledVideo], list[LabeledVideo]]:
-    "The head of a task with all that its methods need, its source people, and fifty strangers."
+    "The head of a task, its source people, and fifty strangers."
     model = load_head(task)
-    path = ROOT / "build" / "assets" / f"{task}-{model.backbone.hash}.pt"
-    source, _ = kept_videos(path, lambda: source_videos(model.backbone, task, n_jobs=-1))
-    prepare_dsfda(model, source)
+    source, _ = embedded(ROOT / "build" / "assets", task, model.backbone, -1)
     strangers = [kept_target_videos(model.backbone, task, seed, n_jobs=-1, progress=False) for seed in SEEDS]
     return model, source, [x for own in strangers for x in own]
 
 
+@cache
+def prepared(task: str, row: str) -> ClipAU:
+    "The head of a task with what a row needs beside it."
+    model, source, _ = people(task)
+    if row not in PREPARED:
+        return model
+    model = copy.copy(model)  # which gets attachments of its own
+    PREPARED[row](model, source)
+    return model
+
+
 def made(task: str, methods: Mapping[str, Make]) -> dict[str, TestTimeMethod]:
     "Methods by the names of their rows."
-    model, source, _ = people(task)
-    given = lambda name: dict(source=source) if name == "msda" else {}
-    return {row: make_method(name, model, **settings, **given(name)) for row, (name, settings) in methods.items()}
+    given = lambda name: dict(source=people(task)[1]) if name == "msda" else {}
+    return {
+        row: make_method(name, prepared(task, row), **settings, **given(name))
+        for row, (name, settings) in methods.items()
+    }
 
 
 def measured(title: str, methods: Mapping[str, Make], stream: Stream, memory: bool = False) -> dict:
