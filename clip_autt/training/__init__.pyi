@@ -1,1 +1,6 @@
 "Other ways to train: sparse steps, and source people as domains."
+
+from .so import (
+    SO as SO, adam_step as adam_step, draw_places as draw_places, keep_largest as keep_largest, merged as merged,
+    n_places as n_places, unstable_order as unstable_order,
+)
