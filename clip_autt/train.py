@@ -280,7 +280,8 @@ def _description(model: ClipAU, train: _Videos, val: _Videos, weight: Tensor | N
 
 def _resume(run: _Run, path: Path, epochs: int, description: dict) -> None:
     "Continue where a checkpoint ends."
-    state = read_run(path, ('weights', 'optimizer', 'rng', 'history', 'best'), description, dict(optimizer='AdamW'))
+    parts = 'weights', 'optimizer', 'rng', 'history', 'best'
+    state = read_run(path, parts, description, unsaid=dict(optimizer='AdamW'))
     for part in ('best', 'weights'): load_weights(run.model, state[part], f'{path}, {part}')
     run.optimizer.load_state_dict(state['optimizer'])
     run.generator.set_state(state['rng'])

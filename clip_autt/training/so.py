@@ -141,9 +141,11 @@ def _check_settings(lr: float, betas: tuple[float, float], eps: float, weight_de
     "Refuse settings out of range."
     check(lr >= 0 and eps >= 0 and weight_decay >= 0,
           f'lr, eps and weight_decay must be 0 or more, got {lr}, {eps} and {weight_decay}')
-    check(len(betas) == 2 and all(0 <= b < 1 for b in betas), f'betas must be two numbers from 0 to below 1, got {betas}')
+    check(len(betas) == 2 and all(0 <= b < 1 for b in betas),
+          f'betas must be two numbers from 0 to below 1, got {betas}')
     check(0 < density <= 1, f'density is the fraction of weights that move, above 0 and at most 1, got {density}')
-    check(isinstance(refresh, int) and refresh >= 1, f'refresh must be a whole number of steps, 1 or more, got {refresh}')
+    check(isinstance(refresh, int) and refresh >= 1,
+          f'refresh must be a whole number of steps, 1 or more, got {refresh}')
     check(pairing in ('stable', 'released'), f"pairing must be 'stable' or 'released', got {pairing!r}")
     check(seed >= 0, f'seed must be 0 or more, got {seed}')
 
@@ -154,7 +156,8 @@ def _move(p: Tensor, state: dict, number: int, lr: float, betas: tuple[float, fl
     check(not p.grad.is_sparse and not p.is_complex(), 'SO takes dense gradients of real numbers')
     n, matrix = p.numel(), p.dim() > 1
     size = n_places(n, density) if matrix else n
-    if not state: state.update(step=0, places=torch.zeros(0, dtype=torch.long, device=p.device), moments=p.new_zeros(2, 0))
+    if not state:
+        state |= dict(step=0, places=p.new_zeros(0, dtype=torch.long), moments=p.new_zeros(2, 0))
     if state['step'] % refresh == 0:
         state['support'] = draw_places(n, size, seed, number, state['step'] // refresh).to(p.device)
     state['step'] += 1
