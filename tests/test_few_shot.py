@@ -39,7 +39,7 @@ def clips(n=8, person="A", classes=("neutral", "pain"), seed=0):
 
 @pytest.fixture
 def make(model):
-    return lambda **how: FewShot(model, untrained_ok=True, **{"lr": 1e-3, **how})
+    return lambda **how: FewShot(model, untrained_ok=True, **{"lr": 1e-3, "epochs": 30, **how})
 
 
 def same(a, b):
@@ -71,7 +71,8 @@ def test_only_what_is_named_moves(make, model, how):
         return
     assert [*method.enrolled] == tuned_names(model, method.config.what)
     changed = {k: int((w != model.state_dict()[k]).sum()) for k, w in method.enrolled.items()}
-    assert any(changed.values()) and sum(changed.values()) <= method.n_trained or how.get("optimizer") == "low-rank"
+    assert any(changed.values())
+    assert how.get("optimizer") == "low-rank" or sum(changed.values()) <= method.n_trained
     if how.get("optimizer") == "low-rank":
         for k, w in method.enrolled.items():
             change = (w - model.state_dict()[k]).double()
@@ -119,7 +120,11 @@ def test_reset_is_a_new_method_and_a_saved_state_goes_on_bit_for_bit(make, how):
 def test_the_seed_counts_where_something_is_random(model):
     ends = {
         (how, seed): tune_head(
-            model, [x.video.frames for x in clips()], torch.tensor([0, 1] * 4), FewShotConfig(optimizer=how), seed
+            model,
+            [x.video.frames for x in clips()],
+            torch.tensor([0, 1] * 4),
+            FewShotConfig(optimizer=how, lr=1e-3, epochs=30),
+            seed,
         )[0]
         for how in ("adam", "so", "low-rank")
         for seed in (0, 1)
@@ -156,7 +161,7 @@ def test_each_class_has_the_same_say(model):
     "Three clips of one class against one: the gradient of the threshold is zero where both are equally wrong."
     v = make_features(0, 20).frames
     frames, y = [v, v, v, v], torch.tensor([0, 0, 0, 1])
-    tuned, losses = tune_head(model, frames, y, FewShotConfig(what="threshold", lr=0.05, epochs=200))
+    tuned, _ = tune_head(model, frames, y, FewShotConfig(what="threshold", lr=0.05, epochs=200))
     even = copy.deepcopy(model, {id(model.backbone): model.backbone})
     even.classifier[2].bias.data.copy_(tuned["classifier.2.bias"])
     assert even(v[None]).logits.softmax(-1)[0].tolist() == pytest.approx([0.5, 0.5], abs=0.01)
@@ -212,9 +217,18 @@ def test_a_clip_without_a_face_is_refused(make):
 
 @pytest.mark.parametrize(
     "bad",
-    [dict(what="heart"), dict(optimizer="sgd"), dict(lr=0.0), dict(epochs=-1), dict(anchor=-1.0), dict(lr=0.1, anchor=11.0),
-     dict(what="threshold", optimizer="low-rank"), dict(density=0.0, optimizer="so"), dict(rank=-1, optimizer="low-rank")],
-)  # fmt: skip
+    [
+        dict(what="heart"),
+        dict(optimizer="sgd"),
+        dict(lr=0.0),
+        dict(epochs=-1),
+        dict(anchor=-1.0),
+        dict(lr=0.1, anchor=11.0),
+        dict(what="threshold", optimizer="low-rank"),
+        dict(density=0.0),
+        dict(rank=-1),
+    ],
+)
 def test_settings_out_of_range_are_refused(model, bad):
     with pytest.raises(InputError):
         FewShot(model, untrained_ok=True, **bad)
