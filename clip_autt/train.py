@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,7 @@ from tqdm.auto import tqdm
 from .features import LabeledVideo, check_examples, split_videos
 from .model import ClipAU
 from .utils.checkpoint import check_run_path, read_run, write_run
-from .utils.errors import CheckpointError, InputError, check, did_you_mean
+from .utils.errors import CheckpointError, InputError, InputTypeError, check, did_you_mean
 from .utils.files import content_hash
 from .utils.patch import patch
 from .utils.weights import load_weights, weights_hash
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% auto #0
-__all__ = ['logits_of', 'outputs_of', 'balanced_weights', 'History', 'check_data', 'zero_shot_au_scores', 'au_anchor_loss', 'fit']
+__all__ = ['MakeOptimizer', 'logits_of', 'outputs_of', 'balanced_weights', 'History', 'check_data', 'zero_shot_au_scores',
+           'au_anchor_loss', 'optimizer_name', 'fit']
 
 # %% ../nbs/core/08_train.ipynb #922749e4
 def logits_of(
@@ -193,6 +195,19 @@ def au_anchor_loss(
     z, f = ((x - x.mean(0)) / (x.std(0, correction=0) + 1e-6) for x in (au, frozen))
     return 1 - (z * f).mean()
 
+# %% ../nbs/core/08_train.ipynb #6dc28a36
+MakeOptimizer: TypeAlias = Callable[..., torch.optim.Optimizer]  # called with (params, lr=, weight_decay=)
+
+def optimizer_name(
+    make: MakeOptimizer,  # such as torch.optim.AdamW, or a partial of it
+) -> str:
+    "A name for a checkpoint. What cannot be called is an `InputTypeError`."
+    check(callable(make), 'optimizer must be something to call with (params, lr=, weight_decay=), such as '
+          f'torch.optim.SGD, got {make!r}', InputTypeError)
+    if not isinstance(make, partial): return getattr(make, '__qualname__', type(make).__name__)
+    settings = [*map(repr, make.args), *(f'{k}={v!r}' for k, v in sorted(make.keywords.items()))]
+    return f'{optimizer_name(make.func)}({", ".join(settings)})'
+
 # %% ../nbs/core/08_train.ipynb #fa48e17d
 @dataclass(eq=False)
 class _Run:
@@ -203,8 +218,10 @@ class _Run:
     history: History
     best: dict[str, Tensor]  # weights of the best epoch
 
-def _start(model: ClipAU, lr: float, weight_decay: float, seed: int) -> _Run:
-    optimizer = torch.optim.AdamW(model.requires_grad_(True).parameters(), lr=lr, weight_decay=weight_decay)
+def _start(model: ClipAU, make_optimizer: MakeOptimizer, lr: float, weight_decay: float, seed: int) -> _Run:
+    optimizer = make_optimizer(model.requires_grad_(True).parameters(), lr=lr, weight_decay=weight_decay)
+    check(isinstance(optimizer, torch.optim.Optimizer), f'{optimizer_name(make_optimizer)} made a '
+          f'{type(optimizer).__name__}, and not an optimizer of PyTorch', InputTypeError)
     return _Run(model, optimizer, torch.Generator().manual_seed(seed), History(), copy.deepcopy(model.state_dict()))
 
 def _targets(model: ClipAU, data: _Videos) -> Tensor:
@@ -263,7 +280,8 @@ def _description(model: ClipAU, train: _Videos, val: _Videos, weight: Tensor | N
 
 def _resume(run: _Run, path: Path, epochs: int, description: dict) -> None:
     "Continue where a checkpoint ends."
-    state = read_run(path, ('weights', 'optimizer', 'rng', 'history', 'best'), description)
+    parts = 'weights', 'optimizer', 'rng', 'history', 'best'
+    state = read_run(path, parts, description, unsaid=dict(optimizer='AdamW'))
     for part in ('best', 'weights'): load_weights(run.model, state[part], f'{path}, {part}')
     run.optimizer.load_state_dict(state['optimizer'])
     run.generator.set_state(state['rng'])
@@ -291,7 +309,7 @@ def fit(
     val: Sequence[LabeledVideo] | float | None = None,  # videos of other people, or fraction of subjects to set aside
     *,
     epochs: int = 10,
-    lr: float = 1e-3,  # of AdamW
+    lr: float = 1e-3,  # of the optimizer
     weight_decay: float = 1e-4,
     batch_size: int = 8,  # videos
     class_weights: str | Sequence[float] | None = None,  # 'balanced', or one number for each class
@@ -299,6 +317,7 @@ def fit(
     window: int | None = None,  # train on a random run of this many frames of each video; None takes all
     patience: int | None = None,  # stop after this many epochs without a better one
     seed: int = 0,  # of order, windows and the choice of validation subjects
+    optimizer: MakeOptimizer = torch.optim.AdamW,  # called with the parameters, lr= and weight_decay=
     checkpoint: str | Path | None = None,  # written after each epoch; resumed from if it exists
     progress: bool = True,  # show a bar
 ) -> History:
@@ -313,10 +332,10 @@ def fit(
     y, frozen = _targets(model, train), zero_shot_au_scores(model, train) if anchor else None
     weight = _class_weights(class_weights, y, model.classes)
     settings = dict(lr=lr, weight_decay=weight_decay, batch_size=batch_size, window=window, patience=patience,
-                    seed=seed, anchor=anchor)
+                    seed=seed, anchor=anchor, optimizer=optimizer_name(optimizer))
     with _all_or_nothing(model), tqdm(total=epochs, unit='epoch', disable=not progress) as bar:
         model.begin_training(train)
-        run = _start(model, lr, weight_decay, seed)
+        run = _start(model, optimizer, lr, weight_decay, seed)
         save = _checkpointed(run, checkpoint, epochs, lambda: _description(model, train, val, weight, **settings))
         bar.update(len(run.history))
         while len(run.history) < epochs and not run.history.is_over(patience):

@@ -24,6 +24,10 @@ from .dsfda import (
     target_nets as target_nets,
 )
 from .neutral_shift import NeutralScale as NeutralScale, NeutralShift as NeutralShift, rest_of as rest_of
+from .few_shot import (
+    FEW_SHOT_PRESETS as FEW_SHOT_PRESETS, FewShot as FewShot, FewShotConfig as FewShotConfig, How as How, What as What,
+    check_shots as check_shots, tune_head as tune_head, tuned_names as tuned_names,
+)
 from .norm_params import (
     AffineParams as AffineParams, Layers as Layers, TemporalAffine as TemporalAffine, TextNorms as TextNorms,
     affine_params as affine_params, gradient as gradient, leaves as leaves, optimizer_step as optimizer_step,
