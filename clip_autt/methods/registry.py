@@ -16,6 +16,7 @@ from ..utils.errors import InputError, check, did_you_mean
 from .references import FrameMean, PromptEnsemble, SoftmaxPool, ZeroShot
 from .dpe import DPE
 from .dsfda import DSFDA
+from .few_shot import FEW_SHOT_PRESETS, FewShot
 from .neutral_shift import NeutralScale, NeutralShift
 from .pft import PFT
 from .promptalign import PromptAlign
@@ -75,6 +76,7 @@ INFORMED_METHODS: dict[str, Callable[..., TestTimeMethod]] = {  # name -> factor
     'pft': PFT,
     'dsfda': DSFDA,
     'msda': MSDA,  # takes source=videos
+    **{name: partial(FewShot, config=settings) for name, settings in FEW_SHOT_PRESETS.items()},
 }
 
 # %% ../../nbs/methods/15_registry.ipynb #36ad0ef5

@@ -5,14 +5,13 @@ from .domains import (
     draw_windows as draw_windows, embed_runs as embed_runs, mmd as mmd, nearest_sources as nearest_sources,
     resting_direction as resting_direction,
 )
+from .low_rank import LowRank as LowRank, add_low_rank as add_low_rank, merge_low_rank as merge_low_rank
 from .msda import (
     Lesson as Lesson, MSDA as MSDA, MSDAConfig as MSDAConfig, align_sources as align_sources,
     align_target as align_target, choose_labels as choose_labels, crowd as crowd, pair_loss as pair_loss, sgd as sgd,
     train_epoch as train_epoch, two_views as two_views,
 )
-
 from .so import (
     SO as SO, adam_step as adam_step, draw_places as draw_places, keep_largest as keep_largest, merged as merged,
     n_places as n_places, unstable_order as unstable_order,
 )
-from .low_rank import LowRank as LowRank, add_low_rank as add_low_rank, merge_low_rank as merge_low_rank
