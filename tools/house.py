@@ -33,7 +33,7 @@ WINGS = [  # from the lowest floor to the highest: imports go down only
     Wing("data", "manifests, your own folders, BioVid, StressID, BAH, embeddings on disk", "data/00_manifest"),
     Wing("series", "action-unit tables instead of films, and models that read them", "series/00_au_series"),
     Wing("personal", "our method: the personal baseline", "personal/03_method"),
-    Wing("training", "other ways to train: sparse steps, source people as domains", "training/00_so"),
+    Wing("training", "sparse steps, source people as domains", "training/00_so"),
     Wing("methods", "the rivals, one notebook each; the oracle; the registry", "methods/05_tent"),
     Wing("faces", "rendered people, their tasks, training of the bundled CLIP", "faces/13_tasks"),
     Wing("evaluation", "streams, metrics, tables, the paper's protocol, explanations", "evaluation/03_evaluate"),
