@@ -5,12 +5,11 @@
 # %% ../nbs/core/08_train.ipynb #fc65120c
 from __future__ import annotations
 
-import copy, math
+import copy, functools, math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -132,8 +131,7 @@ def plot(
     ax: Axes | None = None,  # a new one if None
 ) -> Axes:
     "Loss (left axis) and validation recalls (right axis) over the epochs; a dotted line marks the epoch that is kept."
-    import matplotlib.pyplot as plt
-    import seaborn as sns
+    import matplotlib.pyplot as plt, seaborn as sns
     ax = plt.subplots(figsize=(6, 2.6))[1] if ax is None else ax
     right, table = ax.twinx(), self.to_frame()
     styles = [('train_loss', 'training loss', ax, 'o-'), ('val_loss', 'validation loss', ax, 's--'),
@@ -204,7 +202,7 @@ def optimizer_name(
     "A name for a checkpoint. What cannot be called is an `InputTypeError`."
     check(callable(make), 'optimizer must be something to call with (params, lr=, weight_decay=), such as '
           f'torch.optim.SGD, got {make!r}', InputTypeError)
-    if not isinstance(make, partial): return getattr(make, '__qualname__', type(make).__name__)
+    if not isinstance(make, functools.partial): return getattr(make, '__qualname__', type(make).__name__)
     settings = [*map(repr, make.args), *(f'{k}={v!r}' for k, v in sorted(make.keywords.items()))]
     return f'{optimizer_name(make.func)}({", ".join(settings)})'
 
@@ -271,17 +269,15 @@ def _data_hash(data: _Videos) -> str:
 
 def _description(model: ClipAU, train: _Videos, val: _Videos, weight: Tensor | None, **settings) -> dict:
     "What must be the same for a run to be resumed: plain values, each with a name that a message can use."
-    weights = None if weight is None else weight.tolist()
-    return dict(settings, class_weights=weights, classes=list(model.classes), logit_scale=model.logit_scale,
-                **model.sizes, backbone=model.backbone.hash,
+    return dict(settings, class_weights=None if weight is None else weight.tolist(), classes=list(model.classes),
+                logit_scale=model.logit_scale, **model.sizes, backbone=model.backbone.hash,
                 AU_prompts=content_hash(model.bank.hash, getattr(model, 'template', '')),
                 starting_weights=weights_hash(model.state_dict()), training_videos=_data_hash(train),
                 validation_videos=_data_hash(val))
 
 def _resume(run: _Run, path: Path, epochs: int, description: dict) -> None:
     "Continue where a checkpoint ends."
-    parts = 'weights', 'optimizer', 'rng', 'history', 'best'
-    state = read_run(path, parts, description, unsaid=dict(optimizer='AdamW'))
+    state = read_run(path, ('weights', 'optimizer', 'rng', 'history', 'best'), description)
     for part in ('best', 'weights'): load_weights(run.model, state[part], f'{path}, {part}')
     run.optimizer.load_state_dict(state['optimizer'])
     run.generator.set_state(state['rng'])

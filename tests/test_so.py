@@ -325,20 +325,6 @@ def test_a_run_with_so_is_resumed_bit_for_bit_and_not_with_another_optimizer(tin
     assert all(torch.equal(x, resumed.state_dict()[k]) for k, x in whole.state_dict().items())
 
 
-def test_a_checkpoint_of_an_earlier_version_is_one_of_adamw(tiny, tmp_path):
-    path, how = tmp_path / "run.pt", dict(progress=False)
-    whole, resumed = ClipAU(tiny), ClipAU(tiny)
-    fit(whole, examples(), epochs=3, **how)
-    fit(ClipAU(tiny), examples(), epochs=1, checkpoint=path, **how)
-    state = torch.load(path, weights_only=True)
-    assert state["run"].pop("optimizer") == "AdamW"
-    torch.save(state, path)
-    with pytest.raises(CheckpointError, match="optimizer AdamW in the file but SGD here"):
-        fit(ClipAU(tiny), examples(), epochs=3, checkpoint=path, optimizer=torch.optim.SGD, **how)
-    fit(resumed, examples(), epochs=3, checkpoint=path, **how)
-    assert all(torch.equal(x, resumed.state_dict()[k]) for k, x in whole.state_dict().items())
-
-
 def test_what_makes_no_optimizer_is_refused(tiny):
     model = ClipAU(tiny)
     before = copy.deepcopy(model.state_dict())

@@ -16,10 +16,10 @@ from .cross_validation import (
     trained_model as trained_model, trainer_key as trainer_key,
 )
 from .embedded import (
-    benchmark as benchmark, benchmark_csv as benchmark_csv, benchmark_json as benchmark_json,
-    benchmark_text as benchmark_text,
+    SOURCE_METHODS as SOURCE_METHODS, benchmark as benchmark, benchmark_csv as benchmark_csv,
+    benchmark_json as benchmark_json, benchmark_text as benchmark_text,
     evaluate_people as evaluate_people, load_head as load_head, over_tasks as over_tasks,
-    with_settings as with_settings,
+    source_settings as source_settings, with_settings as with_settings,
 )
 from .evaluate import (
     OracleMethod as OracleMethod, check_needs as check_needs, evaluate as evaluate, peak_mb as peak_mb,

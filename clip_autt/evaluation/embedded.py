@@ -60,7 +60,8 @@ def evaluate_people(
         videos = kept_target_videos(clip_au.backbone, task, seed, n_subjects, domain, n=per_person, n_jobs=n_jobs,
                                     progress=False)
         given = source_settings(clip_au, task, methods, n_jobs=n_jobs, progress=False)
-        own = {name: {**given.get(name, {}), **(settings or {}).get(name, {})} for name in {**given, **(settings or {})}}
+        changed = settings or {}
+        own = {name: {**given.get(name, {}), **changed.get(name, {})} for name in {**given, **changed}}
         plain = [name for name in methods if name not in given]
         made = {**(make_methods(plain, clip_au, seed) if plain else {}), **with_settings(clip_au, seed, own)}
         made = {name: made[name] for name in dict.fromkeys([*methods, *made])}
@@ -96,7 +97,8 @@ def _check_methods(methods: Sequence[str], model: ClipAU, stream: Stream) -> Non
     "`InputError` for unknown methods, and for those that the stream does not give what they need."
     later = [check_name(name, model) for name in methods if name in SOURCE_METHODS]
     now = [name for name in methods if name not in later]
-    check_needs((make_methods(now, model) if now or not later else {}) | {n: INFORMED_METHODS[n] for n in later}, stream)
+    made = make_methods(now, model) if now or not later else {}
+    check_needs(made | {name: INFORMED_METHODS[name] for name in later}, stream)
 
 # %% ../../nbs/evaluation/06_embedded.ipynb #eee461a1
 def load_head(

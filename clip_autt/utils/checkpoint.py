@@ -8,7 +8,6 @@ from __future__ import annotations
 import io, json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -106,14 +105,13 @@ def read_run(
     path: str | Path,  # written by `write_run`
     keys: Sequence[str],  # parts of the state that must be there
     description: Mapping,  # of the training at hand
-    unsaid: Mapping = MappingProxyType({}),  # what holds for files of a version that did not write it down
 ) -> dict:
     "The state of a training. A `CheckpointError` names what differs where the file is damaged or of another training."
     state = read_weights(path)
     if state.get('format') != _RUN_FORMAT or not state.keys() >= {'run', *keys}:
         raise CheckpointError(f'{path}: not the checkpoint of a training, or of another version. '
                               'Give another file name.')
-    saved = {**unsaid, **state['run']}
+    saved = state['run']
     differ = [f'{name.replace("_", " ")} {saved.get(name)} in the file but {value} here'
               for name, value in description.items() if saved.get(name) != value]
     if differ:
