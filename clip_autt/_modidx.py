@@ -247,6 +247,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'clip_autt/cli/study_commands.py'),
                                               'clip_autt.cli.study_commands.parse_folds': ( 'cli/study_commands.html#parse_folds',
                                                                                             'clip_autt/cli/study_commands.py'),
+                                              'clip_autt.cli.study_commands.refuse_source_methods': ( 'cli/study_commands.html#refuse_source_methods',
+                                                                                                      'clip_autt/cli/study_commands.py'),
                                               'clip_autt.cli.study_commands.study_folder': ( 'cli/study_commands.html#study_folder',
                                                                                              'clip_autt/cli/study_commands.py'),
                                               'clip_autt.cli.study_commands.table_study': ( 'cli/study_commands.html#table_study',

@@ -50,6 +50,7 @@ from .study_commands import (
     evaluate_manifest as evaluate_manifest, head_study as head_study,
     parse_folds as parse_folds, study_folder as study_folder, table_study as table_study,
     test_part as test_part,
+    refuse_source_methods as refuse_source_methods,
 )
 from .table_commands import (
     Presence as Presence, TABLES_LACK as TABLES_LACK, TableModelKind as TableModelKind, check_kind as check_kind,

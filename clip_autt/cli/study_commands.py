@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['ManifestFile', 'Root', 'CV', 'Repeats', 'StudyBackbone', 'StudyModel', 'Epochs', 'Balanced', 'Personal', 'Store',
            'CacheDir', 'BELONGS', 'check_options', 'parse_folds', 'study_folder', 'StudyData', 'encode_study',
-           'table_study', 'cross_validate_study', 'test_part', 'head_study', 'check_methods', 'evaluate_manifest']
+           'table_study', 'cross_validate_study', 'test_part', 'head_study', 'refuse_source_methods', 'check_methods',
+           'evaluate_manifest']
 
 # %% ../../nbs/cli/02c_study_commands.ipynb #ac2e4285
 ManifestFile = Annotated[Optional[str], typer.Option(
@@ -219,6 +220,17 @@ def head_study(
     facts = 'a trained head; nothing was fitted on these people', *protocol_lines(results, settings)
     return Study(results, study.manifest.name, facts, (*study.notes, *data_notes(study.videos)))
 
+# %% ../../nbs/cli/02c_study_commands.ipynb #fbd3c39f
+def refuse_source_methods(
+    names: Sequence[str],
+) -> None:
+    "`InputError` for methods whose own training at the source a cross-validation does not do."
+    from clip_autt.evaluation.embedded import SOURCE_METHODS
+
+    wrong = [name for name in names if name in ('pft', *SOURCE_METHODS)]
+    check(not wrong, f'{", ".join(wrong)}: learns from the source people by a training of its own, which --cv does not '
+          'do. Leave it out here; --task evaluates it on embedded people.')
+
 # %% ../../nbs/cli/02c_study_commands.ipynb #6789f53b
 def check_methods(
     names: Sequence[str],
@@ -228,7 +240,7 @@ def check_methods(
     folds: bool = False,  # whether models are trained in folds
 ) -> None:
     "`InputError` for names of methods that do not exist or cannot be used."
-    from clip_autt.evaluation.embedded import SOURCE_METHODS
+
     from clip_autt.evaluation.evaluate import check_needs
     from clip_autt.methods.registry import BASELINE, INFORMED_METHODS, check_name, make_methods
     from clip_autt.model import ClipAU
@@ -237,9 +249,7 @@ def check_methods(
     if tables:
         check(len(names) > 0, 'no methods to evaluate, such as --methods source.')
         for name in names: check_name(name, AUTableModel(['AU4']))
-    trained = [name for name in names if name in ('pft', *SOURCE_METHODS)]
-    check(not (folds and trained), f'{", ".join(trained)}: learns from the source people by a training of its own, '
-          'which --cv does not do. Leave it out here; --task evaluates it on embedded people.')
+    if folds: refuse_source_methods(names)
     informed = [name for name in names if name in INFORMED_METHODS] if tables else names
     if informed: check_needs(make_methods(informed, ClipAU.from_pretrained('facs-tiny')), stream)
     wanting = [n for n in names if n.startswith('personal') or n.endswith(BASELINE)]
