@@ -202,7 +202,7 @@ def evaluate(
     model = model or next((m.model for m in runs[seeds[0]].values() if hasattr(m, 'model')), None)
     check(model is not None, 'the classes are not known. Pass model=...')
     check_videos(videos, model.classes)
-    for methods_of_seed in runs.values(): check_needs(methods_of_seed, stream)
+    check_needs(runs[seeds[0]], stream)
     scored, apart = set_apart(stream, videos, model.classes)
     videos = arrange(stream, scored)
     if with_oracle: runs = {s: {**methods, 'oracle': OracleMethod(model, s)} for s, methods in runs.items()}

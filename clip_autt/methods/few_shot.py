@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..autt import template_init
-from ..features import LabeledVideo, VideoFeatures
+from ..features import LabeledVideo
 from ..method import StepOutput, VideoViews
 from ..model import ClipAU
 from ..outputs import Passes
@@ -28,7 +28,7 @@ from ..training.so import SO, n_places
 from ..utils.errors import check, did_you_mean
 
 # %% auto #0
-__all__ = ['What', 'How', 'FEW_SHOT_PRESETS', 'tuned_names', 'FewShotConfig', 'tune_head', 'check_shots', 'FewShot']
+__all__ = ['What', 'How', 'NO_SHOTS', 'FEW_SHOT_PRESETS', 'tuned_names', 'FewShotConfig', 'tune_head', 'check_shots', 'FewShot']
 
 # %% ../../nbs/methods/19_few_shot.ipynb #19e220f8
 What = Literal['head', 'adapter', 'classifier', 'last layer', 'threshold', 'prompts']
@@ -136,12 +136,15 @@ def check_shots(
           f'{len(labels)} of {", ".join(dict.fromkeys(labels))} were given. Label one more, or do without tuning.')
 
 # %% ../../nbs/methods/19_few_shot.ipynb #f255d90b
+NO_SHOTS = ('no labelled clips of this person: tune(videos) takes one or more of each class. Without them the '
+            'answer is that of the source model')
+
 class FewShot(PreparedMethod):
     """Tune the head on a few labelled clips of one person, then answer for all other videos.
 
     Source: the protocol and the rivals of SO (arXiv 2504.12436). Settings are those of `FewShotConfig`.
     """
-    Config, needs, reset_scope = FewShotConfig, 'shots', 'subject'
+    Config, needs, reset_scope, unprepared = FewShotConfig, 'shots', 'subject', NO_SHOTS
 
     def setup(self) -> None:
         c = self.config
@@ -186,14 +189,7 @@ class FewShot(PreparedMethod):
         if c.what == 'prompts': return self.n_ctx
         return sum(_moving(shape, c) for shape in shapes)
 
-    def notes(self, video: VideoFeatures) -> tuple[str, ...]:
-        "A warning for a person of whom no clip was labelled."
-        return () if self.enrolled and video.subject == self.person else (NO_SHOTS,)
-
 # %% ../../nbs/methods/19_few_shot.ipynb #2711b135
-NO_SHOTS = ('no labelled clips of this person: tune(videos) takes one or more of each class. Without them the '
-            'answer is that of the source model')
-
 def _moving(shape: torch.Size, c: FewShotConfig) -> int:
     "How many values of one parameter can move."
     n = shape.numel()

@@ -37,6 +37,7 @@ class PreparedMethod(OnlineMethod):
     What it knows is in the dictionary `enrolled`; its tensors are replaced, never changed in place.
     """
     learns = False  # what videos add to that is for subclasses to say
+    unprepared = ''  # the warning for a person of whom nothing is known
 
     def remember(
         self,
@@ -67,6 +68,10 @@ class PreparedMethod(OnlineMethod):
         try: return super().predict(v)
         finally: self.enrolled = known
 
+    def notes(self, video: VideoFeatures) -> tuple[str, ...]:
+        "A warning for a person of whom nothing is known."
+        return () if self.enrolled and video.subject == self.person else (self.unprepared,)
+
     def state_dict(self) -> dict:
         "All mutable state, as a copy."
         return super().state_dict() | copy.deepcopy(dict(enrolled=self.enrolled, person=self.person))
@@ -76,6 +81,10 @@ class PreparedMethod(OnlineMethod):
         super().load_state_dict(state)
         self.enrolled, self.person = copy.deepcopy(state['enrolled']), state['person']
 
+# %% ../../nbs/personal/02a_enrolment.ipynb #a7431d50
+NO_CONTROL = ('no control video of this person: enroll(videos) takes films of the face at rest. Without one the answer '
+              'is that of the method before any adaptation')
+
 # %% ../../nbs/personal/02a_enrolment.ipynb #5d67b2fa
 class EnrolledMethod(PreparedMethod):
     """A method that takes control videos of a person: films of which it is known that the face is at rest.
@@ -83,7 +92,7 @@ class EnrolledMethod(PreparedMethod):
     Subclasses have `learn_control`, and `adapt_video` as every `OnlineMethod`; it reads `enrolled`, which is empty for
     a person who was not enrolled.
     """
-    needs = 'control'
+    needs, unprepared = 'control', NO_CONTROL
 
     def learn_control(
         self,
@@ -105,15 +114,6 @@ class EnrolledMethod(PreparedMethod):
         known, passes = self.learn_control(videos)
         self.remember(person, known)
         return passes
-
-    def notes(self, video: VideoFeatures) -> tuple[str, ...]:
-        "A warning for a person who was not enrolled."
-        if self.enrolled and video.subject == self.person: return ()
-        return (NO_CONTROL,)
-
-# %% ../../nbs/personal/02a_enrolment.ipynb #a7431d50
-NO_CONTROL = ('no control video of this person: enroll(videos) takes films of the face at rest. Without one the answer '
-              'is that of the method before any adaptation')
 
 # %% ../../nbs/personal/02a_enrolment.ipynb #22a9ea45
 VERBS = {'control': 'enroll', 'shots': 'tune'}  # what a method may be told about a person -> the verb that tells it

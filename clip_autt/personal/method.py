@@ -156,9 +156,9 @@ def _known(method: PersonalBaseline, v: VideoFeatures) -> tuple[Baseline | None,
     return method.rest[1:] if method.rest and method.rest[0] == v.subject else method.begin
 
 def _restart(method: PersonalBaseline, v: VideoFeatures) -> None:
-    person, rest = _known(method, v), method.rest if method.rest and method.rest[0] == v.subject else None
+    rest = method.rest
     method.reset()
-    method.rest, (method.person, method.logits) = rest, person
+    if rest and rest[0] == v.subject: method.rest, (_, method.person, method.logits) = rest, rest
 
 # %% ../../nbs/personal/03_method.ipynb #7a236bd3
 def _runs(videos: Sequence[VideoFeatures], scope: str) -> list[list[VideoFeatures]]:
