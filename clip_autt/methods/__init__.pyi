@@ -25,7 +25,8 @@ from .dsfda import (
 )
 from .neutral_shift import NeutralScale as NeutralScale, NeutralShift as NeutralShift, rest_of as rest_of
 from .few_shot import (
-    FEW_SHOT_PRESETS as FEW_SHOT_PRESETS, NO_SHOTS as NO_SHOTS, FewShot as FewShot, FewShotConfig as FewShotConfig, How as How, What as What,
+    FEW_SHOT_PRESETS as FEW_SHOT_PRESETS, NO_SHOTS as NO_SHOTS, FewShot as FewShot,
+    FewShotConfig as FewShotConfig, How as How, What as What,
     check_shots as check_shots, tune_head as tune_head, tuned_names as tuned_names,
 )
 from .norm_params import (
