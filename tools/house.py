@@ -32,6 +32,8 @@ WINGS = [  # from the lowest floor to the highest: imports go down only
     Wing("core", "CLIP-AU and CLIP-AUTT: action units, backbone, windows, prompts, training", "core/11_autt"),
     Wing("data", "manifests, your own folders, BioVid, StressID, BAH, embeddings on disk", "data/00_manifest"),
     Wing("series", "action-unit tables instead of films, and models that read them", "series/00_au_series"),
+    Wing("signals", "voice and body signals beside the frames", "signals/00_signals"),
+    Wing("words", "faces told in words: zero-shot answers, language models", "words/00_sentences"),
     Wing("personal", "our method: the personal baseline", "personal/03_method"),
     Wing("training", "sparse steps, source people as domains", "training/00_so"),
     Wing("methods", "the rivals, one notebook each; the oracle; the registry", "methods/05_tent"),

@@ -58,11 +58,12 @@ def macro_f1(
     y_true: Sequence,  # class names or numbers
     y_pred: Sequence,  # the same; None where there is no prediction
     labels: Sequence,  # all classes
+    strict: bool = False,  # a class that never occurs counts as 0, as challenges score, instead of being left out
 ) -> float:
-    "Mean F1 over the classes that occur in `y_true` or in `y_pred`."
+    "Mean F1 over the classes that occur in `y_true` or in `y_pred`, or over all of them."
     y_true, y_pred = _codes(y_true, y_pred, labels)
-    occur = np.union1d(y_true, y_pred[y_pred >= 0])
-    return float(f1_score(y_true, y_pred, labels=occur, average='macro', zero_division=0))
+    counted = np.arange(len(labels)) if strict else np.union1d(y_true, y_pred[y_pred >= 0])
+    return float(f1_score(y_true, y_pred, labels=counted, average='macro', zero_division=0))
 
 # %% ../../nbs/evaluation/01_metrics.ipynb #81946fb6
 class Difference(NamedTuple):

@@ -1,0 +1,1 @@
+"Voice and body signals beside the frames: recordings, features, fusion with the face."
