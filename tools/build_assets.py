@@ -210,7 +210,7 @@ CLIP-AU, trained on 40 people and validated on 10 others, 20 clips each (subject
 {heads}
 
 The personal head is trained on embeddings relative to each person's baseline, with an anchor that keeps the meaning of its action-unit scores (`nbs/personal/03_method.ipynb`). Its WAR is measured with baselines from random
-handfuls of a person's videos. Beside the heads lie statistics of the source people (`source.safetensors`): means, variances, and for each person and class up to five typical embeddings; people are numbered, not named.
+handfuls of a person's videos. Beside the heads lie statistics of the source people (`source.safetensors`): means, variances, and for each person and class up to five typical embeddings; people are numbered, not named. A translator for PFT lies there, too (`translator.safetensors`); it learned from the same people, and is used only by the method `pft` (`nbs/methods/17_pft.ipynb`).
 
 ## Limits
 
