@@ -12,6 +12,7 @@ from typer.main import get_command
 import clip_autt
 from clip_autt import METHODS
 from clip_autt.cli.main import app
+from clip_autt.methods.registry import INFORMED_METHODS
 
 ROOT = Path(__file__).parents[1]
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
@@ -41,7 +42,7 @@ def exists(name: str) -> bool:
         return " ".join(w for w in name.split() if not w.startswith("-")) in commands()
     if name.startswith("--"):
         return any(name in p.opts for c in commands().values() for p in c.params)
-    if name.removesuffix("+baseline") in METHODS or name in ("oracle", "personal-threshold"):
+    if name.removesuffix("+baseline") in METHODS or name in (*INFORMED_METHODS, "oracle"):
         return True
     first, *inner = name.removeprefix("clip_autt.").removesuffix("()").split(".")
     places = [m for m in (clip_autt, *WINGS) if first in m.__all__]
@@ -87,7 +88,9 @@ def test_terms_are_in_order_and_written_once():
 @pytest.mark.parametrize(
     "term",
     """window|entropy|prompt|logit scale|resting face|personal baseline|personal threshold|reference method|domain shift
-subject|protocol|CLIP-AU|CLIP-AUTT|personal|baseline|stream|oracle""".replace("\n", "|").split("|"),
+subject|protocol|CLIP-AU|CLIP-AUTT|personal|baseline|stream|oracle
+control video|neutral shift|translator (PFT)|Gram matrix|few-shot tuning
+sparse optimizer (SO)|MSDA|DSFDA""".replace("\n", "|").split("|"),
 )
 def test_the_words_of_the_field_are_explained(term):
     assert term in TERMS
