@@ -27,18 +27,18 @@ class Wing(NamedTuple):
 
 
 WINGS = [  # from the lowest floor to the highest: imports go down only
-    Wing("utils", "errors, files, weights, what the package brings along", "utils/00_errors"),
-    Wing("video", "from a video file to face crops, by time stamps", "video/02_io"),
+    Wing("utils", "errors, files, weights, what comes along", "utils/00_errors"),
+    Wing("video", "from film to face crops, by time stamps", "video/02_io"),
     Wing("core", "CLIP-AU and CLIP-AUTT: action units, backbone, windows, prompts, training", "core/11_autt"),
-    Wing("data", "manifests, your own folders, BioVid, StressID, BAH, embeddings on disk", "data/00_manifest"),
-    Wing("series", "action-unit tables instead of films, and models that read them", "series/00_au_series"),
-    Wing("signals", "voice and body signals beside the frames", "signals/00_signals"),
-    Wing("words", "faces told in words: zero-shot answers, language models", "words/00_sentences"),
+    Wing("data", "your own clips, BioVid, StressID, BAH, embeddings on disk", "data/00_manifest"),
+    Wing("series", "action-unit tables instead of films", "series/00_au_series"),
+    Wing("signals", "voice and body beside the face, and fusion", "signals/00_signals"),
+    Wing("words", "faces told in words, to CLIP or a language model", "words/00_sentences"),
     Wing("personal", "our method: the personal baseline", "personal/03_method"),
-    Wing("training", "sparse steps, source people as domains", "training/00_so"),
-    Wing("methods", "the rivals, one notebook each; the oracle; the registry", "methods/05_tent"),
+    Wing("training", "other ways to train: MSDA, SO, PKDOT, stochastic softmax", "training/00_so"),
+    Wing("methods", "rivals and relatives, one notebook each", "methods/05_tent"),
     Wing("faces", "rendered people, their tasks, training of the bundled CLIP", "faces/13_tasks"),
-    Wing("evaluation", "streams, metrics, tables, the paper's protocol, explanations", "evaluation/03_evaluate"),
+    Wing("evaluation", "protocols, metrics, tables, explanations, BAH, ABAW", "evaluation/03_evaluate"),
     Wing("show", "plots, the report, annotated videos, widgets", "show/00_plots"),
     Wing("cli", "the command line", "cli/03_main"),
 ]
@@ -82,12 +82,10 @@ def floor_table() -> str:
     return "\n".join(["| floor | wing | what it holds |", "|---:|---|---|", *rows])
 
 
-def wing_table() -> str:
-    "The table of the front page: the core first, then its wings from the bottom up."
+def wing_list() -> str:
+    "The list of the front page, the core first."
     order = sorted(WINGS, key=lambda w: w.name != "core")
-    return "\n".join(
-        ["| wing | what is in it |", "|---|---|", *(f"| [{w.name}]({w.start}.ipynb) | {w.holds} |" for w in order)]
-    )
+    return "\n".join(f"- [{w.name}]({w.start}.ipynb): {w.holds}" for w in order)
 
 
 def contributing() -> str:
@@ -97,9 +95,9 @@ def contributing() -> str:
 
 
 def index():
-    "The front page with the present table, which has a cell of its own."
+    "The front page with the present list, which has a cell of its own."
     nb = nbformat.read(ROOT / "nbs/index.ipynb", 4)
-    next(c for c in nb.cells if c.source.startswith("| wing |")).source = wing_table()
+    next(c for c in nb.cells if c.source.startswith("- [core](")).source = wing_list()
     return nb
 
 
