@@ -154,7 +154,7 @@ def lines(runs: Sequence[dict]) -> str:
         own = [wars(runs, way, how) for how in ANSWERS]
         pool = own[-1]
         others = wars(runs, "whole clips", "whole clip"), wars(runs, "uniform", "windows, gamma 1")
-        gains = [f"{paired_bootstrap(pool, other).percent:+.1f}" for other in others]
+        gains = [f"{paired_bootstrap(pool, x).percent:+.1f}" if (pool != x).any() else "" for x in others]
         epoch = np.mean([run[way]["epoch"] for run in runs])
         seconds = np.mean([run[way]["s"] for run in runs]) * EPOCHS_OF.get(way, EPOCHS)
         found.append([way, *(percent(x.mean()) for x in own), *gains, f"{epoch:.1f}", f"{seconds:.0f}"])
