@@ -1,4 +1,4 @@
-"Other ways to train: sparse steps, and source people as domains."
+"Other ways to train: sparse steps, source people as domains, and windows drawn by their score."
 
 from .domains import (
     Domain as Domain, HeadCopy as HeadCopy, N_KERNELS as N_KERNELS, confident_labels as confident_labels,
@@ -14,4 +14,9 @@ from .msda import (
 from .so import (
     SO as SO, adam_step as adam_step, draw_places as draw_places, keep_largest as keep_largest, merged as merged,
     n_places as n_places, unstable_order as unstable_order,
+)
+from .stochastic_softmax import (
+    WindowSampling as WindowSampling, draw_start as draw_start, exploration_starts as exploration_starts,
+    explored as explored, fit_windows as fit_windows, learn_score as learn_score, mixed as mixed,
+    pool_windows as pool_windows, pooled_logits as pooled_logits,
 )
