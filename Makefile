@@ -10,7 +10,7 @@ TESTS ?= -n logical --maxprocesses 4 -p no:terminaldistreporter -q --calm --disa
 COLAB := build/colab-venv
 PYTHON313 ?= python3.13
 
-.PHONY: help demo test colab lab animation site bench assets results personal-settings family departures agreement scale real-people outputs readme clean
+.PHONY: help demo test colab lab animation site bench assets results personal-settings family beyond departures agreement scale real-people outputs readme clean
 
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
@@ -23,6 +23,7 @@ help:
 	@echo "make results  measure the embedded benchmark, write docs/results.md (about half an hour)"
 	@echo "make personal-settings  compare the settings of the personal baseline, write docs/personal_settings.md (half an hour)"
 	@echo "make family   compare the methods that are told more than videos, write docs/family.md (three quarters of an hour)"
+	@echo "make beyond   measure fusion, privileged teachers, words, AU maps, BAH and ABAW, write docs/beyond.md (half an hour)"
 	@echo "make departures, agreement   what the released code's departures do; whether AU scores follow muscles"
 	@echo "make real-people   measure the personal baseline on StressID's action units, write docs/real_people.md (a quarter of an hour)"
 	@echo "make scale    measure what an hour of video costs, write docs/scale.md (some minutes)"
@@ -113,6 +114,10 @@ personal-settings: $(VENV)/.installed-dev
 family: $(VENV)/.installed-dev
 	@echo "== measuring the methods that are told more than videos (three quarters of an hour; needs the features of make assets); an interrupted run goes on"
 	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -W ignore tools/family.py
+
+beyond: $(VENV)/.installed-dev
+	@echo "== measuring the systems that are no methods of test time (half an hour; needs the features of make assets); an interrupted run goes on"
+	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -W ignore tools/beyond.py
 
 scale: $(VENV)/.installed-dev
 	@echo "== measuring what an hour of video costs"
