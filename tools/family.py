@@ -189,7 +189,7 @@ def main() -> None:
         n_people=10 * len(SEEDS),
         n_videos=n_videos,
         control=CONTROL,
-        methods=main_rows(everything, [*PLAIN, *TRAINED], ("clip-au", "neutral-shift")),
+        methods=main_rows(everything, [*PLAIN, *TRAINED], ("clip-au", "neutral-shift", "personal")),
         costs=cost_rows(everything, [*PLAIN, *TRAINED]),
         counts=several(counts, [*PLAIN, "pft"]),
         orders=several(orders, [*PLAIN]),
