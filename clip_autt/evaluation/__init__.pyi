@@ -9,6 +9,10 @@ from .attribution import (
     explain_change as explain_change, explaining_head as explaining_head, explanation_record as explanation_record,
     plot_explanation as plot_explanation,
 )
+from .continuous import (
+    Numbers as Numbers, ccc as ccc, f1_per_label as f1_per_label, mean_pearson as mean_pearson, p_va as p_va,
+    pearson as pearson,
+)
 from .cross_validation import (
     Fold as Fold, Plan as Plan, blind_guesses_of as blind_guesses_of, blind_rows as blind_rows,
     check_study as check_study, condition_notes as condition_notes, cross_validate as cross_validate,
