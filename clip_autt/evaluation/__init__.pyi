@@ -1,5 +1,13 @@
 "Protocol, metrics, results, and why a model decided as it did."
 
+from .abaw import (
+    ABAWPart as ABAWPart, ABAWScore as ABAWScore, ABAWTask as ABAWTask, ABAW_AUS as ABAW_AUS,
+    ABAW_TASKS as ABAW_TASKS, Answers as Answers, EXPRESSIONS as EXPRESSIONS, MIMICRY as MIMICRY, Metric as Metric,
+    PartScore as PartScore, abaw_facts as abaw_facts, abaw_score as abaw_score, abaw_task as abaw_task,
+    blind_scores as blind_scores, check_rows as check_rows, in_order as in_order, join_answers as join_answers,
+    read_annotation as read_annotation, read_answers as read_answers, score_file as score_file,
+    write_answers as write_answers,
+)
 from .agreement import (
     Agreement as Agreement, agreement as agreement, agreement_before_after as agreement_before_after,
     true_aus as true_aus,
