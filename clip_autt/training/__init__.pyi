@@ -15,3 +15,9 @@ from .so import (
     SO as SO, adam_step as adam_step, draw_places as draw_places, keep_largest as keep_largest, merged as merged,
     n_places as n_places, unstable_order as unstable_order,
 )
+from .valence import (
+    AFFECT as AFFECT, AFFECT_RULE as AFFECT_RULE, AffectHead as AffectHead, PersonalAffect as PersonalAffect,
+    around as around, fit_affect as fit_affect, fit_personal_affect as fit_personal_affect,
+    rest_views as rest_views, resting_answer as resting_answer, shifted_answers as shifted_answers,
+    valence_arousal as valence_arousal,
+)
