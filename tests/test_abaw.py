@@ -435,6 +435,8 @@ def test_shifted_answers_do_nothing_to_the_typical_person():
     moved = [replace(v, frames=v.frames + 0.5) for v in own]
     full = shifted_answers(head, moved[1:], moved[:1], typical, prior_clips=0)
     assert torch.allclose(full[0], head(own[1]), atol=1e-5)  # whatever constant lies on a person goes away
+    half = shifted_answers(head, moved[1:], moved[:1], typical, prior_clips=1)
+    assert torch.allclose(half[0], (head(own[1]) + head(moved[1])) / 2, atol=1e-5)
 
 
 @pytest.mark.parametrize(
