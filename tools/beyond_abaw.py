@@ -3,11 +3,11 @@
 What is measured is kept in build/beyond, under a name that holds weights, code and settings.
 """
 
-import math
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from clip_autt.personal.baseline import population_baseline
 from clip_autt.personal.rule import EMBEDDING_RULE, BaselineRule
 from clip_autt.training.valence import (
     AFFECT_RULE,
+    PersonalAffect,
     fit_affect,
     fit_personal_affect,
     rest_views,
@@ -48,7 +49,8 @@ from clip_autt.utils.files import code_hash, content_hash
 KEPT = ROOT / "build" / "beyond"
 SEEDS = 0, 10, 20  # each stands for ten strangers
 CONTROL = 3  # films of a resting face, which are not scored
-PRIORS = 0.0, 1.0, 2.0, 4.0, 8.0
+STRENGTHS = 1e-5, 1e-4, 1e-3, 1e-2, 1e-1
+RIDGE = dict(plain=1e-5, relative=1e-3)  # the best of them for each kind of head, on validation people
 AUS = [au.id for au in BANK]
 WEIGHTS = (
     code_hash("core", "personal", "training"),
@@ -65,6 +67,10 @@ ROWS = {
     "so far": "relative to rest, learned from the clips so far",
     "control": f"relative to rest, {CONTROL} films at rest alone",
     "both": f"**relative to rest, {CONTROL} films at rest and the clips so far**",
+}
+RULES = {f"{k} clip{'s' * (k != 1)}": replace(AFFECT_RULE, prior_clips=float(k)) for k in (0, 1, 2, 4, 8)} | {
+    "4 clips; half of the clip's own center": replace(AFFECT_RULE, video_weight=0.5),
+    "4 clips; the spread too": replace(AFFECT_RULE, spread_clips=4.0),
 }
 
 
@@ -104,17 +110,19 @@ def affect(task: str, videos: Sequence[LabeledVideo]) -> list[np.ndarray]:
     return [valence_arousal(truths(task)[x.video.id], AUS) for x in videos]
 
 
-def relative(task: str, rule: BaselineRule):
+def relative(task: str, rule: BaselineRule, strength: float = RIDGE["relative"]) -> PersonalAffect:
     "A head fitted on source people relative to their rest."
     people = by_subject(sets(task)[1]).values()
-    return fit_personal_affect([features(own) for own in people], [affect(task, own) for own in people], rule)
+    return fit_personal_affect(
+        [features(own) for own in people], [affect(task, own) for own in people], rule, strength=strength
+    )
 
 
 def answers_of(task: str) -> dict[str, tuple[Answer, int]]:
     "By row: a function that answers, and how many values it has learned from source people."
     source = sets(task)[1]
     truth = affect(task, source)
-    plain, mean = fit_affect(features(source), truth), torch.from_numpy(np.concatenate(truth).mean(0))
+    plain, mean = fit_affect(features(source), truth, RIDGE["plain"]), torch.from_numpy(np.concatenate(truth).mean(0))
     typical = resting_answer(plain, [x.video for x in source if x.label == "neutral"])
     own, clip = relative(task, AFFECT_RULE), relative(task, EMBEDDING_RULE)
     n = own.head.n_values + 2 * len(own.population.center)
@@ -167,15 +175,19 @@ def measure_affect() -> dict:
 
 
 def measure_settings() -> dict:
-    "On validation people: the score by how many clips the typical person counts for."
+    "On validation people: scores by the strength of the ridge, and by the rule for resting faces."
     found = {}
     for task in TASKS:
-        people = split(sets(task)[2])
-        for prior in PRIORS:
-            own = relative(task, BaselineRule(video_weight=0.0, prior_clips=prior, spread_clips=math.inf))
-            ways = {"so far": lambda c, v, own=own: own(v), "both": lambda c, v, own=own: own(v, c)}
-            for way, answer in ways.items():
-                found[f"{task} {way} {prior:g}"] = scored(task, people, answer)["pooled"]
+        _, source, validation, _ = sets(task)
+        people, truth = split(validation), affect(task, source)
+        for strength in STRENGTHS:
+            plain, own = fit_affect(features(source), truth, strength), relative(task, AFFECT_RULE, strength)
+            found[f"{task} plain {strength:g}"] = scored(task, people, lambda c, v: [plain(x) for x in v])["pooled"]  # noqa: B023
+            found[f"{task} relative {strength:g}"] = scored(task, people, lambda c, v: own(v, c))["pooled"]  # noqa: B023
+        for title, rule in RULES.items():
+            own = relative(task, rule)
+            found[f"{task} so far {title}"] = scored(task, people, lambda c, v: own(v))["pooled"]  # noqa: B023
+            found[f"{task} both {title}"] = scored(task, people, lambda c, v: own(v, c))["pooled"]  # noqa: B023
     return found
 
 
@@ -234,16 +246,23 @@ def affect_table(found: dict) -> str:
     return table(head, lines)
 
 
-def settings_table(found: dict) -> str:
-    "Score by prior clips, mean over tasks, and for each task."
+def mean_of(found: dict, what: str) -> str:
+    return f"{np.mean([found[f'{task} {what}'] for task in TASKS]):.3f}"
+
+
+def ridge_table(found: dict) -> str:
+    "Score by strength, mean over tasks."
+    lines = [[f"{x:g}", *(mean_of(found, f"{kind} {x:g}") for kind in ("plain", "relative"))] for x in STRENGTHS]
+    return table(["strength", "nobody known", "relative to rest"], lines)
+
+
+def rule_table(found: dict) -> str:
+    "Score by rule, for each task and the mean."
     lines = []
-    for prior in PRIORS:
-        value = lambda task, way, prior=prior: found[f"{task} {way} {prior:g}"]
-        means = [np.mean([value(task, way) for task in TASKS]) for way in ("so far", "both")]
-        lines.append(
-            [f"{prior:g}", *(f"{value(task, 'both'):.3f}" for task in TASKS), *(f"{m:.3f}" for m in means[::-1])]
-        )
-    return table(["clips the typical person counts for", *TASKS, "mean", "mean without films at rest"], lines)
+    for title in RULES:
+        each = [f"{found[f'{task} both {title}']:.3f}" for task in TASKS]
+        lines.append([title, *each, mean_of(found, f"both {title}"), mean_of(found, f"so far {title}")])
+    return table(["the typical person counts for", *TASKS, "mean", "mean without films at rest"], lines)
 
 
 def au_gain(run: dict, key: str) -> str:
@@ -280,7 +299,7 @@ def facts_table() -> str:
 def measure() -> dict[str, str]:
     "What the section says, by the names in its template."
     warnings.filterwarnings("ignore", message=".* columns never change")  # the first row is constant on purpose
-    facts = WEIGHTS, SEEDS, CONTROL, PRIORS, repr(AFFECT_RULE)
+    facts = WEIGHTS, SEEDS, CONTROL, STRENGTHS, RIDGE, repr([asdict(rule) for rule in RULES.values()])
     name = lambda what: KEPT / f"abaw-{what}-{content_hash(repr((what, facts)))}.json"
     found, chosen = kept(name("affect"), measure_affect), kept(name("settings"), measure_settings)
     aus = kept(name("aus"), measure_aus)
@@ -288,7 +307,8 @@ def measure() -> dict[str, str]:
     return dict(
         abaw_facts=facts_table(),
         abaw_affect=affect_table(found),
-        abaw_settings=settings_table(chosen),
+        abaw_ridge=ridge_table(chosen),
+        abaw_rule=rule_table(chosen),
         abaw_aus=au_table(aus),
         abaw_people=str(len(first)),
         abaw_control=str(CONTROL),
