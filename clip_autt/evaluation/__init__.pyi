@@ -1,5 +1,13 @@
 "Protocol, metrics, results, and why a model decided as it did."
 
+from .abaw import (
+    ABAWMetric as ABAWMetric, ABAWPart as ABAWPart, ABAWScore as ABAWScore, ABAWTask as ABAWTask,
+    ABAW_AUS as ABAW_AUS, ABAW_EXPRESSIONS as ABAW_EXPRESSIONS, ABAW_TASKS as ABAW_TASKS, MIMICRY as MIMICRY,
+    NamedRows as NamedRows, PartScore as PartScore, abaw_facts as abaw_facts, abaw_score as abaw_score,
+    abaw_task as abaw_task, blind_scores as blind_scores, check_rows as check_rows, in_order as in_order,
+    join_answers as join_answers, read_annotation as read_annotation, read_answers as read_answers,
+    score_file as score_file, write_answers as write_answers,
+)
 from .agreement import (
     Agreement as Agreement, agreement as agreement, agreement_before_after as agreement_before_after,
     true_aus as true_aus,
@@ -8,6 +16,15 @@ from .attribution import (
     Explanation as Explanation, attribute as attribute, baseline_scores as baseline_scores, explain as explain,
     explain_change as explain_change, explaining_head as explaining_head, explanation_record as explanation_record,
     plot_explanation as plot_explanation,
+)
+from .continuous import (
+    Numbers as Numbers, ccc as ccc, f1_per_label as f1_per_label, mean_pearson as mean_pearson, p_va as p_va,
+    pearson as pearson,
+)
+from .au_intensity import (
+    AUScale as AUScale, PRESENT as PRESENT, au_scores_table as au_scores_table, best_threshold as best_threshold,
+    fit_au_scale as fit_au_scale, frame_au_scores as frame_au_scores, mean_of_shown as mean_of_shown,
+    rendered_intensities as rendered_intensities,
 )
 from .cross_validation import (
     Fold as Fold, Plan as Plan, blind_guesses_of as blind_guesses_of, blind_rows as blind_rows,
