@@ -1,12 +1,15 @@
 "Faces told in words: sentences for action units and signals, zero-shot answers, language models."
 
+from .chat_server import (
+    ChatServer as ChatServer, chat_reply as chat_reply, chat_request as chat_request,
+    is_this_machine as is_this_machine, picture_url as picture_url,
+)
 from .language_model import (
     Answer as Answer, AnswerWith as AnswerWith, Answers as Answers, Asked as Asked, BEGIN as BEGIN,
-    ChatServer as ChatServer, DEFINITIONS as DEFINITIONS, END as END, LanguageModel as LanguageModel,
+    DEFINITIONS as DEFINITIONS, END as END, LanguageModel as LanguageModel,
     LanguageModelError as LanguageModelError, YES_NO as YES_NO, ambivalence_question as ambivalence_question,
     ask_all as ask_all, ask_ambivalence as ask_ambivalence, build_question as build_question,
-    chat_reply as chat_reply, chat_request as chat_request, is_this_machine as is_this_machine,
-    parse_answer as parse_answer, picture_url as picture_url, spread_frames as spread_frames,
+    parse_answer as parse_answer, spread_frames as spread_frames,
 )
 from .sentences import (
     AT_REST as AT_REST, Levels as Levels, NO_FACE as NO_FACE, Said as Said, Wording as Wording, au_name as au_name,
