@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -139,6 +140,9 @@ def answers(task: str) -> dict[str, Row]:
     for which in ("mean", "mean and deviation"):
         x, y = (summary(group.read, "deviation" in which) for group in (source, new))
         rows[f"head on levels, {which}"] = Row(*linear(x, source, y, model.classes), level_ms)
+    typical = lambda g: [levels_of_features(v.video, model.backbone, "typical", "prompt") for v in g.videos]
+    x, y = (summary(typical(group), True) for group in (source, new))
+    rows["the same from a typical rest"] = Row(*linear(x, source, y, model.classes), level_ms)
     true = balance_logits(word_logits(true_texts, vectors), word_logits(true_known, vectors))
     x, y = (summary(group.true, True) for group in (source, new))
     return rows | {
@@ -231,7 +235,8 @@ def method_table(found: dict[str, dict]) -> str:
 def measure() -> dict[str, str]:
     "Finished tables of the section."
     facts = code_hash("core", "data", "series", "words"), code_hash("faces"), SEEDS
-    facts = *facts, content_hash((ROOT / "clip_autt" / "assets" / "hashes.json").read_bytes())
+    files = ROOT / "clip_autt" / "assets" / "hashes.json", Path(__file__)
+    facts = *facts, content_hash(*(path.read_bytes() for path in files))
     key = content_hash(repr(facts))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnseenTokenWarning)  # definitions hold words the small model never saw
