@@ -9,6 +9,11 @@ from .attribution import (
     explain_change as explain_change, explaining_head as explaining_head, explanation_record as explanation_record,
     plot_explanation as plot_explanation,
 )
+from .binary import (
+    Constant as Constant, ap_bah as ap_bah, average_precision as average_precision, avg_f1 as avg_f1,
+    binary_scores as binary_scores, constant_scores as constant_scores, rate_of_never as rate_of_never,
+    same_digits as same_digits, which_constant as which_constant,
+)
 from .cross_validation import (
     Fold as Fold, Plan as Plan, blind_guesses_of as blind_guesses_of, blind_rows as blind_rows,
     check_study as check_study, condition_notes as condition_notes, cross_validate as cross_validate,
