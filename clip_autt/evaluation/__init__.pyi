@@ -9,6 +9,14 @@ from .attribution import (
     explain_change as explain_change, explaining_head as explaining_head, explanation_record as explanation_record,
     plot_explanation as plot_explanation,
 )
+from .bah_protocol import (
+    Film as Film, LADDER as LADDER, PUBLISHED as PUBLISHED, Pooling as Pooling, Published as Published,
+    Samples as Samples, films_of as films_of, frame_samples as frame_samples, level_table as level_table,
+    method_frames as method_frames, model_frames as model_frames, person_scores as person_scores,
+    personalization as personalization, published_table as published_table, result_samples as result_samples,
+    spread_windows as spread_windows, video_probability as video_probability, video_samples as video_samples,
+    window_starts as window_starts, window_videos as window_videos,
+)
 from .binary import (
     Constant as Constant, ap_bah as ap_bah, average_precision as average_precision, avg_f1 as avg_f1,
     binary_scores as binary_scores, constant_scores as constant_scores, rate_of_never as rate_of_never,
