@@ -1729,6 +1729,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                          'clip_autt/methods/au_instability.py'),
                                                   'clip_autt.methods.au_instability.au_series': ( 'methods/au_instability.html#au_series',
                                                                                                   'clip_autt/methods/au_instability.py'),
+                                                  'clip_autt.methods.au_instability.fit_waver': ( 'methods/au_instability.html#fit_waver',
+                                                                                                  'clip_autt/methods/au_instability.py'),
                                                   'clip_autt.methods.au_instability.instability': ( 'methods/au_instability.html#instability',
                                                                                                     'clip_autt/methods/au_instability.py'),
                                                   'clip_autt.methods.au_instability.personal_features': ( 'methods/au_instability.html#personal_features',

@@ -2,7 +2,8 @@
 
 from .au_instability import (
     AUInstability as AUInstability, AUInstabilityConfig as AUInstabilityConfig, PARTS as PARTS, Series as Series,
-    WaverHead as WaverHead, au_series as au_series, instability as instability,
+    WaverHead as WaverHead, au_series as au_series, fit_waver as fit_waver,
+    instability as instability,
     personal_features as personal_features, rest_so_far as rest_so_far, train_waver as train_waver,
     waver_features as waver_features, window_statistics as window_statistics,
 )
