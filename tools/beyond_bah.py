@@ -82,7 +82,9 @@ def remembered(name: str, make: object) -> dict:
 def ladder() -> dict:
     "Scores and cost of each row of the personalization."
     model, source, _, strangers = people()
-    results = personalization(model, source, strangers, control=CONTROL, n_jobs=1)
+    results = personalization(
+        model, source, strangers, control=CONTROL, n_jobs=1, cache_dir=ROOT / "build" / "beyond" / "units"
+    )
     costs = results.cost()
     cost = {m: [float(costs.ms_per_video[m]), int(costs.n_trained[m])] for m in results.methods if m != "oracle"}
     return dict(scores=as_kept(level_table(result_samples(results))), cost=cost)
