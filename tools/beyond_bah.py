@@ -19,6 +19,7 @@ from clip_autt.evaluation.bah_protocol import (
     level_table,
     method_frames,
     model_frames,
+    person_scores,
     personalization,
     published_table,
     result_samples,
@@ -26,6 +27,7 @@ from clip_autt.evaluation.bah_protocol import (
 )
 from clip_autt.evaluation.binary import constant_scores
 from clip_autt.evaluation.embedded import load_head
+from clip_autt.evaluation.metrics import paired_bootstrap
 from clip_autt.faces.people import DomainShift, Subject
 from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN, make_scene, stride
 from clip_autt.faces.videos import kept_target_videos
@@ -87,7 +89,16 @@ def ladder() -> dict:
     )
     costs = results.cost()
     cost = {m: [float(costs.ms_per_video[m]), int(costs.n_trained[m])] for m in results.methods if m != "oracle"}
-    return dict(scores=as_kept(level_table(result_samples(results))), cost=cost)
+    samples = result_samples(results)
+    return dict(
+        scores=as_kept(level_table(samples)), cost=cost, people={m: person_scores(s) for m, s in samples.items()}
+    )
+
+
+def over_source(found: dict) -> dict[str, str]:
+    "What each row gains over the source model, the mean over people with its interval."
+    of = {m: [*own.values()] for m, own in found["people"].items()}
+    return {m: f"{paired_bootstrap(x, of['source only']):+.3f}" for m, x in of.items() if m != "source only"}
 
 
 # ---- frames and videos ----
@@ -125,7 +136,7 @@ def levels() -> dict:
     poolings = "majority", "mean logits", "mean probabilities"
     videos = {f"{name}, {how}": video_samples(x, labels, who, how) for name, x in said.items() for how in poolings}
     frames = {name: frame_samples(x, truths, who) for name, x in said.items()}
-    facts = dict(n=len(given), frames=int(sum(map(len, truths))), share=float(np.concatenate(truths).mean()))
+    facts = dict(n=len(given), n_frames=int(sum(map(len, truths))), share=float(np.concatenate(truths).mean()))
     return dict(frames=as_kept(level_table(frames)), videos=as_kept(level_table(videos)), **facts)
 
 
@@ -192,10 +203,10 @@ def measure() -> dict[str, str]:
     published = published_table()
     same = published[published.constant != ""]
     odd = published[np.isclose(published.avg_f1, 0.4448)]
-    steps, three = remembered("ladder", ladder), remembered("levels", levels)
+    steps, three = remembered("persons", ladder), remembered("levels", levels)
     chosen = remembered("validation", lambda: wavering_of(validation, False))
     waver = remembered("wavering", lambda: wavering_of(strangers, True))
-    cost = {name: f"{ms:.1f} / {n:,}" for name, (ms, n) in steps["cost"].items()}
+    gains, cost = over_source(steps), {name: f"{ms:.1f} / {n:,}" for name, (ms, n) in steps["cost"].items()}
     cell = lambda r: f"{r['avg_f1']:.3f}" if r else ""
     return dict(
         sizes=table(["version", "part", "people", "videos", "positive", "frames", "positive", "never, videos",
@@ -208,8 +219,9 @@ def measure() -> dict[str, str]:
                     f"{r.rate_if_never / 2:.4f}"] for r in odd.itertuples()]),
         n_people=str(len({x.video.subject for x in strangers})),
         n_videos=str(len(strangers)), control=str(CONTROL),
-        ladder=table(["row", *SHOWN, "ms a video / values learned"], lines(steps["scores"], cost)),
-        n_answers=str(three["n"]), n_frames=f"{three['frames']:,}", share=f"{three['share']:.1%}",
+        ladder=table(["row", *SHOWN, "gain over source only", "ms a video / values learned"],
+                     [[*r, cost.get(r[0], "")] for r in lines(steps["scores"], gains)]),
+        n_answers=str(three["n"]), n_frames=f"{three['n_frames']:,}", share=f"{three['share']:.1%}",
         frames=table(["frames", *SHOWN], lines(three["frames"])),
         videos=table(["videos", *SHOWN], lines(three["videos"])),
         wavering=table(["scores of, which statistics", "ten people to choose on", *SHOWN],
