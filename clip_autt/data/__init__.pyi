@@ -15,6 +15,15 @@ from .bah import (
     frames_on_disk as frames_on_disk, read_segments as read_segments, read_video_labels as read_video_labels,
     video_key as video_key, videos_on_disk as videos_on_disk, window_id as window_id, windows as windows,
 )
+from .bah_facts import (
+    BAHRelease as BAHRelease, BAH_RELEASES as BAH_RELEASES, Counts as Counts, release as release,
+    release_line as release_line,
+)
+from .bah_words import (
+    CUE_COLUMNS as CUE_COLUMNS, Cue as Cue, Word as Word, clock_seconds as clock_seconds, label_spans as label_spans,
+    read_cues as read_cues, read_frame_labels as read_frame_labels, read_transcripts as read_transcripts,
+    read_words as read_words, said_between as said_between,
+)
 from .base import (
     CheckReport as CheckReport, DataSet as DataSet, Findings as Findings, Listed as Listed, Place as Place,
     build_data_set as build_data_set, choose_place as choose_place, count_clips as count_clips,

@@ -25,6 +25,19 @@ from .au_intensity import (
     AUScale as AUScale, PRESENT as PRESENT, au_scores_table as au_scores_table, best_threshold as best_threshold,
     fit_au_scale as fit_au_scale, frame_au_scores as frame_au_scores, mean_of_shown as mean_of_shown,
     rendered_intensities as rendered_intensities,
+
+from .bah_protocol import (
+    Film as Film, LADDER as LADDER, PUBLISHED as PUBLISHED, Pooling as Pooling, Published as Published,
+    Samples as Samples, films_of as films_of, frame_samples as frame_samples, level_table as level_table,
+    method_frames as method_frames, model_frames as model_frames, person_scores as person_scores,
+    personalization as personalization, published_table as published_table, result_samples as result_samples,
+    spread_windows as spread_windows, video_probability as video_probability, video_samples as video_samples,
+    window_starts as window_starts, window_videos as window_videos,
+)
+from .binary import (
+    Constant as Constant, ap_bah as ap_bah, average_precision as average_precision, avg_f1 as avg_f1,
+    binary_scores as binary_scores, constant_scores as constant_scores, rate_of_never as rate_of_never,
+    same_digits as same_digits, which_constant as which_constant,
 )
 from .cross_validation import (
     Fold as Fold, Plan as Plan, blind_guesses_of as blind_guesses_of, blind_rows as blind_rows,

@@ -1,5 +1,12 @@
 "Rivals of CLIP-AUTT behind one interface, the oracle, and all of them by name."
 
+from .au_instability import (
+    AUInstability as AUInstability, AUInstabilityConfig as AUInstabilityConfig, PARTS as PARTS, Series as Series,
+    WaverHead as WaverHead, au_series as au_series, fit_waver as fit_waver,
+    instability as instability,
+    personal_features as personal_features, rest_so_far as rest_so_far, train_waver as train_waver,
+    waver_features as waver_features, window_statistics as window_statistics,
+)
 from .cache import (
     Cache as Cache, fit_residuals as fit_residuals, info_nce as info_nce, recall as recall,
     recall_means as recall_means, running_mean as running_mean, selected_views as selected_views,
