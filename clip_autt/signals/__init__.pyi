@@ -1,1 +1,16 @@
 "Voice and body signals beside the frames: recordings, features, fusion with the face."
+
+from .recordings import (
+    SIGNAL_FORMATS as SIGNAL_FORMATS, SignalFormat as SignalFormat, TIME_NAMES as TIME_NAMES,
+    find_recordings as find_recordings, load_recordings as load_recordings, read_recording as read_recording,
+    read_signals as read_signals, times_in_seconds as times_in_seconds,
+)
+from .signals import (
+    Signals as Signals, USUAL as USUAL, film_notes as film_notes, hole_notes as hole_notes, in_units as in_units,
+    make_signals as make_signals, range_notes as range_notes, resample as resample, unit_name as unit_name,
+)
+from .windows import (
+    STATISTICS as STATISTICS, SignalScale as SignalScale, SignalWindows as SignalWindows, fit_scale as fit_scale,
+    personal_level as personal_level, scaled as scaled, span_statistics as span_statistics,
+    window_signals as window_signals, window_spans as window_spans,
+)
