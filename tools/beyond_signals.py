@@ -29,8 +29,8 @@ from clip_autt.utils.files import code_hash, content_hash
 
 KEPT = ROOT / "build" / "beyond"
 SEEDS = 0, 10, 20  # each stands for ten strangers
-LAGS = 0.0, 1.0, 2.0, 3.0  # s, of skin and heart; tried on the validation people
-WORTHS = 0.0, 1.0, 3.0, 10.0, 1e9  # clips that the usual level counts for; tried on the validation people
+LAGS = 0.0, 1.5, 3.0  # s, of skin and heart; tried on the validation people
+WORTHS = 0.0, 3.0, 10.0, 1e9  # clips that the usual level counts for; tried on the validation people
 USUAL = BodySettings()
 EVERY = tuple(BODY_UNITS)
 DEAF = BodySettings(coupling=0)  # skin and heart know nothing of the state
@@ -125,11 +125,16 @@ def trained(task: str, names: Sequence[str], lag_s: float, worth: float, setting
 
 
 @cache
+def bodies(task: str, part: str, settings: BodySettings) -> tuple[list[LabeledVideo], list[Signals]]:
+    "Clips of some people and the recordings of their bodies."
+    videos = people(task)[{"source": 1, "validation": 2, "strangers": 3}[part]]
+    return videos, bodies_of(videos, TARGET_DOMAIN if part == "strangers" else SOURCE_DOMAIN, settings)
+
+
+@cache
 def cached_clips(task: str, part: str, settings: BodySettings, lag_s: float, harm: str | None) -> list[SignalWindows]:
-    _, source, validation, strangers = people(task)
-    videos = dict(source=source, validation=validation, strangers=strangers)[part]
-    bodies = bodies_of(videos, TARGET_DOMAIN if part == "strangers" else SOURCE_DOMAIN, settings)
-    return clips(videos, [harmed(body, harm) for body in bodies], lag_s)
+    videos, found = bodies(task, part, settings)
+    return clips(videos, [harmed(body, harm) for body in found], lag_s)
 
 
 def windows_of(task, part, settings, lag_s, names=EVERY, harm=None) -> list[SignalWindows]:
@@ -202,9 +207,9 @@ def measured_task(task: str) -> dict:
     for name, (settings, harm) in HARMS.items():
         logits = judge.logits(strangers, windows_of(task, "strangers", settings, lag_s, harm=harm))
         harms[name] = war(strangers, y, logits), war(strangers, y, together(face, logits))
-    bodies = bodies_of(strangers, TARGET_DOMAIN)
+    own = bodies(task, "strangers", USUAL)[1]
     start = time.perf_counter()
-    judge.logits(strangers, clips(strangers, bodies, lag_s))
+    judge.logits(strangers, clips(strangers, own, lag_s))
     return dict(
         rows={row: war(strangers, y, logits) for row, logits in rows.items()},
         harms=harms,
