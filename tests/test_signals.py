@@ -14,8 +14,8 @@ from clip_autt.faces.people import Subject
 from clip_autt.faces.tasks import TARGET_DOMAIN
 from clip_autt.features import LabeledVideo, VideoFeatures
 from clip_autt.signals import (
-    Signals, film_notes, find_pauses, find_recordings, fit_scale, in_units, load_recordings, make_signals,
-    personal_level, pitch, read_recording, read_signals, read_voice, resample, scaled, span_statistics,
+    Signals, align_signals, film_notes, find_pauses, find_recordings, fit_scale, in_units, load_recordings,
+    make_signals, personal_level, pitch, read_recording, read_signals, read_voice, resample, scaled, span_statistics,
     times_in_seconds, unit_name, voice_pieces, voice_signals, voice_summary, window_signals, window_spans,
 )  # fmt: skip
 from clip_autt.utils.errors import InputError, VideoError
@@ -188,6 +188,21 @@ def test_each_signal_has_its_own_lag():
     s = make_signals(np.arange(0, 12, 0.02), np.arange(0, 12, 0.02)[:, None].repeat(2, 1), ["a", "b"])
     w = window_signals(s, FILM, lag_s=(3, 0))
     torch.testing.assert_close(w.values[:, 0, 0] - w.values[:, 1, 0], torch.full((60,), 3.0), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("rate", [512.0, 25.0, 12.5, 2.0])
+def test_beside_each_frame_stands_what_was_measured_then(rate):
+    s = ramp(rate, 9.0)
+    beside = align_signals(s, FILM, lag_s=1)
+    late = max(0, 0.04 - 0.5 / rate) if rate > 20 else 0  # the middle of the numbers of a frame
+    torch.testing.assert_close(
+        beside[:, 0], torch.as_tensor(2.5 + 0.5 * (FILM + late), dtype=torch.float32), atol=0.5 / 512, rtol=0
+    )
+    holed = replace(s, values=np.where(((s.times > 2) & (s.times < 5))[:, None], NAN, s.values))
+    lost = align_signals(holed, FILM).isnan()[:, 0].numpy()
+    assert lost[(FILM > 2.1) & (FILM < 4.8)].all() and not lost[(FILM < 1.9) | (FILM > 5.1)].any()
+    with pytest.raises(InputError, match="share no moment"):
+        align_signals(s, FILM + 60)
 
 
 def test_a_window_with_too_little_is_not_known_and_is_counted():

@@ -7,7 +7,7 @@ from .recordings import (
 )
 from .signals import (
     Signals as Signals, USUAL as USUAL, film_notes as film_notes, hole_notes as hole_notes, in_units as in_units,
-    make_signals as make_signals, range_notes as range_notes, resample as resample, unit_name as unit_name,
+    joined as joined, make_signals as make_signals, range_notes as range_notes, resample as resample, unit_name as unit_name,
 )
 from .voice import (
     FLOOR_DB as FLOOR_DB, HIGHEST_HZ as HIGHEST_HZ, HOP_S as HOP_S, LOWEST_HZ as LOWEST_HZ, PIECE_S as PIECE_S,
@@ -16,7 +16,8 @@ from .voice import (
     voice_pieces as voice_pieces, voice_signals as voice_signals, voice_summary as voice_summary,
 )
 from .windows import (
-    STATISTICS as STATISTICS, SignalScale as SignalScale, SignalWindows as SignalWindows, fit_scale as fit_scale,
+    STATISTICS as STATISTICS, SignalScale as SignalScale, SignalWindows as SignalWindows,
+    align_signals as align_signals, fit_scale as fit_scale,
     personal_level as personal_level, scaled as scaled, span_statistics as span_statistics,
     window_signals as window_signals, window_spans as window_spans,
 )
