@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -239,25 +238,27 @@ def measure() -> dict[str, str]:
     "The tables of the section."
     code = code_hash("signals", "faces", "core", "series", "personal")
     weights = content_hash((ROOT / "clip_autt" / "assets" / "hashes.json").read_bytes())
-    facts = code, weights, SEEDS, LAGS, repr(HARMS), content_hash(Path(__file__).read_bytes())
+    facts = code, weights, SEEDS, LAGS, repr(HARMS), WORTHS
     runs = kept(
         KEPT / f"signals-{content_hash(repr(facts))}.json", lambda: {task: measured_task(task) for task in TASKS}
     )
-    face = mean_of([run["rows"]["face"] for run in runs.values()])
-    lines = []
-    for row in runs["pain"]["rows"]:
-        each = [np.mean([*run["rows"][row].values()]) for run in runs.values()]
-        whole = mean_of([run["rows"][row] for run in runs.values()])
-        lines.append([row, *map(percent, each), percent(whole.mean()), "" if row == "face" else gain(whole, face),
-                      n_values(row)])  # fmt: skip
+    whole = {row: mean_of([run["rows"][row] for run in runs.values()]) for row in runs["pain"]["rows"]}
+    face, lines = whole["face"], []
+    for row, x in whole.items():
+        each = [percent(np.mean([*run["rows"][row].values()])) for run in runs.values()]
+        gains = ["" if row == other else gain(x, whole[other]) for other in ("face", "face, personal")]
+        lines.append([row, *each, percent(x.mean()), *gains, n_values(row)])
     harms = []
     for harm in HARMS:
         alone, both = (mean_of([run["harms"][harm][i] for run in runs.values()]) for i in (0, 1))
         harms.append([harm, percent(alone.mean()), percent(both.mean()), gain(both, face)])
     ms = {k: np.mean([run[k] for run in runs.values()]) for k in ("face_ms", "body_ms")}
+    head = ["", *TASKS, "mean", "against the face", "against the personal face", "values learned"]
     return dict(
         signals_n=str(len(face)),
-        signals_rows=table(["", *TASKS, "mean", "against the face", "values learned"], lines),
+        signals_rows=table(
+            ["", *TASKS, "mean", "against the face", "against the personal face", "values learned"], lines
+        ),
         signals_harms=table(
             ["at test time", "all signals", "face and all signals", "both against the undisturbed face"], harms
         ),
