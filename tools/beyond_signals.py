@@ -256,9 +256,7 @@ def measure() -> dict[str, str]:
     head = ["", *TASKS, "mean", "against the face", "against the personal face", "values learned"]
     return dict(
         signals_n=str(len(face)),
-        signals_rows=table(
-            ["", *TASKS, "mean", "against the face", "against the personal face", "values learned"], lines
-        ),
+        signals_rows=table(head, lines),
         signals_harms=table(
             ["at test time", "all signals", "face and all signals", "both against the undisturbed face"], harms
         ),
