@@ -8,6 +8,12 @@ from .album import (
 from .augment import (
     as_filmed as as_filmed, shifted as shifted,
 )
+from .body import (
+    BODY_UNITS as BODY_UNITS, Body as Body, BodySettings as BodySettings, DECAY_S as DECAY_S, FELT as FELT,
+    LATENCY_S as LATENCY_S, RISE_S as RISE_S, answered as answered, bodies_of as bodies_of,
+    body_signals as body_signals, felt_state as felt_state, shown_effort as shown_effort,
+    skin_response as skin_response,
+)
 from .expressions import (
     EXPRESSIONS as EXPRESSIONS, Expression as Expression, VISEMES as VISEMES, possible as possible,
     random_expression as random_expression, random_intensities as random_intensities,
