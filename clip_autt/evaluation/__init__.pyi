@@ -25,7 +25,7 @@ from .au_intensity import (
     AUScale as AUScale, PRESENT as PRESENT, au_scores_table as au_scores_table, best_threshold as best_threshold,
     fit_au_scale as fit_au_scale, frame_au_scores as frame_au_scores, mean_of_shown as mean_of_shown,
     rendered_intensities as rendered_intensities,
-
+)
 from .bah_protocol import (
     Film as Film, LADDER as LADDER, PUBLISHED as PUBLISHED, Pooling as Pooling, Published as Published,
     Samples as Samples, films_of as films_of, frame_samples as frame_samples, level_table as level_table,

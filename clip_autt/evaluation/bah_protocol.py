@@ -24,7 +24,6 @@ from .results import Results
 from .stream import Stream
 from ..features import LabeledVideo, VideoFeatures
 from ..method import TestTimeMethod
-from ..methods.au_instability import AUInstability
 from ..methods.registry import make_method
 from ..model import ClipAU
 from ..utils.errors import InputError, check
@@ -277,10 +276,10 @@ def published_table() -> pd.DataFrame:  # one row for each published one
     return pd.DataFrame(rows)
 
 # %% ../../nbs/evaluation/11_bah_protocol.ipynb #6d9b889f
-LADDER: dict[str, tuple[str, dict]] = {  # row -> name in the registry, or '', and settings
+LADDER: dict[str, tuple[str, dict]] = {  # row -> name in the registry, and settings
     'source only': ('clip-au', {}),
-    'instability': ('', {}),
-    'instability, personal': ('', dict(personal=True)),
+    'instability': ('au-instability', {}),
+    'instability, personal': ('au-instability', dict(personal=True)),
     'MSDA without MMD': ('msda', dict(alignment=0.)),
     'MSDA': ('msda', {}),
     'neutral shift': ('neutral-shift', {}),
@@ -305,9 +304,8 @@ def personalization(
     methods = {}
     for row in rows:
         name, settings = LADDER[row]
-        given = dict(source=source) if name in ('', 'msda') else {}
-        methods[row] = (make_method(name, model, seed, **settings, **given) if name
-                        else AUInstability(model, seed=seed, **settings, **given))
+        given = dict(source=source) if name in ('au-instability', 'msda') else {}
+        methods[row] = make_method(name, model, seed, **settings, **given)
     return evaluate(methods, videos, model, progress=False, stream=Stream(control=control), with_oracle=with_oracle,
                     **kwargs)
 

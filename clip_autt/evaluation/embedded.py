@@ -78,7 +78,7 @@ def with_settings(
     return {name: make_method(name, model, seed, **own) for name, own in (settings or {}).items()}
 
 # %% ../../nbs/evaluation/06_embedded.ipynb #06a42d9e
-SOURCE_METHODS = 'dsfda', 'msda'
+SOURCE_METHODS = 'dsfda', 'msda', 'au-instability'
 
 def source_settings(
     model: ClipAU,  # gets what DSFDA needs
@@ -91,7 +91,7 @@ def source_settings(
     if not wanted: return {}
     source = kept_source_videos(model.backbone, task, **kwargs)
     if 'dsfda' in wanted and 'dsfda' not in model.attachments: prepare_dsfda(model, source)
-    return {name: dict(source=source) if name == 'msda' else {} for name in wanted}
+    return {name: {} if name == 'dsfda' else dict(source=source) for name in wanted}
 
 def _check_methods(methods: Sequence[str], model: ClipAU, stream: Stream) -> None:
     "`InputError` for unknown methods, and for those that the stream does not give what they need."

@@ -14,6 +14,7 @@ from typing import Literal
 from ..autt import ClipAUTT
 from ..utils.errors import InputError, check, did_you_mean
 from .references import FrameMean, PromptEnsemble, SoftmaxPool, ZeroShot
+from .au_instability import AUInstability
 from .dpe import DPE
 from .dsfda import DSFDA
 from .few_shot import FEW_SHOT_PRESETS, FewShot
@@ -75,7 +76,8 @@ INFORMED_METHODS: dict[str, Callable[..., TestTimeMethod]] = {  # name -> factor
     'personal+control': without_seed(partial(PersonalBaseline, with_control=True)),
     'pft': PFT,
     'dsfda': DSFDA,
-    'msda': MSDA,  # takes source=videos
+    'msda': MSDA,  # takes source=videos, as the next
+    'au-instability': AUInstability,
     **{name: partial(FewShot, config=settings) for name, settings in FEW_SHOT_PRESETS.items()},
 }
 

@@ -19,7 +19,7 @@ from .stochastic_softmax import (
     WindowSampling as WindowSampling, draw_start as draw_start, exploration_starts as exploration_starts,
     explored as explored, fit_windows as fit_windows, learn_score as learn_score, mixed as mixed,
     pool_windows as pool_windows, pooled_logits as pooled_logits,
-
+)
 from .valence import (
     AFFECT as AFFECT, AFFECT_RULE as AFFECT_RULE, AffectHead as AffectHead, PersonalAffect as PersonalAffect,
     around as around, fit_affect as fit_affect, fit_personal_affect as fit_personal_affect,
