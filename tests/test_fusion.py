@@ -327,3 +327,13 @@ def test_published_sizes():
     a, b = torch.randn(1, 8, 512), torch.randn(1, 8, 512)
     assert JCA((512, 512), 1)(a, b).shape == (1, 8, 1)
     assert JMT((512, 512), 2, width=512)(a, b).shape == (1, 8, 2)
+
+
+def test_jmt_keeps_the_token_of_the_joint_stream_asking_b():
+    (a, b), f = streams(), head("jmt")
+    assert QUESTIONS[-1] == (2, 1)
+    with torch.no_grad():
+        t = f.among_tokens(f.tokens(a, b, seen_like(a)).flatten(0, 1))
+        by_hand = torch.stack([f.answer(f.last(t, t, t)[0][:, i]).unflatten(0, (6, 8)) for i in range(6)])
+        assert torch.allclose(f(a, b), by_hand[-1], atol=1e-6)
+        assert all((f(a, b) - other).abs().max() > 1e-4 for other in by_hand[:-1])
