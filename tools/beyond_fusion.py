@@ -241,7 +241,7 @@ def gain(a: Sequence[float], b: Sequence[float]) -> str:
 def fusion_table(stream: str) -> str:
     "Rows of heads, columns of conditions, strangers."
     facts = (SMALL, EPOCHS, BATCH, NOISE)
-    found = {s: measured(f"{stream} {s}", facts, lambda s=s: fused(STREAMS[stream], *s)) for s in SETUPS}
+    found = {s: measured(f"{stream} {s[0]} {s[1]}", facts, lambda s=s: fused(STREAMS[stream], *s)) for s in SETUPS}
     rival, lines = found["concat", 0.0]["strangers"], []
     for (name, hide), f in found.items():
         own = f["strangers"]
@@ -285,7 +285,7 @@ def student_table(found: dict[str, dict]) -> str:
 
 def measure() -> dict[str, str]:
     "All tables of the section."
-    fusions = {f"fusion_{s.replace(' ', '_')}": fusion_table(s) for s in STREAMS}
+    fusions = {f"fusion_{s.replace(' ', '_')}_table": fusion_table(s) for s in STREAMS}
     found = {
         name: measured(name, (LESSON, how, sorted(ADAPTED), TO_ADAPT), lambda name=name: student(name))
         for name, how in STUDENTS.items()
