@@ -67,11 +67,10 @@ STUDENTS: dict[str, dict | None] = {
     "direct": dict(term="direct"),
 }
 ADAPTED = {  # methods, and what is known of a stranger beforehand; the other clips are scored
-    "clip-autt": Stream(),
     "neutral-shift": Stream(control=3),
     "few-shot": Stream(shots=2),
 }
-BEFORE = "clip-autt, before"  # all clips are scored there
+BEFORE = "all clips, before"
 LESSON = dict(epochs=20, lr=3e-3, weight=0.6)
 
 
@@ -170,9 +169,10 @@ def student(name: str) -> dict:
     seconds = time.process_time() - start
     attach_source(head, videos["train"])
     with torch.no_grad():
-        au = whole_outputs(head, [x.video.frames for x in new]).au
-    agree = agreement(au, torch.stack([m.mean(0) for m in new_truth]).numpy())
-    war = {}
+        out = whole_outputs(head, [x.video.frames for x in new])
+    agree = agreement(out.au, torch.stack([m.mean(0) for m in new_truth]).numpy())
+    guesses = [head.classes[i] for i in out.logits.argmax(1)]
+    war = {BEFORE: _by_person(np.array([g == x.label for g, x in zip(guesses, new, strict=True)], float), new)}
     for name, stream in ADAPTED.items():
         methods = {m: make_method(m, head) for m in ("clip-au", name)}
         r = evaluate(methods, new, head, progress=False, stream=stream, n_jobs=1)
