@@ -248,7 +248,7 @@ def fusion_table(stream: str) -> str:
         cells = [percent(np.mean(own[k])) if k in own else "" for k in CONDITIONS]
         versus = "" if (name, hide) == ("concat", 0.0) else gain(own["clean"], rival["clean"])
         title = ROWS.get(name, name) + (f", hides {hide:.0%}" if hide else "")
-        cost = f"{f['values']:,}", f"{f['seconds']:.0f}", f"{f['ms']:.2f}"
+        cost = f"{f['values']:,}", f"{f['seconds']:.1f}", f"{f['ms']:.3f}"
         lines.append([title, percent(np.mean(f["val"]["clean"])), *cells, versus, *cost])
     head = ["head", "validation", *CONDITIONS.values(), "clean, gain over concatenation", "values", "s", "ms"]
     return table(head, lines)
@@ -278,7 +278,7 @@ def student_table(found: dict[str, dict]) -> str:
         better = gain(f["war"][BEFORE], plain["war"][BEFORE])
         truer = f"{paired_bootstrap(f['per_person'], plain['per_person']):+.3f}"
         versus = ("", "") if f is plain else (better, truer)
-        lines.append([name, percent(f["val"]), *own, *versus, f"{f['seconds']:.0f}"])
+        lines.append([name, percent(f["val"]), *own, *versus, f"{f['seconds']:.1f}"])
     head = ["head", "validation", "strangers", *(f"+ {m}" for m in ADAPTED), "agreement per AU"]
     return table([*head, "per clip", "strangers, over plain", "per clip, over plain", "s"], lines)
 
