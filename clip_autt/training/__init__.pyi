@@ -11,6 +11,11 @@ from .msda import (
     align_target as align_target, choose_labels as choose_labels, crowd as crowd, pair_loss as pair_loss, sgd as sgd,
     train_epoch as train_epoch, two_views as two_views,
 )
+from .pkdot import (
+    Distilled as Distilled, TNet as TNet, Teacher as Teacher, Term as Term, distill as distill,
+    fit_teacher as fit_teacher, fit_tnet as fit_tnet, scale_tnet as scale_tnet, stream_means as stream_means,
+    teacher_features as teacher_features, whole_outputs as whole_outputs,
+)
 from .so import (
     SO as SO, adam_step as adam_step, draw_places as draw_places, keep_largest as keep_largest, merged as merged,
     n_places as n_places, unstable_order as unstable_order,
@@ -25,4 +30,9 @@ from .valence import (
     around as around, fit_affect as fit_affect, fit_personal_affect as fit_personal_affect,
     rest_views as rest_views, resting_answer as resting_answer, shifted_answers as shifted_answers,
     valence_arousal as valence_arousal,
+
+from .transport import (
+    Transport as Transport, both_clouds as both_clouds, least_similar as least_similar,
+    optimal_transport as optimal_transport, pairwise_term as pairwise_term, resemblance as resemblance,
+    sinkhorn_divergence as sinkhorn_divergence, transport_term as transport_term,
 )
