@@ -20,7 +20,7 @@ from .windows import (
     align_signals as align_signals, fit_scale as fit_scale,
     personal_level as personal_level, scaled as scaled, span_statistics as span_statistics,
     window_signals as window_signals, window_spans as window_spans,
-
+)
 from .fusion import (
     Concat as Concat, Fusion as Fusion, FusionName as FusionName, JCA as JCA, JMT as JMT,
     JointAttention as JointAttention, MeanLogits as MeanLogits, OneStream as OneStream, QUESTIONS as QUESTIONS,

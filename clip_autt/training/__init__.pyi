@@ -30,7 +30,7 @@ from .valence import (
     around as around, fit_affect as fit_affect, fit_personal_affect as fit_personal_affect,
     rest_views as rest_views, resting_answer as resting_answer, shifted_answers as shifted_answers,
     valence_arousal as valence_arousal,
-
+)
 from .transport import (
     Transport as Transport, both_clouds as both_clouds, least_similar as least_similar,
     optimal_transport as optimal_transport, pairwise_term as pairwise_term, resemblance as resemblance,
