@@ -5,6 +5,11 @@ from .album import (
     photograph_people as photograph_people, RESERVED_SUBJECTS as RESERVED_SUBJECTS,
     resting_intensities as resting_intensities, seen as seen, SHOWN as SHOWN, targets as targets, visible as visible,
 )
+from .au_maps import (
+    au_maps as au_maps, au_motion as au_motion, clip_maps as clip_maps, CODEBOOK as CODEBOOK,
+    codebook_intensities as codebook_intensities, face_map as face_map, spread_out as spread_out,
+    subject_maps as subject_maps,
+)
 from .augment import (
     as_filmed as as_filmed, shifted as shifted,
 )
