@@ -7,6 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import clip_autt.faces.au_maps as au_maps_module
+import clip_autt.faces.tasks as tasks
 from clip_autt import ClipAU, InputError, NoFaceError
 from clip_autt.evaluation.saliency import (
     compare_maps,
@@ -21,13 +23,12 @@ from clip_autt.evaluation.saliency import (
 )
 from clip_autt.faces.au_maps import (
     CODEBOOK,
-    au_maps,
+    photo_maps,
     au_motion,
     clip_maps,
     codebook_intensities,
     face_map,
     spread_out,
-    subject_maps,
 )
 from clip_autt.faces.guidance import (
     EMOTIONS,
@@ -42,8 +43,7 @@ from clip_autt.faces.guidance import (
 from clip_autt.faces.head import AU_ROW, BANK
 from clip_autt.faces.identity import Identity
 from clip_autt.faces.lens import Lens, Shot
-from clip_autt.faces.people import Subject
-from clip_autt.faces.tasks import make_clip
+from clip_autt.faces.tasks import TARGET_DOMAIN, make_clip
 from clip_autt.show.where import plot_heat, plot_where
 
 WHO = Identity.sample(3)
@@ -53,7 +53,7 @@ WHO = Identity.sample(3)
 def single():
     "The map of each of some action units alone, and their names."
     units = "AU1 AU4 AU12 AU17 AU26 AU43 AU61".split()
-    maps = au_maps(WHO, np.zeros(len(BANK)), of=units)[0]
+    maps = photo_maps(WHO, np.zeros(len(BANK)), of=units)[0]
     return {au: maps[AU_ROW[au]] for au in units}
 
 
@@ -85,21 +85,21 @@ def test_turns_of_the_head_have_no_map_and_the_gaze_has_one():
     assert [BANK[int(n)].id for n in still.nonzero()] == ["AU51", "AU52", "AU53", "AU54"]
     a = np.zeros(len(BANK))
     a[AU_ROW["AU51"]] = 1
-    assert face_map(au_maps(WHO, a), a[None]).sum() == 0
+    assert face_map(photo_maps(WHO, a), a[None]).sum() == 0
 
 
 def test_one_side_of_a_symmetric_face_is_the_mirror_image_of_the_other():
     even = replace(WHO, asymmetry=tuple(0.0 for _ in WHO.asymmetry))
     one, none = np.zeros((2, len(BANK)))
     one[AU_ROW["AU12"]] = 0.8
-    a, b = (au_maps(even, x, y)[0, AU_ROW["AU12"]] for x, y in ((one, none), (none, one)))
+    a, b = (photo_maps(even, x, y)[0, AU_ROW["AU12"]] for x, y in ((one, none), (none, one)))
     assert (a - b.flip(1)).abs().max() < 0.1
     assert a[:, 24:].max() == 1 and a[:, :20].max() < 0.5  # the person's left is on the right of the picture
 
 
 def test_maps_move_with_the_head():
     near, far = (
-        au_maps(WHO, {"AU12": 0.8}, size=64, shot=Shot(lens=Lens(offset=(x, 0.0))))[0, AU_ROW["AU12"]]
+        photo_maps(WHO, {"AU12": 0.8}, size=64, shot=Shot(lens=Lens(offset=(x, 0.0))))[0, AU_ROW["AU12"]]
         for x in (0.0, 4 / 32)
     )
     assert torch.allclose(near[:, :-4], far[:, 4:], atol=1e-4)
@@ -107,7 +107,7 @@ def test_maps_move_with_the_head():
 
 
 def test_a_hand_hides_what_is_behind_it():
-    free, covered = (au_maps(WHO, {"AU12": 0.8}, shot=Shot(hand=hand))[0, AU_ROW["AU12"]] for hand in (None, 5))
+    free, covered = (photo_maps(WHO, {"AU12": 0.8}, shot=Shot(hand=hand))[0, AU_ROW["AU12"]] for hand in (None, 5))
     assert covered.sum() < 0.9 * free.sum()
 
 
@@ -128,7 +128,7 @@ def test_spreading_in_two_passes_is_the_plain_formula():
 def test_intensities_weigh_the_map_of_the_face():
     a = np.zeros((2, len(BANK)))
     a[:, AU_ROW["AU4"]], a[:, AU_ROW["AU12"]] = (0.9, 0.2), (0.2, 0.9)
-    frown, smile = face_map(au_maps(WHO, a), a)
+    frown, smile = face_map(photo_maps(WHO, a), a)
     assert rows_of(frown) < 0.5 < rows_of(smile)
     assert face_map(torch.zeros(3, 8, 8), torch.ones(3)).sum() == 0
 
@@ -139,14 +139,23 @@ def test_maps_of_a_film_are_those_of_its_frames():
     assert np.allclose(clip.aus, aus, atol=1e-6) and maps.shape == (len(clip), len(BANK), 16, 16)
 
 
-def test_a_film_and_its_maps_show_the_same_face():
-    "The camera of the maps is the film's: where the map of the lids is bright, closing the eyes changes pixels."
-    person = Subject.sample(8)
-    maps, _ = clip_maps("pain", person, "pain", 3, every=80, size=96)
-    clip = make_clip("pain", person, "pain", 3, every=80, size=96)
-    assert len(clip) == len(maps) == 1
-    lids = subject_maps({"AU43": 1.0}, person, size=96, of=["AU43"])[0, AU_ROW["AU43"]]
-    assert lids.max() == 1
+def test_a_film_and_its_maps_share_camera_person_and_turns_of_the_head(monkeypatch):
+    seen = {}
+
+    def film(aus, subject, shot, g, size, head):
+        seen["film"] = aus, subject.seed, shot, head
+        return np.zeros((len(aus), size, size, 3), np.uint8)
+
+    def maps(aus, subject, shot, size, head, of):
+        seen["maps"] = aus, subject.seed, shot, head
+        return torch.zeros(len(aus), len(BANK), size, size)
+
+    monkeypatch.setattr(tasks, "render", film)
+    monkeypatch.setattr(au_maps_module, "subject_maps", maps)
+    make_clip("stress", 22_005, "stress", 4, every=7, domain=TARGET_DOMAIN)
+    clip_maps("stress", 22_005, "stress", 4, every=7, domain=TARGET_DOMAIN)
+    (aus, who, shot, head), (aus2, who2, shot2, head2) = seen["film"], seen["maps"]
+    assert (aus == aus2).all() and (head == head2).all() and who == who2 and shot == shot2
 
 
 def test_the_textbook_is_that_of_the_figure():
@@ -157,9 +166,9 @@ def test_the_textbook_is_that_of_the_figure():
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        (lambda: au_maps(WHO, {"AU12": 0.5}, of=["AU99"]), "unknown action unit 'AU99'"),
-        (lambda: au_maps(WHO, {"AU12": 0.5}, size=8), "16 to 256 pixels"),
-        (lambda: au_maps(WHO, np.zeros((2, len(BANK))), np.zeros((3, len(BANK)))), "same number of frames"),
+        (lambda: photo_maps(WHO, {"AU12": 0.5}, of=["AU99"]), "unknown action unit 'AU99'"),
+        (lambda: photo_maps(WHO, {"AU12": 0.5}, size=8), "16 to 256 pixels"),
+        (lambda: photo_maps(WHO, np.zeros((2, len(BANK))), np.zeros((3, len(BANK)))), "same number of frames"),
         (lambda: spread_out(torch.ones(4, 4), 0), "spread=0"),
         (lambda: face_map(torch.ones(3, 4, 4), torch.ones(2)), "one for each map"),
         (lambda: face_map(torch.ones(3, 4, 4), -torch.ones(3)), "0 or more"),

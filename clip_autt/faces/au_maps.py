@@ -27,7 +27,7 @@ from .tasks import TASKS, TaskName, make_scene
 from ..utils.errors import InputError, check, did_you_mean
 
 # %% auto #0
-__all__ = ['CODEBOOK', 'au_motion', 'spread_out', 'au_maps', 'face_map', 'subject_maps', 'clip_maps', 'codebook_intensities']
+__all__ = ['CODEBOOK', 'au_motion', 'spread_out', 'photo_maps', 'face_map', 'subject_maps', 'clip_maps', 'codebook_intensities']
 
 # %% ../../nbs/faces/20_au_maps.ipynb #d2c5573f
 def _turned_eyes(rest: Tensor) -> Tensor:  # [N, V, 3]
@@ -103,7 +103,7 @@ def _wanted(of: Sequence[str] | None, left: Tensor, right: Tensor) -> list[int]:
 
 _PLAIN = Shot()
 
-def au_maps(
+def photo_maps(
     person: Identity,
     left: Mapping[str, float] | np.ndarray,  # intensities of the person's left half: {'AU12': .8, ...}, [N] or [T, N]
     right: Mapping[str, float] | np.ndarray | None = None,  # of the right half; the same if None
@@ -154,7 +154,7 @@ def subject_maps(
 ) -> Tensor:  # [T, N, size, size]
     "Where action units are in pictures that `render` makes of the same arguments."
     left, right = (np.clip(intensities(aus) * factor + subject.rest, 0, 1) for factor in subject.sides)
-    return au_maps(subject.identity, left, right, size, shot, head, of)
+    return photo_maps(subject.identity, left, right, size, shot, head, of)
 
 def clip_maps(
     task: TaskName,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..backbone import load_backbone
 from .album import resting_intensities
-from .au_maps import CODEBOOK, au_maps, codebook_intensities, face_map
+from .au_maps import CODEBOOK, codebook_intensities, face_map, photo_maps
 from .expressions import EXPRESSIONS
 from .head import AU_ROW, BANK
 from .identity import Identity
@@ -93,7 +93,7 @@ def _lesson(number: int, k: int, size: int, map_size: int) -> tuple[np.ndarray, 
     head, shot = g.standard_normal((1, 3)) * (8, 6, 0), Shot.sample(int(g.integers(1 << 40)))
     picture = photograph(person, left, right, size, shot, head, g=g)[0]
     book, shown = codebook_intensities(emotion), [au.id for au, x in zip(BANK, a) if x > 0]
-    maps = au_maps(person, left, right, map_size, shot, head, sorted({*shown, *CODEBOOK[emotion]}))[0]
+    maps = photo_maps(person, left, right, map_size, shot, head, sorted({*shown, *CODEBOOK[emotion]}))[0]
     return picture, k % len(EMOTIONS), face_map(maps, a), face_map(maps, book), number
 
 # %% ../../nbs/faces/21_guidance.ipynb #dfd8cff9
