@@ -29,6 +29,7 @@ __all__ = ['Score', 'au_score', 'margin_score', 'prompt_score', 'model_pixels', 
 # %% ../../nbs/evaluation/13_saliency.ipynb #e6fff482
 Score = Callable[[Tensor], Tensor]  # from frame embeddings [T, D] of a film to one number
 
+# %% ../../nbs/evaluation/13_saliency.ipynb #ba252a4b
 def au_score(
     model: ClipAU,
     au: str | int,  # id or FACS code
@@ -37,6 +38,7 @@ def au_score(
     row = model.bank.index(au)
     return lambda frames: model(frames[None]).au[0, row]
 
+# %% ../../nbs/evaluation/13_saliency.ipynb #87023ce5
 def margin_score(
     model: ClipAU,
     target: str,  # class
@@ -50,6 +52,7 @@ def margin_score(
         return logits[k] - (logits.sum() - logits[k]) / (n - 1)
     return margin
 
+# %% ../../nbs/evaluation/13_saliency.ipynb #de3060c4
 def prompt_score(
     backbone: Backbone,
     text: str,  # a sentence, such as 'a photo of a face with lowered brows'
@@ -86,6 +89,7 @@ def _blurred(maps: Tensor, spread: float) -> Tensor:
     near = near / near.sum(1, keepdim=True)
     return near @ maps @ near.T
 
+# %% ../../nbs/evaluation/13_saliency.ipynb #b6ec884d
 def gradient_maps(
     backbone: Backbone,
     frames: np.ndarray | Tensor,  # uint8 [T, H, W, 3], or pixels [T, 3, S, S] as the model reads them
@@ -100,6 +104,7 @@ def gradient_maps(
     maps = torch.cat([_pixel_slopes(backbone, x, p) for x, p in zip(pixels.split(batch_size), pull.split(batch_size))])
     return _blurred(maps, spread) if spread else maps
 
+# %% ../../nbs/evaluation/13_saliency.ipynb #8e9e94f9
 def _pixel_slopes(backbone: Backbone, pixels: Tensor, pull: Tensor) -> Tensor:
     "Absolute slopes [B, S, S] of embeddings in the direction of `pull` [B, D]."
     x = pixels.detach().requires_grad_()
@@ -132,6 +137,7 @@ def occlusion_map(
             count[place] += 1
     return _blurred(fall / count, spread) if spread else fall / count
 
+# %% ../../nbs/evaluation/13_saliency.ipynb #98f05a27
 @torch.no_grad()
 def _score_of(backbone: Backbone, pixels: Tensor, score: Score) -> float:
     return float(score(backbone.encode_frames(pixels).float()))
@@ -149,8 +155,10 @@ def _checked(saliency: Tensor | np.ndarray, truth: Tensor | np.ndarray) -> tuple
     s, t = s.clamp(min=0).flatten(-2), t.flatten(-2)
     return s, t, t.amax(-1) <= 0
 
+# %% ../../nbs/evaluation/13_saliency.ipynb #30cccc25
 def _or_nan(value: Tensor, empty: Tensor) -> Tensor: return torch.where(empty, torch.nan, value)
 
+# %% ../../nbs/evaluation/13_saliency.ipynb #dc8ebe8d
 def map_cosine(
     saliency: Tensor | np.ndarray,  # [..., H, W]; values below 0 count as 0
     truth: Tensor | np.ndarray,  # [..., h, w], 0 or more
@@ -159,6 +167,7 @@ def map_cosine(
     s, t, empty = _checked(saliency, truth)
     return _or_nan(F.cosine_similarity(s, t, dim=-1), empty)
 
+# %% ../../nbs/evaluation/13_saliency.ipynb #2afbe837
 def pointing_game(
     saliency: Tensor | np.ndarray,  # [..., H, W]
     truth: Tensor | np.ndarray,  # [..., h, w]
@@ -170,6 +179,7 @@ def pointing_game(
     brightest = s >= s.amax(-1, keepdim=True)
     return _or_nan((brightest & right).sum(-1) / brightest.sum(-1).double(), empty)
 
+# %% ../../nbs/evaluation/13_saliency.ipynb #6e7e4a8e
 def map_iou(
     saliency: Tensor | np.ndarray,  # [..., H, W]
     truth: Tensor | np.ndarray,  # [..., h, w]
@@ -243,6 +253,7 @@ class Where:
         place = f'{column} % from the left and {row} % from the top of frame {self.frame}'
         return f'Where({self.question} {self.value:+.2f}, brightest {place}, by {self.how})'
 
+# %% ../../nbs/evaluation/13_saliency.ipynb #6fffdb83
 def where(
     model: ClipAU,
     clip: Clip,  # cropped already, or not
@@ -267,6 +278,7 @@ def where(
     else: maps = occlusion_map(model.backbone, pixels, score)[None]
     return Where(as_pictures(model.backbone, pixels), maps, question, value, how)
 
+# %% ../../nbs/evaluation/13_saliency.ipynb #e3be41fa
 def _question(model: ClipAU, pixels: Tensor, question: str | None, scored: str) -> tuple[str, Score]:
     "What is asked, and its score."
     if question is None:

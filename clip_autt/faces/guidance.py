@@ -47,6 +47,7 @@ EMOTIONS = tuple(CODEBOOK)
 _SHOWN_AS = {'happiness': ('smile with teeth', 'smile', 'laughter'), 'surprise': ('surprise', 'loud surprise'),
              'fear': ('fear',), 'anger': ('anger', 'open anger'), 'disgust': ('disgust',), 'sadness': ('sadness',)}
 
+# %% ../../nbs/faces/21_guidance.ipynb #fe0de19c
 def emotion_intensities(
     emotion: str,  # one of `EMOTIONS`
     g: Generator,
@@ -60,6 +61,7 @@ def emotion_intensities(
         a[AU_ROW[au]] = g.uniform(.25, .9)
     return a
 
+# %% ../../nbs/faces/21_guidance.ipynb #4f2d8c55
 @dataclass(frozen=True, eq=False, repr=False)
 class Lessons:
     "I pictures with a class, and where action units are in them."
@@ -82,8 +84,10 @@ def emotion_lessons(
     check(len(people) > 0 and n >= 1, f'lessons need people and n of 1 or more, got {len(people)} people and n={n}')
     pages = [_lesson(number, k, size, map_size) for number in people for k in range(n * len(EMOTIONS))]
     pictures, labels, true, textbook, who = zip(*pages)
-    return Lessons(np.stack(pictures), torch.tensor(labels), torch.stack(true), torch.stack(textbook), torch.tensor(who))
+    maps = torch.stack(true), torch.stack(textbook)
+    return Lessons(np.stack(pictures), torch.tensor(labels), *maps, torch.tensor(who))
 
+# %% ../../nbs/faces/21_guidance.ipynb #690a64b1
 def _lesson(number: int, k: int, size: int, map_size: int) -> tuple[np.ndarray, int, Tensor, Tensor, int]:
     "Picture k of a person, its class, both maps, and who it is."
     person, g, emotion = Identity.sample(number), default_rng([number, 23, k]), EMOTIONS[k % len(EMOTIONS)]
@@ -123,6 +127,7 @@ class GuidedTower(nn.Module):
             if k == self.stage: kept = x.mean(1)
         return self.classifier(v.attnpool(x)), kept
 
+# %% ../../nbs/faces/21_guidance.ipynb #539d80e9
 def _tower(size: int, seed: int, pretrained: bool) -> nn.Module:
     "The visual tower, with the bundled weights or random ones."
     if not pretrained: return new_model(seed, size).visual
@@ -140,6 +145,7 @@ class GuidanceRecipe:
     lr: float = 2e-3
     seed: int = 0
 
+# %% ../../nbs/faces/21_guidance.ipynb #81f72568
 def moved_alike(
     x: Tensor,  # [B, 3, S, S] pixels
     maps: Tensor,  # [B, M, M], of which S is a multiple
@@ -151,6 +157,7 @@ def moved_alike(
     down, right = (int(v) for v in g.integers(-reach, reach + 1, 2))
     return x.roll((scale * down, scale * right), (2, 3)), maps.roll((down, right), (1, 2))
 
+# %% ../../nbs/faces/21_guidance.ipynb #32792624
 def train_guided(
     net: GuidedTower,  # is changed
     lessons: Lessons,
@@ -158,8 +165,8 @@ def train_guided(
     recipe: GuidanceRecipe = GuidanceRecipe(),
 ) -> list[tuple[float, float]]:  # cross-entropy and guidance term of each step
     "Train on the class, and on where to look."
-    check(len(maps) == len(lessons) >= recipe.batch, f'{len(lessons)} lessons and {len(maps)} maps: one map for each, and '
-          f'at least a batch of {recipe.batch}')
+    check(len(maps) == len(lessons) >= recipe.batch, f'{len(lessons)} lessons and {len(maps)} maps: one map for each, '
+          f'and at least a batch of {recipe.batch}')
     check(recipe.weight >= 0, f'weight={recipe.weight}: 0 (no guidance) or more')
     optimizer = torch.optim.AdamW(net.parameters(), recipe.lr, weight_decay=.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, max(2, recipe.steps), pct_start=.1)

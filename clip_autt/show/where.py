@@ -57,6 +57,7 @@ def plot_where(
     pairs = [tuple(where(model, clip, au, how, every, way) for way in ('head', 'sentence')) for au in units]
     return draw_where(reasons, where(model, clip, reasons.target, how, every), pairs)
 
+# %% ../../nbs/show/08_where.ipynb #ab400893
 def draw_where(
     explanation: Explanation,
     of_class: Where,  # of the class that is explained
