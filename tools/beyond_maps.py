@@ -40,14 +40,11 @@ from clip_autt.faces.head import AU_ROW, BANK
 from clip_autt.faces.people import Subject, render
 from clip_autt.faces.pretrain import pixels
 from clip_autt.faces.tasks import make_clip
-from clip_autt.utils.files import code_hash, content_hash
+from clip_autt.utils.files import content_hash
 
 KEPT = ROOT / "build" / "beyond"
-WEIGHTS = (
-    code_hash("core", "faces"),
-    content_hash((ROOT / "clip_autt" / "evaluation" / "saliency.py").read_bytes()),
-    content_hash((ROOT / "clip_autt" / "assets" / "hashes.json").read_bytes()),
-)
+CODE = "faces/au_maps.py", "faces/guidance.py", "evaluation/saliency.py", "assets/hashes.json"
+WEIGHTS = content_hash(*((ROOT / "clip_autt" / name).read_bytes() for name in CODE))
 UNITS = "AU1 AU2 AU4 AU5 AU6 AU7 AU9 AU10 AU12 AU14 AU15 AU17 AU18 AU20 AU24 AU25 AU26 AU28 AU31 AU33 AU38 AU43".split()
 ALONE = range(22_200, 22_200 + 2 * len(UNITS))  # people, each with one action unit
 FILMED = range(22_300, 22_312)  # people with a film of pain
