@@ -77,6 +77,13 @@ from .results import (
     FORMAT_VERSION as FORMAT_VERSION, Results as Results, concat_results as concat_results, gain_of as gain_of,
     known_line as known_line,
 )
+from .saliency import (
+    MapScores as MapScores, Score as Score, Where as Where, as_pictures as as_pictures, au_score as au_score,
+    compare_maps as compare_maps, gradient_maps as gradient_maps, map_cosine as map_cosine, map_iou as map_iou,
+    margin_score as margin_score, model_pixels as model_pixels, occlusion_map as occlusion_map,
+    pointing_game as pointing_game, prompt_score as prompt_score, shuffled_backbone as shuffled_backbone,
+    where as where,
+)
 from .source_model import (
     ClipAUTrainer as ClipAUTrainer, NOBODY_VALIDATES as NOBODY_VALIDATES, TableTrainer as TableTrainer,
     train_heads as train_heads, trainer_for as trainer_for, validation_people as validation_people,

@@ -5,6 +5,11 @@ from .album import (
     photograph_people as photograph_people, RESERVED_SUBJECTS as RESERVED_SUBJECTS,
     resting_intensities as resting_intensities, seen as seen, SHOWN as SHOWN, targets as targets, visible as visible,
 )
+from .au_maps import (
+    au_motion as au_motion, clip_maps as clip_maps, CODEBOOK as CODEBOOK,
+    codebook_intensities as codebook_intensities, face_map as face_map, photo_maps as photo_maps,
+    spread_out as spread_out, subject_maps as subject_maps,
+)
 from .augment import (
     as_filmed as as_filmed, shifted as shifted,
 )
@@ -20,6 +25,11 @@ from .expressions import (
 )
 from .figure import (
     EYE_SPAN as EYE_SPAN, Figure as Figure, Page as Page, Vertices as Vertices, figure_of as figure_of,
+)
+from .guidance import (
+    EMOTIONS as EMOTIONS, emotion_intensities as emotion_intensities, emotion_lessons as emotion_lessons,
+    guidance_term as guidance_term, GuidanceRecipe as GuidanceRecipe, GuidedTower as GuidedTower,
+    Lessons as Lessons, moved_alike as moved_alike, train_guided as train_guided,
 )
 from .hair import (
     FACIAL_HAIR as FACIAL_HAIR, HAIR_STYLES as HAIR_STYLES, SPECTACLES as SPECTACLES, Layer as Layer,

@@ -36,6 +36,7 @@ from .videolab import (
     encode_with_progress as encode_with_progress, preview as preview, sample_videos as sample_videos,
     take_upload as take_upload, uploaded as uploaded,
 )
+from .where import draw_where as draw_where, plot_heat as plot_heat, plot_where as plot_where
 from .widgets import (
     AUExplorer as AUExplorer, LiveFigure as LiveFigure, MethodRace as MethodRace, PATTERNS as PATTERNS,
     RENDERING as RENDERING, SubjectMixer as SubjectMixer, TuningStepper as TuningStepper,
