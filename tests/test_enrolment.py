@@ -160,6 +160,13 @@ def test_a_method_that_needs_to_be_told_is_refused_without(name):
     assert name not in METHODS, "'all' stays a comparison among equals"
 
 
+def test_labelled_clips_are_told_to_nobody_who_does_not_ask(model, targets):
+    names = [name for name in METHODS if hasattr(make_method(name, model), "tune")]
+    assert names, "the verb is a common name"
+    results = run(names, targets, model, stream=Stream(shots=2))
+    assert results.table.predicted.notna().all()
+
+
 def test_what_a_stream_lacks_is_said(model, targets):
     with pytest.raises(InputError, match="neutral-shift needs control videos of each person"):
         run(["neutral-shift"], targets, model)

@@ -122,6 +122,6 @@ def takes(
     method: object,  # a `TestTimeMethod`
     what: str,  # 'control' for control videos, 'shots' for labelled clips of the person
 ) -> bool:
-    "Whether a method is to be told something about a person before the first video."
+    "Whether a method is to be told something about a person. Labels are for those alone whose `needs` is 'shots'."
     if what not in VERBS: raise InputError(f'what must be one of {", ".join(VERBS)}, got {what!r}')
-    return hasattr(method, VERBS[what]) and getattr(method, 'needs', what) == what
+    return hasattr(method, VERBS[what]) and getattr(method, 'needs', 'control') == what
