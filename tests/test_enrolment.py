@@ -197,7 +197,7 @@ def test_a_refused_enrolment_is_the_result_of_this_person_alone(model, targets):
 
 
 class Foreign(NoAdaptation):
-    "From elsewhere: no scopes, no `needs`, but the verbs."
+    "From elsewhere: no scopes, but the verbs."
 
     def __init__(self, model):
         super().__init__(model)
@@ -210,10 +210,14 @@ class Foreign(NoAdaptation):
         self.told.append([(x.video.id, x.label) for x in videos])
 
 
-def test_a_method_from_elsewhere_is_told_by_its_verbs(model, targets):
+def test_a_method_from_elsewhere_is_told_by_its_verbs_and_of_labels_if_it_asks(model, targets):
     method = Foreign(model)
     run({"m": method}, targets[:8], model, stream=Stream(control=1, shots=1))
-    assert method.told == [["ann/0"], [("ann/2", "neutral"), ("ann/1", "pain")]]
+    assert method.told == [["ann/0"]]
+    asking = Foreign(model)
+    asking.needs = "shots"
+    run({"m": asking}, targets[:8], model, stream=Stream(control=1, shots=1))
+    assert asking.told == [[("ann/2", "neutral"), ("ann/1", "pain")]]
     method.told.clear()
     run({"m": method}, targets[:8], model, stream=Stream(control=1, reset="video"))
     assert method.told == [["ann/0"]] * 7, "told again after each reset"
