@@ -29,8 +29,8 @@ BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
 HOWTO = (
     """openface action_units own_clips own_backbone own_method own_au_bank reproduce_the_paper gpu cluster""".split()
 )
-PAGES = """results family beyond real_people personal_settings faces films real_faces detector action_units search departures
-explanations benchmarks scale reliability""".split()
+PAGES = """results family beyond real_people personal_settings faces films real_faces detector action_units search
+departures explanations benchmarks scale reliability""".split()
 
 
 def mathml(text: str) -> str:

@@ -107,7 +107,7 @@ def personalize(
         help="Forget at each 'video' or 'never'; all videos of a call are one 'subject'.")] = None,
     neutral: Annotated[Optional[list[str]], typer.Option(
         help='A film of the person at rest, known to be so: the method sees it first, and nothing is predicted for it. '
-             'Give a few short ones if you can: three help, one hardly. With --subject-from, one or more for each person.')] = None,
+             'Give a few if you can: three help, one hardly. With --subject-from, some of each person.')] = None,
     profile: Annotated[Optional[str], typer.Option(
         help='Start from this saved profile; for several people, from those in this folder.')] = None,
     save_profile: Annotated[Optional[str], typer.Option(

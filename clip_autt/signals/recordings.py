@@ -71,6 +71,7 @@ TIME_NAMES = {'time': '', 'timestamp': '', 'time_s': 'seconds', 'seconds': 'seco
               'timestamp_ms': 'milliseconds', 'milliseconds': 'milliseconds', 'time_us': 'microseconds',
               'timestamp_us': 'microseconds'}  # names of columns with times, and the unit that the name tells
 
+# %% ../../nbs/signals/01_recordings.ipynb #dc5ab128
 def times_in_seconds(
     times: np.ndarray,  # [T'] as written
     unit: str = '',  # one of `TIME_UNITS`; '' to judge by the numbers
@@ -125,6 +126,7 @@ def read_signals(
                         [known.get(name, '') for name in wanted.values()], rate, start_s,
                         path.stem if id is None else id, subject, notes)
 
+# %% ../../nbs/signals/01_recordings.ipynb #3d98ae50
 def _wanted(table: Table, columns: Sequence[str] | Mapping[str, str] | None, time: str | None) -> dict[str, str]:
     "Name in the file: name here."
     every = [c for c in table.columns if c and c != time]
@@ -172,11 +174,13 @@ def find_recordings(
     note = f'clips without a recording: {len(lost)} of {len(lost) + len(found)}, {some_of(lost, 3)}'
     return found, (note,) if lost else ()
 
+# %% ../../nbs/signals/01_recordings.ipynb #ea48cc10
 def _subject(id: str, format: str) -> str:
     "The person in the name of a clip."
     if format == 'biovid': return id.rsplit('-', 2)[0] if biovid_class(id) else id
     return id.partition('_')[0]
 
+# %% ../../nbs/signals/01_recordings.ipynb #e2d53424
 def load_recordings(
     root: str | Path,  # folder of the data set
     ids: Iterable[str],  # names of clips

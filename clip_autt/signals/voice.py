@@ -44,6 +44,7 @@ def loudness(
 LOWEST_HZ, HIGHEST_HZ = 60., 400.  # of voices
 VOICED = .5  # autocorrelation from which on a piece is voiced
 
+# %% ../../nbs/signals/02_voice.ipynb #0c579f05
 def autocorrelation(
     pieces: np.ndarray,  # [P, L]
     longest: int,  # largest lag, below L
@@ -57,6 +58,7 @@ def autocorrelation(
     head, tail = running[:, n - np.arange(longest + 1)], running[:, -1:] - running[:, :longest + 1]
     return products / np.sqrt(np.maximum(head * tail, 1e-20))
 
+# %% ../../nbs/signals/02_voice.ipynb #d6e335a6
 def pitch(
     pieces: np.ndarray,  # [P, L]
     rate: int,  # samples a second
@@ -81,6 +83,7 @@ def is_speech(
     "Pieces that are clearly louder than the quiet parts of the recording."
     return loud >= max(np.percentile(loud, 10) + 10, -60.)
 
+# %% ../../nbs/signals/02_voice.ipynb #fe6a7876
 def brightness(
     pieces: np.ndarray,  # [P, L]
     rate: int,  # samples a second
@@ -91,6 +94,7 @@ def brightness(
     hertz = np.fft.rfftfreq(pieces.shape[-1], 1 / rate)
     return np.where(total > 1e-6, spectrum @ hertz / np.maximum(total, 1e-6), np.nan)
 
+# %% ../../nbs/signals/02_voice.ipynb #491c51b9
 def voice_signals(
     sound: np.ndarray,  # [n] one channel, -1 to 1; NaN where the file has a hole
     rate: int,  # samples a second
@@ -130,6 +134,7 @@ def find_pauses(
     long = end - begin >= least_s - 1e-9
     return np.stack([begin[long], end[long]], 1)
 
+# %% ../../nbs/signals/02_voice.ipynb #83a0f352
 def voice_summary(
     voice: Signals,  # from `voice_signals`
     least_s: float = .25,  # of a pause
@@ -167,6 +172,7 @@ def read_sound(
     for at, x in parts: sound[at - first:at - first + len(x)] = x
     return sound, 0. if zero is None else first / rate - zero
 
+# %% ../../nbs/signals/02_voice.ipynb #3b24a091
 def _decoded(film: av.container.InputContainer, track: av.AudioStream, rate: int) -> list[tuple[int, np.ndarray]]:
     "Each decoded piece of a track: the number of its first sample, and its samples; damaged pieces are left out."
     resampler, parts, at = av.AudioResampler(format='flt', layout='mono', rate=rate), [], 0
@@ -181,6 +187,7 @@ def _decoded(film: av.container.InputContainer, track: av.AudioStream, rate: int
             at += len(parts[-1][1])
     return parts
 
+# %% ../../nbs/signals/02_voice.ipynb #c409ac83
 def read_voice(
     path: str | Path,  # a film or a sound file
     subject: str | None = None,

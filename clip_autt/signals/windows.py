@@ -38,6 +38,7 @@ def window_spans(
 # %% ../../nbs/signals/00a_windows.ipynb #207a94af
 STATISTICS = 'mean', 'deviation', 'slope'
 
+# %% ../../nbs/signals/00a_windows.ipynb #1af2a39c
 def span_statistics(
     signals: Signals,
     spans: np.ndarray,  # [M, 2] s, or [M, K, 2] where each column has its own
@@ -59,6 +60,7 @@ def span_statistics(
     share = n * signals.step_s / (spans[..., 1] - spans[..., 0])
     return _three(n, st, sx, stt, stx, sxx, level, (n >= 2) & (share >= least - 1e-6)), np.minimum(share, 1)
 
+# %% ../../nbs/signals/00a_windows.ipynb #3807acad
 def _three(n, st, sx, stt, stx, sxx, level, ok) -> np.ndarray:
     "Mean, deviation and slope from sums, NaN where they are not known."
     m = np.maximum(n, 1)
@@ -120,6 +122,7 @@ def window_signals(
     return SignalWindows(torch.as_tensor(values, dtype=torch.float32), torch.as_tensor(share, dtype=torch.float32),
                          signals.names, signals.id, signals.subject, notes)
 
+# %% ../../nbs/signals/00a_windows.ipynb #a48af704
 def _film_rate(times: np.ndarray | Tensor) -> float:
     "Frames a second by the median step; 1 for a single frame."
     return 1 / float(np.median(np.diff(np.asarray(times, float)))) if len(times) > 1 else 1.
@@ -146,6 +149,7 @@ class SignalScale:
     deviation: Tensor  # [K, 3], above 0
     names: tuple[str, ...]  # K
 
+# %% ../../nbs/signals/00a_windows.ipynb #f8a8d87b
 def _pooled(windows: Sequence[SignalWindows]) -> Tensor:  # [sum of M, K, 3]
     check(len(windows) > 0, 'there are no windows. Give those of at least one clip.')
     names = {w.names for w in windows}
@@ -153,6 +157,7 @@ def _pooled(windows: Sequence[SignalWindows]) -> Tensor:  # [sum of M, K, 3]
           'them to the same columns first.')
     return torch.cat([w.values for w in windows]).double()
 
+# %% ../../nbs/signals/00a_windows.ipynb #58cbf45d
 def fit_scale(
     windows: Sequence[SignalWindows],  # of source people
     rests: Sequence[Tensor] | None = None,  # [K, 3] each, one a clip, which are subtracted first
@@ -165,6 +170,7 @@ def fit_scale(
     deviation = (x - mean).square().nanmean(0).sqrt().nan_to_num(0)
     return SignalScale(mean.float(), torch.where(deviation > 1e-9, deviation, 1.).float(), windows[0].names)
 
+# %% ../../nbs/signals/00a_windows.ipynb #6dbab313
 def personal_level(
     windows: Sequence[SignalWindows],  # of one person, one for each clip
     usual: Tensor | None = None,  # [K, 3], level of source people, such as `scale.mean`
@@ -178,6 +184,7 @@ def personal_level(
     share = n / (n + worth) if worth else (n > 0).float()
     return usual + share * (own.nan_to_num(0) - usual)
 
+# %% ../../nbs/signals/00a_windows.ipynb #5e14c35b
 def scaled(
     windows: SignalWindows,
     scale: SignalScale,
