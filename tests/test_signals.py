@@ -16,7 +16,8 @@ from clip_autt.features import LabeledVideo, VideoFeatures
 from clip_autt.signals import (
     Signals, align_signals, film_notes, find_pauses, find_recordings, fit_scale, in_units, load_recordings,
     make_signals, personal_level, pitch, read_recording, read_signals, read_sound, read_voice, resample, scaled,
-    span_statistics, times_in_seconds, unit_name, voice_pieces, voice_signals, voice_summary, window_signals, window_spans,
+    span_statistics, times_in_seconds, unit_name, voice_pieces, voice_signals, voice_summary, window_signals,
+    window_spans,
 )  # fmt: skip
 from clip_autt.utils.errors import InputError, VideoError
 

@@ -34,8 +34,8 @@ def _each_transcript(path: Path, findings: Findings) -> list[tuple[tuple[str, st
         if m is None:
             odd = re.match(r'.*[/\\].*\.\w{2,4}"?\s*[,;\t]', line)
             if line.strip() and (odd or key is None):
-                findings.note(f'{path.name}, line {number}: {line.strip()[:60]!r} is not PATH.mp4,LABEL,TRANSCRIPT with '
-                              'a label 0 or 1; left out')
+                findings.note(f'{path.name}, line {number}: {line.strip()[:60]!r} is not '
+                              'PATH.mp4,LABEL,TRANSCRIPT with a label 0 or 1; left out')
             elif line.strip(): said[-1] = key, f'{said[-1][1]} {line.strip()}'.strip()
             if odd: key = None
             continue
@@ -114,7 +114,8 @@ def _read_yaml(path: Path) -> object:
     Plain.add_constructor('tag:yaml.org,2002:python/tuple', lambda loader, node: tuple(loader.construct_sequence(node)))
     text = '\n'.join(read_lines(path))
     try: return yaml.load(text, Plain)
-    except (yaml.YAMLError, ValueError, RecursionError) as e: raise ManifestError(f'{path}: not a plain YAML file ({e!s:.200})') from e
+    except (yaml.YAMLError, ValueError, RecursionError) as e:
+        raise ManifestError(f'{path}: not a plain YAML file ({e!s:.200})') from e
 
 def _frame_labels(items: Sequence[Sequence]) -> np.ndarray:
     "Second values. `ValueError` for labels other than 0 and 1, or for none."
