@@ -255,8 +255,8 @@ def _check_training(a: Tensor, b: Tensor, y: Tensor, seen: Tensor, head: Fusion,
           f'lr must be above 0 and batch_size 1 clip or more, got {lr} and {batch_size}')
     for i, (name, x) in enumerate((('a', a), ('b', b))):
         bad = int((~x[seen[..., i]].isfinite()).any(-1).sum())
-        check(bad == 0, f'stream {name} is not a finite number in {bad} steps that count as seen. Mark them in seen, as '
-              'to_steps does.')
+        check(bad == 0, f'stream {name} is not a finite number in {bad} steps that count as seen. Mark them in seen, '
+              'as to_steps does.')
     if loss is not F.cross_entropy: return
     n = clip_answer(head.eval()(a[:1], b[:1])).shape[-1]
     check(y.dtype == torch.long and bool(((y >= 0) & (y < n)).all()),

@@ -179,7 +179,8 @@ def read_sound(
     return sound, 0. if zero is None else first / rate - zero
 
 # %% ../../nbs/signals/02_voice.ipynb #3b24a091
-def _decoded(film: av.container.InputContainer, track: av.AudioStream, rate: int) -> tuple[list[tuple[int, np.ndarray]], list[str]]:
+def _decoded(film: av.container.InputContainer, track: av.AudioStream,
+             rate: int) -> tuple[list[tuple[int, np.ndarray]], list[str]]:
     "Each decoded piece of a track: the number of its first sample, and its samples; and what was left out."
     resampler, parts, at, lost = av.AudioResampler(format='flt', layout='mono', rate=rate), [], 0, 0
     packets, packet = film.demux(track), True

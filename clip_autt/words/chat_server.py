@@ -92,7 +92,8 @@ class ChatServer:
 
     def __post_init__(self):
         try: parts = urlsplit(self.address)
-        except ValueError as e: raise InputError(f'address {self.address!r:.80}: {e}. Write http://[::1]:8080/v1.') from e
+        except ValueError as e:
+            raise InputError(f'address {self.address!r:.80}: {e}. Write http://[::1]:8080/v1.') from e
         check(f'{self.address}{self.key or ""}'.isascii() and (self.key or 'k').isprintable(),
               'address and key must be of ASCII letters, digits and signs, without line breaks')
         check(parts.scheme in ('http', 'https') and bool(parts.hostname) and parts.username is None,
