@@ -166,7 +166,8 @@ def check_rows(
         if truth and part.invalid is not None: fine |= values == part.invalid
         bad = np.flatnonzero(~fine.all(1))
         if len(bad):
-            which, value = names[bad[0]] if len(names) == len(x) else f'row {bad[0] + 1}', values[bad[0]][~fine[bad[0]]][0]
+            which = names[bad[0]] if len(names) == len(x) else f'row {bad[0] + 1}'
+            value = values[bad[0]][~fine[bad[0]]][0]
             raise InputError(f'{task}, {part.name}: {value:g} in {which} is not {wanted}. {len(bad)} of {len(x)} rows '
                              'have such a value.')
     return x

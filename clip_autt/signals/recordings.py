@@ -66,8 +66,8 @@ def _numbers(table: Table) -> pd.DataFrame:
     if len(broken):
         row, column = broken[0]
         raise InputError(f'{table.path}, line {text.index[row]}: {text.columns[column]} is {text.iat[row, column]!r}, '
-                         'not a number. Correct it, leave the cell empty if nothing was measured, or read other columns '
-                         'with columns=. Times are numbers, such as seconds.')
+                         'not a number. Correct it, leave the cell empty if nothing was measured, or read other '
+                         'columns with columns=. Times are numbers, such as seconds.')
     return out
 
 # %% ../../nbs/signals/01_recordings.ipynb #f04a6d61

@@ -99,7 +99,8 @@ class ChatServer:
         check(parts.scheme in ('http', 'https') and bool(parts.hostname) and parts.username is None,
               f'address must be like http://127.0.0.1:8080/v1, got {self.address!r:.80}')
         check(0 < self.timeout_s <= 1e6 and self.max_tokens >= 1,
-              f'timeout_s must be above 0 and at most 1e6, and max_tokens 1 or more, got {self.timeout_s} and {self.max_tokens}')
+              f'timeout_s must be above 0 and at most 1e6, and max_tokens 1 or more, got '
+              f'{self.timeout_s} and {self.max_tokens}')
         here = is_this_machine(parts.hostname)
         check(here or self.elsewhere, f'{parts.hostname} is another machine, and what is asked would be sent there, '
               'faces included. Give elsewhere=True if everybody concerned agrees.')
