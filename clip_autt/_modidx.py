@@ -3392,6 +3392,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'clip_autt/signals/fusion.py'),
                                           'clip_autt.signals.fusion.OneStream.fuse': ( 'signals/fusion.html#onestream.fuse',
                                                                                        'clip_autt/signals/fusion.py'),
+                                          'clip_autt.signals.fusion._check_training': ( 'signals/fusion.html#_check_training',
+                                                                                        'clip_autt/signals/fusion.py'),
                                           'clip_autt.signals.fusion._fusion_epoch': ( 'signals/fusion.html#_fusion_epoch',
                                                                                       'clip_autt/signals/fusion.py'),
                                           'clip_autt.signals.fusion.answers': ( 'signals/fusion.html#answers',

@@ -535,3 +535,13 @@ def test_the_template_asks_for_what_is_measured():
     names = {name for _, name, _, _ in string.Formatter().parse(text) if name}
     code = (ROOT / "tools/beyond_abaw.py").read_text(encoding="utf-8")
     assert names and all(f"{name}=" in code for name in names)
+
+
+def test_rows_that_are_no_table():
+    with pytest.raises(InputError, match="no table of numbers"):
+        check_rows("ambivalence", ["yes", "no"])
+    with pytest.raises(InputError, match="9 in row 2"):
+        check_rows("ambivalence", [1, 9], names=["a"])
+    rows = [NamedRows((name,), np.zeros((1, width))) for name, width in (("a", 1), ("b", 2))]
+    with pytest.raises(InputError, match="1 and 2 numbers"):
+        join_answers(rows)

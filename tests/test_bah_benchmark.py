@@ -455,3 +455,32 @@ def test_labels_of_the_strangers_change_nothing(trained):
         for videos in (targets, [LabeledVideo(v, other[label]) for v, label in targets])
     ]
     assert tables[0].equals(tables[1])
+
+
+def test_lines_of_a_list_that_make_no_sense_are_no_speech(tmp_path):
+    file, findings = tmp_path / "list.txt", Findings()
+    first, other = "Videos/p1/v1/a.mp4", "Videos/p1/v1/b.mp4"
+    file.write_text(f"path,label,transcript\n{first},1,hello\n{other},2,hi\nand more\n")
+    assert list(read_transcripts([file], findings).values()) == ["hello"]
+    assert len(findings.problems) == 3 and "line 3" in findings.problems[1]
+
+
+@pytest.mark.parametrize("label", ("0.7", ".inf", "1.5"))
+def test_half_a_label_is_none(tmp_path, label):
+    file, findings = tmp_path / "v.yaml", Findings()
+    file.write_text(f"a.mp4:\n  frame_annotation:\n  - [0, {label}]\n")
+    assert read_frame_labels(file, findings) == {} and len(findings.problems) == 1
+
+
+def test_yaml_that_breaks_its_reader(tmp_path):
+    for text in ("a: 2024-13-45", "a: " + "[" * 3000):
+        (tmp_path / "v.yaml").write_text(text)
+        with pytest.raises(ManifestError, match="not a plain YAML file"):
+            read_frame_labels(tmp_path / "v.yaml", Findings())
+
+
+def test_shares_where_percents_are_expected_are_said(tmp_path):
+    file, findings = tmp_path / "w.csv", Findings()
+    file.write_text("start;end;word;confidence\n" + "".join(f"{i}00;{i}50;hi;0.9\n" for i in range(1, 5)))
+    read_words(file, findings)
+    assert "shares from 0 to 1" in findings.problems[0]

@@ -337,3 +337,14 @@ def test_jmt_keeps_the_token_of_the_joint_stream_asking_b():
         by_hand = torch.stack([f.answer(f.last(t, t, t)[0][:, i]).unflatten(0, (6, 8)) for i in range(6)])
         assert torch.allclose(f(a, b), by_hand[-1], atol=1e-6)
         assert all((f(a, b) - other).abs().max() > 1e-4 for other in by_hand[:-1])
+
+
+def test_training_refuses_what_no_head_can_learn():
+    a, b, y = torch.randn(4, 8, 5), torch.randn(4, 8, 3), torch.tensor([0, 1, 0, 1])
+    fit = lambda a=a, y=y, **settings: fit_fusion(make_fusion("concat", DIMS), a, b, y, epochs=1, **settings)
+    with pytest.raises(InputError, match="from 0 to 1, got int64"):
+        fit(y=y + 6)
+    with pytest.raises(InputError, match="stream a is not a finite number in 32 steps"):
+        fit(a=a * torch.nan)
+    with pytest.raises(InputError, match="got -1"):
+        fit(lr=-1)

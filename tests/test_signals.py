@@ -15,8 +15,9 @@ from clip_autt.faces.tasks import TARGET_DOMAIN
 from clip_autt.features import LabeledVideo, VideoFeatures
 from clip_autt.signals import (
     Signals, align_signals, film_notes, find_pauses, find_recordings, fit_scale, in_units, load_recordings,
-    make_signals, personal_level, pitch, read_recording, read_signals, read_voice, resample, scaled, span_statistics,
-    times_in_seconds, unit_name, voice_pieces, voice_signals, voice_summary, window_signals, window_spans,
+    make_signals, personal_level, pitch, read_recording, read_signals, read_sound, read_voice, resample, scaled,
+    span_statistics, times_in_seconds, unit_name, voice_pieces, voice_signals, voice_summary, window_signals,
+    window_spans,
 )  # fmt: skip
 from clip_autt.utils.errors import InputError, VideoError
 
@@ -503,3 +504,37 @@ def test_the_body_belongs_to_the_film():
     np.testing.assert_array_equal(one.values, other.values)
     with pytest.raises(InputError, match="not the name of a clip"):
         bodies_of([video("me.mp4")])
+
+
+def test_a_damaged_track_goes_on_after_the_damage(tmp_path):
+    file = tmp_path / "speech.mp4"
+    with av.open(str(file), "w") as out:
+        track = out.add_stream("aac", rate=16000, layout="mono")
+        for i in range(100):
+            wave = (8000 * np.sin(2 * np.pi * 150 * (np.arange(1600) + 1600 * i) / 16000)).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
+            frame.rate, frame.pts = 16000, 1600 * i
+            out.mux(track.encode(frame))
+        out.mux(track.encode())
+    data = bytearray(file.read_bytes())
+    at = data.find(b"mdat") + len(data) // 3
+    data[at : at + 1500] = np.random.default_rng(1).bytes(1500)
+    file.write_bytes(data)
+    voice = read_voice(file)
+    assert voice.times[-1] > 9.5 and any("damaged pieces of the sound, left out" in note for note in voice.notes)
+    with pytest.raises(InputError, match="got -5"):
+        read_sound(file, -5)
+
+
+def test_tables_without_names_and_clocks_that_jump(tmp_path):
+    file = tmp_path / "eda.csv"
+    file.write_text("0.0,1.5\n0.1,1.6\n")
+    with pytest.raises(InputError, match="first line holds numbers"):
+        read_signals(file, rate=10)
+    file.write_text("time,eda,\n0.0,1.5,7\n0.1,1.6,7\n0.2,1.6,7\n1e10,1.6,7\n")
+    signals = read_signals(file, "eda")
+    assert "a column without a name, left out" in signals.notes
+    with pytest.raises(InputError, match="100 million rows"):
+        resample(signals, 25)
+    with pytest.raises(InputError, match="start_s"):
+        read_signals(file, start_s=np.nan)

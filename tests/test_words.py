@@ -570,3 +570,36 @@ def test_a_cut_off_answer_says_what_to_raise():
     raw = json.dumps({"choices": [{"message": {"content": ""}, "finish_reason": "length"}]}).encode()
     with pytest.raises(LanguageModelError, match="Raise max_tokens"):
         chat_reply(raw)
+
+
+@pytest.mark.parametrize("broken", (TimeoutError("late"), ConnectionResetError("gone")))
+def test_a_connection_that_breaks_costs_a_clip_only(broken):
+    def answer(question, images):
+        if question == "b":
+            raise broken
+        return "yes"
+
+    found = ask_all(AnswerWith(answer), [Asked(id, id) for id in "abc"], YES_NO)
+    assert [row.label is None for row in found.rows] == [False, True, False]
+    assert type(broken).__name__ in found.rows[1].error and "1 of 3 clips without an answer" in found.notes[0]
+    with pytest.raises(InputError, match="give_up"):
+        ask_all(AnswerWith(answer), [Asked("a", "a")], YES_NO, give_up=0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    (
+        dict(address="http://[::1"),
+        dict(address="http://127.0.0.1/\u00fc"),
+        dict(address="http://127.0.0.1", key="a\nb"),
+        dict(address="http://127.0.0.1", timeout_s=float("inf")),
+    ),
+)
+def test_a_server_that_cannot_be_asked_is_refused_at_once(settings):
+    with pytest.raises(InputError):
+        ChatServer(**settings)
+
+
+def test_a_reply_without_end_is_no_answer():
+    with pytest.raises(LanguageModelError, match="no JSON"):
+        chat_reply(b"[" * 100_000)

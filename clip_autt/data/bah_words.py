@@ -32,7 +32,12 @@ def _each_transcript(path: Path, findings: Findings) -> list[tuple[tuple[str, st
     for number, line in enumerate(read_lines(path), 1):
         m = _LINE.fullmatch(line.strip())
         if m is None:
-            if key and line.strip(): said[-1] = key, f'{said[-1][1]} {line.strip()}'.strip()
+            odd = re.match(r'.*[/\\].*\.\w{2,4}"?\s*[,;\t]', line)
+            if line.strip() and (odd or key is None):
+                findings.note(f'{path.name}, line {number}: {line.strip()[:60]!r} is not '
+                              'PATH.mp4,LABEL,TRANSCRIPT with a label 0 or 1; left out')
+            elif line.strip(): said[-1] = key, f'{said[-1][1]} {line.strip()}'.strip()
+            if odd: key = None
             continue
         try: key = video_key(m[1])
         except ValueError:
@@ -84,6 +89,8 @@ def read_words(
         except ValueError:
             findings.note(f'{table.path.name}, line {line}: {" ".join(row.values())[:80]!r} is no word with times')
     words.sort(key=lambda w: (w.start, w.end))
+    if len(words) > 2 and 0 < max(w.confidence for w in words) <= .01:
+        findings.note(f'{table.path.name}: no confidence is above 1 of 100. Are these shares from 0 to 1?')
     if len(words) > 10 and words[-1].end < 1:
         findings.note(f'{table.path.name}: {len(words)} words end within {words[-1].end:.3f} s. Are these seconds? '
                       'Then read them with unit_s=1.')
@@ -105,12 +112,15 @@ def _read_yaml(path: Path) -> object:
 
     class Plain(yaml.SafeLoader): pass
     Plain.add_constructor('tag:yaml.org,2002:python/tuple', lambda loader, node: tuple(loader.construct_sequence(node)))
-    try: return yaml.load('\n'.join(read_lines(path)), Plain)
-    except yaml.YAMLError as e: raise ManifestError(f'{path}: not a plain YAML file ({e!s:.200})') from e
+    text = '\n'.join(read_lines(path))
+    try: return yaml.load(text, Plain)
+    except (yaml.YAMLError, ValueError, RecursionError) as e:
+        raise ManifestError(f'{path}: not a plain YAML file ({e!s:.200})') from e
 
 def _frame_labels(items: Sequence[Sequence]) -> np.ndarray:
     "Second values. `ValueError` for labels other than 0 and 1, or for none."
     labels = np.array([int(item[1]) for item in items])
+    if any(float(item[1]) not in (0, 1) for item in items): raise ValueError(items[:1])
     if not len(labels) or not np.isin(labels, (0, 1)).all(): raise ValueError(items[:1])
     return labels
 
@@ -125,7 +135,7 @@ def read_frame_labels(
     check(isinstance(found, dict), f'{path}: a {type(found).__name__} instead of entries by video', ManifestError)
     for video, entry in found.items():
         try: labels[str(video)] = _frame_labels(entry['frame_annotation'])
-        except (TypeError, KeyError, IndexError, ValueError):
+        except (TypeError, KeyError, IndexError, ValueError, OverflowError):
             findings.note(f'{path.name}: {video} has no frame_annotation of pairs with a label 0 or 1')
             continue
         first = [item[0] for item in entry['frame_annotation']]

@@ -155,7 +155,9 @@ def check_rows(
     names: Sequence[str] = (),  # of the rows, for messages
 ) -> np.ndarray:  # float [n, W]
     "Rows of numbers that a task can have. The first that it cannot have is an `InputError`, with a count of all."
-    t, x = abaw_task(task), np.asarray(rows, float)
+    t = abaw_task(task)
+    try: x = np.asarray(rows, float)
+    except (ValueError, TypeError) as e: raise InputError(f'{task}: the rows are no table of numbers: {e}') from e
     x = x[:, None] if x.ndim == 1 and t.width == 1 else x
     check(x.ndim == 2 and len(x) > 0 and x.shape[1] == t.width,
           f'{task}: {t.width} numbers for each {t.unit} are needed, [n, {t.width}], got {list(x.shape)}')
@@ -164,7 +166,8 @@ def check_rows(
         if truth and part.invalid is not None: fine |= values == part.invalid
         bad = np.flatnonzero(~fine.all(1))
         if len(bad):
-            which, value = names[bad[0]] if names else f'row {bad[0] + 1}', values[bad[0]][~fine[bad[0]]][0]
+            which = names[bad[0]] if len(names) == len(x) else f'row {bad[0] + 1}'
+            value = values[bad[0]][~fine[bad[0]]][0]
             raise InputError(f'{task}, {part.name}: {value:g} in {which} is not {wanted}. {len(bad)} of {len(x)} rows '
                              'have such a value.')
     return x
@@ -333,4 +336,6 @@ def join_answers(
     check(len(parts) > 0, 'there is nothing to join')
     names = tuple(name for part in parts for name in part.names)
     _check_names(names, 'all together')
+    widths = sorted({part.values.shape[1] for part in parts})
+    check(len(widths) == 1, f'rows of {" and ".join(map(str, widths))} numbers are of different tasks. Join one task.')
     return NamedRows(names, np.concatenate([part.values for part in parts]))

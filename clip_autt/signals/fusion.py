@@ -235,6 +235,7 @@ def fit_fusion(
     check_streams(a, b, seen, len(head.center_a), len(head.center_b))
     check(len(a) == len(y) > 0, f'{len(a)} clips and {len(y)} classes: one of each for each clip, and at least one')
     seen = torch.ones(*a.shape[:2], 2, dtype=torch.bool) if seen is None else seen
+    _check_training(a, b, y, seen, head, loss, lr, batch_size)
     head.measure(a, b, seen)
     optimizer = torch.optim.AdamW(head.parameters(), lr, weight_decay=weight_decay)
     g = torch.Generator().manual_seed(seed)
@@ -246,6 +247,20 @@ def fit_fusion(
     check(all(map(math.isfinite, losses)),
           f'the loss is no longer a finite number: training diverged. Try lr={lr / 10:g}.')
     return losses
+
+def _check_training(a: Tensor, b: Tensor, y: Tensor, seen: Tensor, head: Fusion, loss: Callable, lr: float,
+                    batch_size: int) -> None:
+    "Refuse numbers that are none, and classes that the head does not have."
+    check(0 < lr < math.inf and batch_size >= 1,
+          f'lr must be above 0 and batch_size 1 clip or more, got {lr} and {batch_size}')
+    for i, (name, x) in enumerate((('a', a), ('b', b))):
+        bad = int((~x[seen[..., i]].isfinite()).any(-1).sum())
+        check(bad == 0, f'stream {name} is not a finite number in {bad} steps that count as seen. Mark them in seen, '
+              'as to_steps does.')
+    if loss is not F.cross_entropy: return
+    n = clip_answer(head.eval()(a[:1], b[:1])).shape[-1]
+    check(y.dtype == torch.long and bool(((y >= 0) & (y < n)).all()),
+          f'y must be class numbers (int64) from 0 to {n - 1}, got {dtype_shape(y)} from {y.min()} to {y.max()}')
 
 @torch.no_grad()
 def answers(head: Fusion, a: Tensor, b: Tensor, seen: Tensor | None = None) -> Tensor:

@@ -5,6 +5,7 @@
 # %% ../../nbs/signals/01_recordings.ipynb #bd329b6b
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -49,6 +50,8 @@ SIGNAL_FORMATS = {
 }
 
 # %% ../../nbs/signals/01_recordings.ipynb #37817af6
+_NUMBER = re.compile(r'[+-]?[0-9]*[.,]?[0-9]+([eE][+-]?[0-9]+)?')
+
 def _numbers(table: Table) -> pd.DataFrame:
     "A table of text as float64, NaN for missing cells. The index is the line in the file."
     for line, problem in table.misfits: check(False, f'{table.path}, line {line}: {problem}')
@@ -63,7 +66,8 @@ def _numbers(table: Table) -> pd.DataFrame:
     if len(broken):
         row, column = broken[0]
         raise InputError(f'{table.path}, line {text.index[row]}: {text.columns[column]} is {text.iat[row, column]!r}, '
-                         'not a number. Correct it, or leave the cell empty if nothing was measured.')
+                         'not a number. Correct it, leave the cell empty if nothing was measured, or read other '
+                         'columns with columns=. Times are numbers, such as seconds.')
     return out
 
 # %% ../../nbs/signals/01_recordings.ipynb #f04a6d61
@@ -108,17 +112,21 @@ def read_signals(
     path = Path(path)
     table = decimal_points(read_table(path, TIME_NAMES, InputError), InputError)
     time = time if time is not None else next((c for c in table.columns if c.lower() in TIME_NAMES), None)
-    wanted = _wanted(table, columns, time)
+    headless = bool(table.columns) and all(map(_NUMBER.fullmatch, table.columns))
+    check(not headless, f'{path}: the first line holds numbers, {some_of(table.columns, 4)}, and no names. Put a line '
+          'with the names of the columns above it.')
+    wanted = _wanted(table, [columns] if isinstance(columns, str) else columns, time)
     check(time is None or rate is None, f'{path}: rate={rate} was given, but there are times in column {time}. Leave '
           'rate out, or name no time column by removing it.')
     check(time is not None or rate is not None, f'{path}: no column with times among {some_of(table.columns, 8)}. Name '
           'it with time=, or give rate=, the rows a second.')
     numbers, notes, times = _numbers(table), [*table.notes], None
+    if '' in table.columns: notes.append('a column without a name, left out')
     if time is not None:
         said = time_unit or TIME_NAMES.get(time.lower(), '')
         times, note = times_in_seconds(numbers[time].to_numpy(), said, str(path))
         notes += [note] * bool(note)
-        if from_zero: times = times - np.nanmin(times)
+        if from_zero and np.isfinite(times).any(): times = times - np.nanmin(times)
     known = {name: unit_name(unit) for name, unit in (units or {}).items()}
     stray = [name for name in known if name not in wanted.values()]
     check(not stray, f'{path}: a unit for {some_of(stray)}, but the columns are {some_of([*wanted.values()], 8)}')

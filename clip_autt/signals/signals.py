@@ -79,6 +79,7 @@ def make_signals(
     notes: Sequence[str] = (),  # what is to be said already
 ) -> Signals:
     "Signals from raw rows: sorted, without rows that have no time. What was done is counted in `notes`."
+    check(np.isfinite(start_s), f'{id or "signals"}: start_s must be a finite number of seconds, got {start_s}')
     values = np.array(values, float)
     if values.ndim == 1: values = values[:, None]
     times = _clock(times, len(values), rate, id or 'signals')
@@ -206,6 +207,8 @@ def resample(
         times = signals.times[0] + (which + .5) / rate - signals.step_s / 2
         return replace(signals, times=times, values=means, notes=(*signals.notes, note))
     first, last = signals.times[[0, -1]]
+    check((last - first) * rate < 1e8, f'{signals.label}: from {first:g} to {last:g} s at {rate:g} a second there '
+          'would be more than 100 million rows. Is a time wrong? Correct or remove it.')
     times = first + np.arange(int((last - first) * rate + 1e-6) + 1) / rate
     values = np.column_stack([joined(times, signals.times, x, 1.5 * signals.step_s) for x in signals.values.T])
     return replace(signals, times=times, values=values, notes=(*signals.notes, note))
@@ -237,7 +240,8 @@ def film_notes(
     label = (f'{signals.label}: measured from {first:.2f} to {last:.2f} s, the film runs from {start_s:.2f} to '
              f'{stop_s:.2f} s')
     check(first < stop_s and last > start_s, f'{label}. They share no moment: give start_s=, the moment of the film at '
-          'which the recording begins, or check the unit of its times.')
+          'which the recording begins, or from_zero=True when reading, or check the unit of its '
+          'times.')
     slack = max(.1, 2 * signals.step_s if len(signals) > 1 else 0)  # s, as long as nobody would notice
     late, early = first - start_s, stop_s - last
     return tuple(f'{s:.2f} s at the {where} of the film are without a measurement' for s, where in (

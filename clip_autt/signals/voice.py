@@ -155,37 +155,50 @@ def voice_summary(
 def read_sound(
     path: str | Path,  # a film or a sound file
     rate: int = 16_000,  # samples a second
+    notes: list[str] | None = None,  # receives what was wrong
 ) -> tuple[np.ndarray, float]:  # [n] one channel, -1 to 1, NaN in holes; moment of its first sample on the film's clock
     "The sound of a film. `VideoError` if there is none."
+    check(rate >= 4000, f'rate must be at least 4,000 samples a second, got {rate}')
     try:
         with open_film(Path(path)) as film:
             check(len(film.streams.audio) > 0, f'{path}: no sound in this file. Record with a microphone, or leave the '
                   'voice out.', VideoError)
             pictures = film.streams.video[0] if film.streams.video else None
             zero = float((pictures.start_time or 0) * pictures.time_base) if pictures else None
-            parts = _decoded(film, film.streams.audio[0], rate)
+            parts, said = _decoded(film, film.streams.audio[0], rate)
     except (av.FFmpegError, OSError) as e:
         raise VideoError(f'{path}: its sound cannot be read ({e.strerror}). Convert it to mp4 or wav.') from e
     check(len(parts) > 0, f'{path}: a track for sound, but nothing in it can be decoded.', VideoError)
-    first = parts[0][0]
-    sound = np.full(max(at + len(x) for at, x in parts) - first, np.nan)
+    if notes is not None: notes += said
+    first = min(at for at, _ in parts)
+    length = max(at + len(x) for at, x in parts) - first
+    check(length <= 86400 * rate, f'{path}: the sound lasts {length / rate / 3600:.0f} hours by its time stamps, which '
+          'must be wrong. Convert it to wav.', VideoError)
+    sound = np.full(length, np.nan)
     for at, x in parts: sound[at - first:at - first + len(x)] = x
     return sound, 0. if zero is None else first / rate - zero
 
 # %% ../../nbs/signals/02_voice.ipynb #3b24a091
-def _decoded(film: av.container.InputContainer, track: av.AudioStream, rate: int) -> list[tuple[int, np.ndarray]]:
-    "Each decoded piece of a track: the number of its first sample, and its samples; damaged pieces are left out."
-    resampler, parts, at = av.AudioResampler(format='flt', layout='mono', rate=rate), [], 0
-    frames, whole = film.decode(track), False
-    while not whole:
-        try: got = resampler.resample(next(frames))
-        except StopIteration: got, whole = resampler.resample(None), True
-        except av.FFmpegError: continue
+def _decoded(film: av.container.InputContainer, track: av.AudioStream,
+             rate: int) -> tuple[list[tuple[int, np.ndarray]], list[str]]:
+    "Each decoded piece of a track: the number of its first sample, and its samples; and what was left out."
+    resampler, parts, at, lost = av.AudioResampler(format='flt', layout='mono', rate=rate), [], 0, 0
+    packets, packet = film.demux(track), True
+    while packet is not None:
+        try:
+            packet = next(packets, None)
+            frames = [None] if packet is None else packet.decode()
+            got = [piece for frame in frames for piece in resampler.resample(frame)]
+        except av.FFmpegError:
+            lost += 1
+            continue
         for frame in got:
             at = at if frame.pts is None else round(float(frame.pts * frame.time_base) * rate)
             parts.append((at, frame.to_ndarray()[0].astype(float)))
             at += len(parts[-1][1])
-    return parts
+    n = len(film.streams.audio)
+    return parts, [f'damaged pieces of the sound, left out: {lost}'] * bool(lost) + [
+        f'the file holds {n} tracks of sound; the first is read'] * (n > 1)
 
 # %% ../../nbs/signals/02_voice.ipynb #c409ac83
 def read_voice(
@@ -194,7 +207,8 @@ def read_voice(
     id: str | None = None,  # None: name of the file
 ) -> Signals:
     "Loudness, speech, pitch and brightness of the voice in a film, on the clock of its pictures."
-    sound, start_s = read_sound(path)
+    found = []
+    sound, start_s = read_sound(path, notes=found)
     voice = voice_signals(sound, 16_000, start_s, Path(path).stem if id is None else id, subject)
     late = f'the sound begins {start_s:.2f} s after the first picture'
-    return replace(voice, notes=(*voice.notes, late)) if start_s > .5 else voice
+    return replace(voice, notes=(*found, *voice.notes, *[late] * (start_s > .5)))

@@ -16,7 +16,7 @@ from urllib.request import HTTPErrorProcessor, ProxyHandler, Request, build_open
 import numpy as np
 from PIL import Image
 
-from ..utils.errors import check, dtype_shape
+from ..utils.errors import InputError, check, dtype_shape
 from .language_model import LanguageModelError
 
 # %% auto #0
@@ -53,7 +53,7 @@ def chat_reply(
 ) -> str:
     "The text in a reply. `LanguageModelError` where there is none."
     try: choice = json.loads(raw)['choices'][0]
-    except ValueError: raise LanguageModelError(f'the server sent no JSON: {raw[:80]!r}') from None
+    except (ValueError, RecursionError): raise LanguageModelError(f'the server sent no JSON: {raw[:80]!r}') from None
     except (KeyError, IndexError, TypeError):
         raise LanguageModelError(f'no answer in what the server sent: {raw[:80]!r}') from None
     message = choice.get('message') if isinstance(choice, dict) else None
@@ -91,11 +91,16 @@ class ChatServer:
     key: str | None = field(default=None, repr=False)
 
     def __post_init__(self):
-        parts = urlsplit(self.address)
+        try: parts = urlsplit(self.address)
+        except ValueError as e:
+            raise InputError(f'address {self.address!r:.80}: {e}. Write http://[::1]:8080/v1.') from e
+        check(f'{self.address}{self.key or ""}'.isascii() and (self.key or 'k').isprintable(),
+              'address and key must be of ASCII letters, digits and signs, without line breaks')
         check(parts.scheme in ('http', 'https') and bool(parts.hostname) and parts.username is None,
               f'address must be like http://127.0.0.1:8080/v1, got {self.address!r:.80}')
-        check(self.timeout_s > 0 and self.max_tokens >= 1,
-              f'timeout_s must be above 0 and max_tokens 1 or more, got {self.timeout_s} and {self.max_tokens}')
+        check(0 < self.timeout_s <= 1e6 and self.max_tokens >= 1,
+              f'timeout_s must be above 0 and at most 1e6, and max_tokens 1 or more, got '
+              f'{self.timeout_s} and {self.max_tokens}')
         here = is_this_machine(parts.hostname)
         check(here or self.elsewhere, f'{parts.hostname} is another machine, and what is asked would be sent there, '
               'faces included. Give elsewhere=True if everybody concerned agrees.')

@@ -212,6 +212,7 @@ def ask_all(
     check(len(asked) > 0 and not twice, f'give at least one clip, each with an id of its own; twice: {some_of(twice)}')
     check(isinstance(model, LanguageModel), f'{type(model).__name__} has no method answer. Wrap a function in '
           'AnswerWith.')
+    check(give_up >= 1, f'give_up must be 1 failure or more, got {give_up}')
     path, rows, lost = None if kept is None else Path(kept), [], 0
     known, notes = _read_kept(path)
     for a in tqdm(asked, unit='clip', leave=False, delay=1, disable=not progress):
@@ -229,6 +230,7 @@ def ask_all(
 def _ask(model: LanguageModel, asked: Asked) -> tuple[str | None, str]:
     try: text = model.answer(asked.question, asked.images)
     except LanguageModelError as e: return None, str(e)
+    except OSError as e: return None, f'{type(e).__name__}: {e}'  # time is up, or the connection broke
     return (text, '') if isinstance(text, str) else (None, f'answered with a {type(text).__name__} instead of text')
 
 def _keep(path: Path, key: str, id: str, text: str) -> None:
