@@ -33,7 +33,6 @@ from clip_autt.evaluation.au_intensity import (
     au_scores_table,
     best_threshold,
     fit_au_scale,
-    frame_au_scores,
     mean_of_shown,
     rendered_intensities,
 )
@@ -41,6 +40,7 @@ from clip_autt.evaluation.continuous import ccc, f1_per_label, mean_pearson, p_v
 from clip_autt.evaluation.metrics import macro_f1
 from clip_autt.faces.head import BANK
 from clip_autt.faces.tasks import true_intensities
+from clip_autt.methods.au_instability import au_series
 from clip_autt.personal.baseline import Baseline, population_baseline
 from clip_autt.train import zero_shot_au_scores
 from clip_autt.training.valence import (
@@ -499,7 +499,9 @@ def test_an_action_unit_nobody_shows_is_never_named():
 
 def test_frame_scores_average_to_those_of_the_video(model):
     v = LabeledVideo(VideoFeatures(torch.randn(9, 64), torch.arange(9.0), torch.ones(9).bool()), "pain")
-    assert torch.allclose(frame_au_scores(model, v.video.frames).mean(0), zero_shot_au_scores(model, [v])[0], atol=1e-6)
+    assert torch.allclose(
+        au_series(model, v.video.frames, "frozen").mean(0), zero_shot_au_scores(model, [v])[0], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("task", ["pain", "stress", "ambivalence"])
