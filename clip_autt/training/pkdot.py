@@ -17,8 +17,8 @@ from torch.nn.utils.rnn import pad_sequence
 from ..features import LabeledVideo, split_videos
 from ..model import ClipAU, Output
 from ..temporal import TemporalConv
-from ..train import (History, _all_or_nothing, _note, _Run, _start, _targets, _validate, au_anchor_loss,
-                             check_data)
+from ..train import (History, TrainingRun, all_or_nothing, au_anchor_loss, check_data, class_numbers,
+                             note_epoch, start_run, validate)
 from .domains import embed_runs
 from .transport import pairwise_term, transport_term
 from ..utils.errors import check
@@ -201,7 +201,7 @@ def whole_outputs(
 # %% ../../nbs/training/05_pkdot.ipynb #278f02ed
 _Extra = Callable[[Output, Tensor], Tensor]  # the term for a batch: outputs, and which videos they are of
 
-def _distill_epoch(run: _Run, frames: Sequence[Tensor], y: Tensor, batch_size: int, weight: float,
+def _distill_epoch(run: TrainingRun, frames: Sequence[Tensor], y: Tensor, batch_size: int, weight: float,
                    extra: _Extra) -> tuple[float, float]:
     "One pass in random order. Mean cross-entropy and mean of the term, over videos."
     totals = torch.zeros(2)
@@ -269,11 +269,11 @@ def distill(
     for data, what in ((train, 'training'), (val, 'validation')):
         if data or what == 'training': check_data(student, data, what)
     _check_lesson(student, teacher, term, variant, streams)
-    frames, y, means = [x.video.frames for x in train], _targets(student, train), stream_means(streams)
+    frames, y, means = [x.video.frames for x in train], class_numbers(student, train), stream_means(streams)
     joint = None if teacher is None else teacher_features(teacher, frames, means, batch_size)
-    with _all_or_nothing(student):
+    with all_or_nothing(student):
         student.begin_training(train)
-        run = _start(student, torch.optim.AdamW, lr, weight_decay, seed)
+        run = start_run(student, torch.optim.AdamW, lr, weight_decay, seed)
         feature = lambda out, batch: out.video
         if hallucinate and weight:
             layer, p = _imagined(frames[0].shape[1], frames, streams, variant == 'described', seed)
@@ -283,7 +283,7 @@ def distill(
         for _ in range(epochs):
             loss, size = _distill_epoch(run, frames, y, batch_size, weight, extra)
             terms.append(size)
-            _note(run, loss, _validate(student, val, None), lr)
+            note_epoch(run, loss, validate(student, val, None), lr)
         student.load_state_dict(run.best)
     student.eval().trained = True
     return Distilled(run.history, tuple(terms))
