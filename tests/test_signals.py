@@ -503,3 +503,9 @@ def test_the_body_belongs_to_the_film():
     np.testing.assert_array_equal(one.values, other.values)
     with pytest.raises(InputError, match="not the name of a clip"):
         bodies_of([video("me.mp4")])
+
+
+def test_a_single_measurement_says_what_it_has_to_say_once():
+    once = Signals(np.array([0.5]), np.array([[1.0]]), ("eda",), notes=("read from a photo",))
+    notes = window_signals(once, np.arange(20) / 12.5).notes
+    assert notes.count("read from a photo") == 1 and any("not known in 5 of 5" in note for note in notes)

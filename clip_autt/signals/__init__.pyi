@@ -3,7 +3,7 @@
 from .recordings import (
     SIGNAL_FORMATS as SIGNAL_FORMATS, SignalFormat as SignalFormat, TIME_NAMES as TIME_NAMES,
     find_recordings as find_recordings, load_recordings as load_recordings, read_recording as read_recording,
-    read_signals as read_signals, times_in_seconds as times_in_seconds,
+    read_signals as read_signals, signal_format as signal_format, times_in_seconds as times_in_seconds,
 )
 from .signals import (
     Signals as Signals, USUAL as USUAL, film_notes as film_notes, hole_notes as hole_notes, in_units as in_units,
