@@ -14,13 +14,14 @@ from pages import ROOT, kept, percent, table
 from torch import Tensor
 
 from clip_autt.evaluation.agreement import agreement
+from clip_autt.evaluation.au_intensity import rendered_intensities
 from clip_autt.evaluation.embedded import load_head
 from clip_autt.evaluation.evaluate import evaluate
 from clip_autt.evaluation.metrics import paired_bootstrap
 from clip_autt.evaluation.stream import Stream
 from clip_autt.faces.head import AU_ROW, BANK
-from clip_autt.faces.people import DomainShift, Subject
-from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN, make_scene, stride
+from clip_autt.faces.people import DomainShift
+from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN
 from clip_autt.faces.videos import kept_target_videos
 from clip_autt.features import LabeledVideo
 from clip_autt.methods.registry import make_method
@@ -74,16 +75,9 @@ BEFORE = "all clips, before"
 LESSON = dict(epochs=20, lr=3e-3, weight=0.6)
 
 
-@cache
-def person(number: int, domain: DomainShift) -> Subject:
-    return Subject.sample(number, domain)
-
-
-def muscles(x: LabeledVideo, domain: DomainShift) -> Tensor:
-    "True intensities [T, N] of an embedded clip, found by its name; nothing is rendered."
-    task, who, number = x.video.id.split("-")
-    scene = make_scene(task, person(int(who[1:]), domain), x.label, int(number))
-    return torch.from_numpy(scene.aus[:: stride(task)]).float()
+def muscles(videos: Sequence[LabeledVideo], domain: DomainShift) -> list[Tensor]:
+    "True intensities [T, N] of embedded clips, found by their names; nothing is rendered."
+    return [torch.from_numpy(x).float() for x in rendered_intensities(videos, TASK, domain)]
 
 
 @cache
@@ -94,7 +88,7 @@ def people() -> tuple[ClipAU, dict[str, list[LabeledVideo]], dict[str, list[Tens
     strangers = [x for s in SEEDS for x in kept_target_videos(model.backbone, TASK, s, n_jobs=1, progress=False)]
     videos = dict(train=train, val=val, strangers=strangers)
     domains = dict(train=SOURCE_DOMAIN, val=SOURCE_DOMAIN, strangers=TARGET_DOMAIN)
-    return model, videos, {who: [muscles(x, domains[who]) for x in own] for who, own in videos.items()}
+    return model, videos, {who: muscles(own, domains[who]) for who, own in videos.items()}
 
 
 @cache
