@@ -1,8 +1,8 @@
 "Rivals of CLIP-AUTT behind one interface, the oracle, and all of them by name."
 
 from .au_instability import (
-    AUInstability as AUInstability, AUInstabilityConfig as AUInstabilityConfig, PARTS as PARTS, ScoreSource as ScoreSource,
-    WaverHead as WaverHead, au_series as au_series, fit_waver as fit_waver,
+    AUInstability as AUInstability, AUInstabilityConfig as AUInstabilityConfig, PARTS as PARTS,
+    ScoreSource as ScoreSource, WaverHead as WaverHead, au_series as au_series, fit_waver as fit_waver,
     instability as instability,
     personal_features as personal_features, rest_so_far as rest_so_far, train_waver as train_waver,
     waver_features as waver_features, window_statistics as window_statistics,

@@ -27,7 +27,7 @@ from .stochastic_softmax import (
 )
 from .valence import (
     AFFECT as AFFECT, AFFECT_RULE as AFFECT_RULE, AffectHead as AffectHead, PersonalAffect as PersonalAffect,
-    around as around, fit_affect as fit_affect, fit_personal_affect as fit_personal_affect,
+    fit_affect as fit_affect, fit_personal_affect as fit_personal_affect, mean_around as mean_around,
     rest_views as rest_views, resting_answer as resting_answer, shifted_answers as shifted_answers,
     valence_arousal as valence_arousal,
 )
