@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .features import LabeledVideo, check_examples, split_videos
-from .model import ClipAU
+from .model import ClipAU, Output
 from .utils.checkpoint import check_run_path, read_run, write_run
 from .utils.errors import CheckpointError, InputError, InputTypeError, check, did_you_mean
 from .utils.files import content_hash
@@ -42,16 +42,16 @@ def logits_of(
     batch_size: int = 64,  # videos in a pass, at most
 ) -> Tensor:  # [B, C], in the order given
     "Logits of videos of any lengths. Videos of one length share a pass; none is padded."
-    return outputs_of(model, frames, batch_size)[0]
+    return outputs_of(model, frames, batch_size).logits
 
-def outputs_of(model: ClipAU, frames: Sequence[Tensor], batch_size: int = 64) -> tuple[Tensor, Tensor]:
-    "Logits [B, C] and action-unit scores [B, N] of videos of any lengths."
+def outputs_of(model: ClipAU, frames: Sequence[Tensor], batch_size: int = 64) -> Output:
+    "Logits, action-unit scores and embeddings of videos of any lengths."
     lengths = defaultdict(list)
     for i, x in enumerate(frames): lengths[len(x)].append(i)
     parts = [same[i:i + batch_size] for same in lengths.values() for i in range(0, len(same), batch_size)]
     outputs = [model(torch.stack([frames[i] for i in part]).to(model.au_text)) for part in parts]
     order = torch.tensor([i for part in parts for i in part]).argsort()
-    return torch.cat([o.logits for o in outputs])[order], torch.cat([o.au for o in outputs])[order]
+    return Output(*(torch.cat(x)[order] for x in zip(*outputs)))
 
 # %% ../nbs/core/08_train.ipynb #61e2754b
 def balanced_weights(
@@ -244,7 +244,7 @@ def _epoch(run: TrainingRun, data: _Videos, y: Tensor, batch_size: int, window: 
     for batch in torch.randperm(len(data), generator=run.generator).split(batch_size):
         frames = [_run_of(data[i].video.frames, window, run.generator) for i in batch.tolist()]
         target = y[batch.to(y.device)]
-        logits, au = outputs_of(run.model, frames)
+        logits, au, _ = outputs_of(run.model, frames)
         loss = F.cross_entropy(logits, target, weight)
         total_loss = loss if frozen is None else loss + anchor * au_anchor_loss(au, frozen[batch.to(au.device)])
         run.optimizer.zero_grad()

@@ -28,6 +28,7 @@ from clip_autt.methods.registry import make_method
 from clip_autt.methods.source_statistics import attach_source
 from clip_autt.model import ClipAU
 from clip_autt.signals.fusion import answers, fit_fusion, make_fusion, to_steps
+from clip_autt.train import outputs_of
 from clip_autt.training.pkdot import (
     Teacher,
     TNet,
@@ -36,7 +37,6 @@ from clip_autt.training.pkdot import (
     fit_tnet,
     scale_tnet,
     stream_means,
-    whole_outputs,
 )
 from clip_autt.utils.files import code_hash, content_hash
 
@@ -163,7 +163,7 @@ def student(name: str) -> dict:
     seconds = time.process_time() - start
     attach_source(head, videos["train"])
     with torch.no_grad():
-        out = whole_outputs(head, [x.video.frames for x in new])
+        out = outputs_of(head, [x.video.frames for x in new])
     agree = agreement(out.au, torch.stack([m.mean(0) for m in new_truth]).numpy())
     guesses = [head.classes[i] for i in out.logits.argmax(1)]
     war = {BEFORE: _by_person(np.array([g == x.label for g, x in zip(guesses, new, strict=True)], float), new)}
@@ -209,7 +209,7 @@ def teachers() -> dict:
     errors = fit_tnet(tnet, source, truth["train"], epochs=5)
     scale_tnet(random, torch.cat(source), torch.cat(truth["train"]))
     right = lambda p: by_person("strangers", teacher()(frames, p).argmax(1) == y)
-    plain = whole_outputs(model, frames).logits.argmax(1)
+    plain = outputs_of(model, frames).logits.argmax(1)
     with torch.no_grad():
         given = dict(true=stream_means(truth["strangers"]), imagined=tnet.means(frames), random=random.means(frames))
         return {k: right(p) for k, p in given.items()} | dict(errors=errors, plain=by_person("strangers", plain == y))

@@ -14,7 +14,7 @@ from .msda import (
 from .pkdot import (
     Distilled as Distilled, TNet as TNet, Teacher as Teacher, Term as Term, distill as distill,
     fit_teacher as fit_teacher, fit_tnet as fit_tnet, scale_tnet as scale_tnet, stream_means as stream_means,
-    teacher_features as teacher_features, whole_outputs as whole_outputs,
+    teacher_features as teacher_features,
 )
 from .so import (
     SO as SO, adam_step as adam_step, draw_places as draw_places, keep_largest as keep_largest, merged as merged,

@@ -18,14 +18,14 @@ from ..features import LabeledVideo, split_videos
 from ..model import ClipAU, Output
 from ..temporal import TemporalConv
 from ..train import (History, TrainingRun, all_or_nothing, au_anchor_loss, check_data, class_numbers,
-                             note_epoch, start_run, validate)
+                             note_epoch, outputs_of, start_run, validate)
 from .domains import embed_runs
 from .transport import pairwise_term, transport_term
 from ..utils.errors import check
 
 # %% auto #0
-__all__ = ['Term', 'Teacher', 'stream_means', 'fit_teacher', 'TNet', 'fit_tnet', 'scale_tnet', 'whole_outputs', 'Distilled',
-           'distill', 'teacher_features']
+__all__ = ['Term', 'Teacher', 'stream_means', 'fit_teacher', 'TNet', 'fit_tnet', 'scale_tnet', 'Distilled', 'distill',
+           'teacher_features']
 
 # %% ../../nbs/training/05_pkdot.ipynb #e73a9fd9
 class Teacher(nn.Module):
@@ -184,20 +184,6 @@ def scale_tnet(tnet: TNet, frames: Tensor, streams: Tensor) -> None:
     tnet.low.copy_(low)
     tnet.range.copy_(torch.where(high > low, high - low, 1.))
 
-# %% ../../nbs/training/05_pkdot.ipynb #95cdfdcc
-def whole_outputs(
-    model: ClipAU,
-    frames: Sequence[Tensor],  # B videos [T_i, D]
-    batch_size: int = 64,  # videos in a pass, at most
-) -> Output:  # in the order given
-    "Logits, action-unit scores and embeddings of videos of any lengths, in the passes that `outputs_of` makes."
-    lengths: dict[int, list[int]] = {}
-    for i, x in enumerate(frames): lengths.setdefault(len(x), []).append(i)
-    parts = [same[i:i + batch_size] for same in lengths.values() for i in range(0, len(same), batch_size)]
-    outputs = [model(torch.stack([frames[i] for i in part]).to(model.au_text)) for part in parts]
-    order = torch.tensor([i for part in parts for i in part]).argsort()
-    return Output(*(torch.cat(x)[order] for x in zip(*outputs)))
-
 # %% ../../nbs/training/05_pkdot.ipynb #278f02ed
 _Extra = Callable[[Output, Tensor], Tensor]  # the term for a batch: outputs, and which videos they are of
 
@@ -207,7 +193,7 @@ def _distill_epoch(run: TrainingRun, frames: Sequence[Tensor], y: Tensor, batch_
     totals = torch.zeros(2)
     run.model.train()
     for batch in torch.randperm(len(frames), generator=run.generator).split(batch_size):
-        out = whole_outputs(run.model, [frames[i] for i in batch.tolist()])
+        out = outputs_of(run.model, [frames[i] for i in batch.tolist()])
         loss = F.cross_entropy(out.logits, y[batch])
         term = extra(out, batch) if weight else torch.zeros(())
         _descend(run.optimizer, loss + weight * term if weight else loss)

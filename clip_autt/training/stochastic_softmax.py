@@ -162,7 +162,7 @@ class _Windows:
         if s.draw == 'exact': return pooled_logits(run.model, [data[i].video.frames for i in own], s.window, s.gamma)
         for i in own: self.starts[i] = draw_start(self.estimates[i], epoch, self.orders[i].tolist(), s, run.generator)
         cuts = [_cut(data[i].video.frames, int(self.starts[i]), s.window, self.black) for i in own]
-        logits, _ = outputs_of(run.model, cuts)
+        logits = outputs_of(run.model, cuts).logits
         scores = logits.detach().gather(1, y[:, None])[:, 0].tolist()
         for i, score in zip(own, scores):
             self.estimates[i] = learn_score(self.estimates[i], epoch, int(self.starts[i]), score, s)
