@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .features import LabeledVideo, check_examples, split_videos
-from .model import ClipAU
+from .model import ClipAU, Output
 from .utils.checkpoint import check_run_path, read_run, write_run
 from .utils.errors import CheckpointError, InputError, InputTypeError, check, did_you_mean
 from .utils.files import content_hash
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% auto #0
-__all__ = ['MakeOptimizer', 'logits_of', 'outputs_of', 'balanced_weights', 'History', 'check_data', 'zero_shot_au_scores',
-           'au_anchor_loss', 'optimizer_name', 'fit']
+__all__ = ['MakeOptimizer', 'logits_of', 'outputs_of', 'balanced_weights', 'loss_weights', 'History', 'check_data',
+           'zero_shot_au_scores', 'au_anchor_loss', 'optimizer_name', 'fit']
 
 # %% ../nbs/core/08_train.ipynb #922749e4
 def logits_of(
@@ -42,16 +42,16 @@ def logits_of(
     batch_size: int = 64,  # videos in a pass, at most
 ) -> Tensor:  # [B, C], in the order given
     "Logits of videos of any lengths. Videos of one length share a pass; none is padded."
-    return outputs_of(model, frames, batch_size)[0]
+    return outputs_of(model, frames, batch_size).logits
 
-def outputs_of(model: ClipAU, frames: Sequence[Tensor], batch_size: int = 64) -> tuple[Tensor, Tensor]:
-    "Logits [B, C] and action-unit scores [B, N] of videos of any lengths."
+def outputs_of(model: ClipAU, frames: Sequence[Tensor], batch_size: int = 64) -> Output:
+    "Logits, action-unit scores and embeddings of videos of any lengths."
     lengths = defaultdict(list)
     for i, x in enumerate(frames): lengths[len(x)].append(i)
     parts = [same[i:i + batch_size] for same in lengths.values() for i in range(0, len(same), batch_size)]
     outputs = [model(torch.stack([frames[i] for i in part]).to(model.au_text)) for part in parts]
     order = torch.tensor([i for part in parts for i in part]).argsort()
-    return torch.cat([o.logits for o in outputs])[order], torch.cat([o.au for o in outputs])[order]
+    return Output(*(torch.cat(x)[order] for x in zip(*outputs)))
 
 # %% ../nbs/core/08_train.ipynb #61e2754b
 def balanced_weights(
@@ -62,7 +62,7 @@ def balanced_weights(
     counts = torch.bincount(y, minlength=n_classes)
     return torch.where(counts > 0, len(y) / (counts.count_nonzero() * counts.clamp(min=1)), 0.)
 
-def _class_weights(how: str | Sequence[float] | None, y: Tensor, classes: Sequence[str]) -> Tensor | None:
+def loss_weights(how: str | Sequence[float] | None, y: Tensor, classes: Sequence[str]) -> Tensor | None:
     "The weights [C] that `class_weights` asks for, or None."
     if how is None: return None
     if isinstance(how, str):
@@ -165,7 +165,7 @@ def check_data(
                          'or split people with another seed.')
 
 # %% ../nbs/core/08_train.ipynb #b17fc0ca
-def _check_settings(lr: float, weight_decay: float, anchor: float, validated: bool, **counts: int | None) -> None:
+def check_settings(lr: float, weight_decay: float, anchor: float, validated: bool, **counts: int | None) -> None:
     "Refuse numbers out of range; `counts` are epochs, batch_size, window and patience."
     for name, n in counts.items():
         optional = n is None and name in ('window', 'patience')
@@ -208,7 +208,7 @@ def optimizer_name(
 
 # %% ../nbs/core/08_train.ipynb #fa48e17d
 @dataclass(eq=False)
-class _Run:
+class TrainingRun:
     "The state of a training."
     model: ClipAU
     optimizer: torch.optim.Optimizer
@@ -216,13 +216,15 @@ class _Run:
     history: History
     best: dict[str, Tensor]  # weights of the best epoch
 
-def _start(model: ClipAU, make_optimizer: MakeOptimizer, lr: float, weight_decay: float, seed: int) -> _Run:
+def start_run(model: ClipAU, make_optimizer: MakeOptimizer, lr: float, weight_decay: float, seed: int) -> TrainingRun:
+    "A training of which nothing is done yet."
     optimizer = make_optimizer(model.requires_grad_(True).parameters(), lr=lr, weight_decay=weight_decay)
     check(isinstance(optimizer, torch.optim.Optimizer), f'{optimizer_name(make_optimizer)} made a '
           f'{type(optimizer).__name__}, and not an optimizer of PyTorch', InputTypeError)
-    return _Run(model, optimizer, torch.Generator().manual_seed(seed), History(), copy.deepcopy(model.state_dict()))
+    weights, g = copy.deepcopy(model.state_dict()), torch.Generator().manual_seed(seed)
+    return TrainingRun(model, optimizer, g, History(), weights)
 
-def _targets(model: ClipAU, data: _Videos) -> Tensor:
+def class_numbers(model: ClipAU, data: _Videos) -> Tensor:
     "Class numbers [n] of the labels."
     return torch.tensor([model.classes.index(label) for _, label in data], device=model.au_text.device)
 
@@ -234,7 +236,7 @@ def _run_of(x: Tensor, window: int | None, g: torch.Generator) -> Tensor:
     return x[start:start + window]
 
 # %% ../nbs/core/08_train.ipynb #74bf5daa
-def _epoch(run: _Run, data: _Videos, y: Tensor, batch_size: int, window: int | None, weight: Tensor | None,
+def _epoch(run: TrainingRun, data: _Videos, y: Tensor, batch_size: int, window: int | None, weight: Tensor | None,
            anchor: float = 0., frozen: Tensor | None = None) -> float:
     "One pass over the data in random order. Returns the mean training loss in nats, the anchor not counted."
     total = count = torch.zeros((), device=y.device)
@@ -242,7 +244,7 @@ def _epoch(run: _Run, data: _Videos, y: Tensor, batch_size: int, window: int | N
     for batch in torch.randperm(len(data), generator=run.generator).split(batch_size):
         frames = [_run_of(data[i].video.frames, window, run.generator) for i in batch.tolist()]
         target = y[batch.to(y.device)]
-        logits, au = outputs_of(run.model, frames)
+        logits, au, _ = outputs_of(run.model, frames)
         loss = F.cross_entropy(logits, target, weight)
         total_loss = loss if frozen is None else loss + anchor * au_anchor_loss(au, frozen[batch.to(au.device)])
         run.optimizer.zero_grad()
@@ -253,13 +255,16 @@ def _epoch(run: _Run, data: _Videos, y: Tensor, batch_size: int, window: int | N
     return float(total / count)
 
 # %% ../nbs/core/08_train.ipynb #c997fa8d
-@torch.no_grad()
-def _validate(model: ClipAU, data: _Videos, weight: Tensor | None) -> tuple[float, ...]:
-    "Loss in nats, WAR and UAR, on whole videos; nothing where there are none."
-    if not data: return ()
-    logits, y = logits_of(model.eval(), [v.frames for v, _ in data]), _targets(model, data)
+def validation_scores(logits: Tensor, y: Tensor, weight: Tensor | None) -> tuple[float, float, float]:
+    "Loss in nats, WAR and UAR of logits [n, C] for videos of classes [n]."
     guess = logits.argmax(-1)
     return float(F.cross_entropy(logits, y, weight)), int((guess == y).sum()) / len(y), _uar(y, guess)
+
+@torch.no_grad()
+def validate(model: ClipAU, data: _Videos, weight: Tensor | None) -> tuple[float, ...]:
+    "Loss in nats, WAR and UAR, on whole videos; nothing where there are none."
+    if not data: return ()
+    return validation_scores(logits_of(model.eval(), [v.frames for v, _ in data]), class_numbers(model, data), weight)
 
 # %% ../nbs/core/08_train.ipynb #067209b9
 def _data_hash(data: _Videos) -> str:
@@ -267,7 +272,7 @@ def _data_hash(data: _Videos) -> str:
     return content_hash(*(part for v, label in data
                           for part in (weights_hash({'frames': v.frames}), v.subject or '', label)))
 
-def _description(model: ClipAU, train: _Videos, val: _Videos, weight: Tensor | None, **settings) -> dict:
+def describe_run(model: ClipAU, train: _Videos, val: _Videos, weight: Tensor | None, **settings) -> dict:
     "What must be the same for a run to be resumed: plain values, each with a name that a message can use."
     return dict(settings, class_weights=None if weight is None else weight.tolist(), classes=list(model.classes),
                 logit_scale=model.logit_scale, **model.sizes, backbone=model.backbone.hash,
@@ -275,7 +280,7 @@ def _description(model: ClipAU, train: _Videos, val: _Videos, weight: Tensor | N
                 starting_weights=weights_hash(model.state_dict()), training_videos=_data_hash(train),
                 validation_videos=_data_hash(val))
 
-def _resume(run: _Run, path: Path, epochs: int, description: dict) -> None:
+def resume_run(run: TrainingRun, path: Path, epochs: int, description: dict) -> None:
     "Continue where a checkpoint ends."
     state = read_run(path, ('weights', 'optimizer', 'rng', 'history', 'best'), description)
     for part in ('best', 'weights'): load_weights(run.model, state[part], f'{path}, {part}')
@@ -286,16 +291,17 @@ def _resume(run: _Run, path: Path, epochs: int, description: dict) -> None:
     check(done <= epochs, f'{path}: {done} epochs are done, more than epochs={epochs}. Ask for {done} or more, '
           'or remove the file.', CheckpointError)
 
-def _save(run: _Run, path: Path, description: dict) -> None:
+def _save(run: TrainingRun, path: Path, description: dict) -> None:
     write_run(path, dict(epoch=len(run.history), weights=run.model.state_dict(), optimizer=run.optimizer.state_dict(),
                          rng=run.generator.get_state(), history=asdict(run.history), best=run.best), description)
 
-def _checkpointed(run: _Run, path: str | Path | None, epochs: int, describe: Callable[[], dict]) -> Callable[[], None]:
+def _checkpointed(run: TrainingRun, path: str | Path | None, epochs: int,
+                  describe: Callable[[], dict]) -> Callable[[], None]:
     "Load the checkpoint if there is one; returns the function that writes it."
     if path is None: return lambda: None
     path, description = Path(path), describe()
     check_run_path(path)
-    if path.exists(): _resume(run, path, epochs, description)
+    if path.exists(): resume_run(run, path, epochs, description)
     return lambda: _save(run, path, description)
 
 # %% ../nbs/core/08_train.ipynb #50941c85
@@ -321,22 +327,22 @@ def fit(
     # NumPy's numbers cannot be loaded safely
     lr, weight_decay, anchor, seed = float(lr), float(weight_decay), float(anchor), int(seed)
     train, val = split_videos(train, val, seed)
-    _check_settings(lr, weight_decay, anchor, bool(val), epochs=epochs, batch_size=batch_size, window=window,
-                    patience=patience)
+    check_settings(lr, weight_decay, anchor, bool(val), epochs=epochs, batch_size=batch_size, window=window,
+                   patience=patience)
     for data, what in ((train, 'training'), (val, 'validation')):
         if data or what == 'training': check_data(model, data, what)
-    y, frozen = _targets(model, train), zero_shot_au_scores(model, train) if anchor else None
-    weight = _class_weights(class_weights, y, model.classes)
+    y, frozen = class_numbers(model, train), zero_shot_au_scores(model, train) if anchor else None
+    weight = loss_weights(class_weights, y, model.classes)
     settings = dict(lr=lr, weight_decay=weight_decay, batch_size=batch_size, window=window, patience=patience,
                     seed=seed, anchor=anchor, optimizer=optimizer_name(optimizer))
-    with _all_or_nothing(model), tqdm(total=epochs, unit='epoch', disable=not progress) as bar:
+    with all_or_nothing(model), tqdm(total=epochs, unit='epoch', disable=not progress) as bar:
         model.begin_training(train)
-        run = _start(model, optimizer, lr, weight_decay, seed)
-        save = _checkpointed(run, checkpoint, epochs, lambda: _description(model, train, val, weight, **settings))
+        run = start_run(model, optimizer, lr, weight_decay, seed)
+        save = _checkpointed(run, checkpoint, epochs, lambda: describe_run(model, train, val, weight, **settings))
         bar.update(len(run.history))
         while len(run.history) < epochs and not run.history.is_over(patience):
             loss = _epoch(run, train, y, batch_size, window, weight, anchor, frozen)
-            _note(run, loss, _validate(model, val, weight), lr)
+            note_epoch(run, loss, validate(model, val, weight), lr)
             save()
             bar.set_postfix_str(f'loss {loss:.3f}' + (f', validation UAR {run.history.val_uar[-1]:.3f}' if val else ''))
             bar.update()
@@ -346,7 +352,7 @@ def fit(
 
 # %% ../nbs/core/08_train.ipynb #e5062cd6
 @contextmanager
-def _all_or_nothing(model: ClipAU) -> Iterator[None]:
+def all_or_nothing(model: ClipAU) -> Iterator[None]:
     "Give the model its weights back if the training fails."
     before = copy.deepcopy(model.state_dict())
     try: yield
@@ -354,7 +360,7 @@ def _all_or_nothing(model: ClipAU) -> Iterator[None]:
         model.load_state_dict(before)
         raise
 
-def _note(run: _Run, loss: float, val: Sequence[float], lr: float) -> None:
+def note_epoch(run: TrainingRun, loss: float, val: Sequence[float], lr: float) -> None:
     "Add an epoch to the history; keep its weights if it is the best."
     sound = all(map(math.isfinite, (loss, *val))) and all(bool(p.isfinite().all()) for p in run.model.parameters())
     check(sound, f'the loss is no longer a finite number in epoch {len(run.history) + 1}: training diverged. '

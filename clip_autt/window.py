@@ -18,7 +18,7 @@ from .utils.errors import check, dtype_shape
 from .video.clip import Clip
 
 # %% auto #0
-__all__ = ['entropy', 'window_entropy', 'find_window', 'most_confident', 'marginal_entropy']
+__all__ = ['entropy', 'window_entropy', 'find_window', 'most_confident', 'marginal_entropy', 'window_starts']
 
 # %% ../nbs/core/09_window.ipynb #b8611b21
 def entropy(
@@ -69,3 +69,15 @@ def marginal_entropy(
     "Entropy of the mean of the V predicted distributions, computed in logarithms (TPT, eq. 3)."
     log_mean = logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
     return -(log_mean.exp() * log_mean).sum()
+
+# %% ../nbs/core/09_window.ipynb #89383d69
+def window_starts(
+    n_frames: int,
+    size: int = 16,  # frames; a shorter video is one window
+    hop: int = 8,  # frames from one window to the next
+) -> list[int]:  # first frame of each window
+    "Where windows begin at a fixed hop; one more ends with the last frame where the hop does not lead there."
+    check(n_frames >= 1 and size >= 1 and hop >= 1,
+          f'frames, size and hop must be 1 or more, got {n_frames}, {size} and {hop}')
+    last = max(0, n_frames - size)
+    return [*range(0, last, hop), last]

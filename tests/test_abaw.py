@@ -33,7 +33,6 @@ from clip_autt.evaluation.au_intensity import (
     au_scores_table,
     best_threshold,
     fit_au_scale,
-    frame_au_scores,
     mean_of_shown,
     rendered_intensities,
 )
@@ -41,14 +40,15 @@ from clip_autt.evaluation.continuous import ccc, f1_per_label, mean_pearson, p_v
 from clip_autt.evaluation.metrics import macro_f1
 from clip_autt.faces.head import BANK
 from clip_autt.faces.tasks import true_intensities
+from clip_autt.methods.au_instability import au_series
 from clip_autt.personal.baseline import Baseline, population_baseline
 from clip_autt.train import zero_shot_au_scores
 from clip_autt.training.valence import (
     AFFECT,
     AFFECT_RULE,
-    around,
     fit_affect,
     fit_personal_affect,
+    mean_around,
     rest_views,
     resting_answer,
     shifted_answers,
@@ -353,12 +353,12 @@ def test_windows_are_means_of_what_is_near(seconds):
     times = torch.rand(25, generator=torch.Generator().manual_seed(1)).cumsum(0)
     x = torch.randn(25, 3, generator=torch.Generator().manual_seed(2))
     plain = torch.stack([x[(times - t).abs() <= seconds + 1e-6].double().mean(0) for t in times])
-    assert torch.allclose(around(x, times, seconds), plain)
+    assert torch.allclose(mean_around(x, times, seconds), plain)
 
 
 def test_the_head_is_ridge_regression():
     head = fit_affect(*ALL, strength=0.1, seconds=0.08)
-    x = torch.cat([around(v.frames, v.times, 0.08) for v in ALL[0]]).numpy()
+    x = torch.cat([mean_around(v.frames, v.times, 0.08) for v in ALL[0]]).numpy()
     theirs = Ridge(alpha=0.1 * len(x)).fit((x - x.mean(0)) / x.std(0), torch.cat(ALL[1]).numpy())
     guess = torch.cat([head(v) for v in ALL[0]]).numpy()
     assert np.allclose(guess, theirs.predict((x - x.mean(0)) / x.std(0)), atol=1e-6)
@@ -446,7 +446,7 @@ def test_shifted_answers_do_nothing_to_the_typical_person():
         (lambda: fit_affect(ALL[0][:1], [ALL[1][0] - 5]), "NaN where a mark"),
         (lambda: fit_affect(ALL[0][:1], [ALL[1][0][:4]]), "need a truth"),
         (lambda: fit_affect(ALL[0][:1], [ALL[1][0] * torch.nan]), "fewer than two frames"),
-        (lambda: around(torch.zeros(2, 1), torch.tensor([1.0, 0]), 1), "rising order"),
+        (lambda: mean_around(torch.zeros(2, 1), torch.tensor([1.0, 0]), 1), "rising order"),
         (lambda: valence_arousal(np.zeros(2), ["AU4"]), "must have one for each"),
     ],
 )
@@ -499,7 +499,9 @@ def test_an_action_unit_nobody_shows_is_never_named():
 
 def test_frame_scores_average_to_those_of_the_video(model):
     v = LabeledVideo(VideoFeatures(torch.randn(9, 64), torch.arange(9.0), torch.ones(9).bool()), "pain")
-    assert torch.allclose(frame_au_scores(model, v.video.frames).mean(0), zero_shot_au_scores(model, [v])[0], atol=1e-6)
+    assert torch.allclose(
+        au_series(model, v.video.frames, "frozen").mean(0), zero_shot_au_scores(model, [v])[0], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("task", ["pain", "stress", "ambivalence"])

@@ -34,7 +34,6 @@ from clip_autt.evaluation.bah_protocol import (
     spread_windows,
     video_probability,
     video_samples,
-    window_starts,
     window_videos,
 )
 from clip_autt.evaluation.binary import (
@@ -54,6 +53,7 @@ from clip_autt.personal.training import made_up_videos
 from clip_autt.utils.errors import InputError, ManifestError
 from clip_autt.video.clip import Clip
 from clip_autt.video.io import write_video
+from clip_autt.window import window_starts
 
 OFFICIAL = SHARED / "data/official"
 official = pytest.mark.skipif(
@@ -249,6 +249,8 @@ def test_one_window_as_long_as_the_video_is_a_constant(model):
     assert torch.allclose(frames[0], model.predict(v, untrained_ok=True).logits, atol=1e-4)
     (only,) = window_videos(v, 99)
     assert torch.equal(only.frames, v.frames) and only.subject == v.subject
+    with pytest.raises(InputError, match="would leave frames out"):
+        window_videos(v, 4, 5)
 
 
 def test_windows_of_a_method_give_what_the_model_gives(model):

@@ -14,11 +14,11 @@ from clip_autt.signals.fusion import (
     JointAttention,
     MeanLogits,
     answers,
+    batch_leak,
     ccc_loss,
     clip_answer,
     fit_fusion,
     hide_streams,
-    leak,
     make_fusion,
     to_steps,
 )
@@ -59,7 +59,7 @@ def test_an_answer_does_not_depend_on_its_neighbours(name):
         changed = a.clone(), b.clone()
         changed[0][1:], changed[1][1:] = 9 * a[1:].flip(0), b[1:] - 7
         assert (f(*changed)[0] - together[0]).abs().max() < 1e-6
-    assert leak(f, a, b) < 1e-6
+    assert batch_leak(f, a, b) < 1e-6
 
 
 def test_attention_over_the_batch_is_noticed():
@@ -67,7 +67,7 @@ def test_attention_over_the_batch_is_noticed():
     a, b = streams()
     sound, leaky = head("jmt"), head("jmt", variant="released")
     assert all(torch.equal(x, y) for x, y in zip(sound.state_dict().values(), leaky.state_dict().values(), strict=True))
-    assert leak(sound, a, b) < 1e-6 and leak(leaky, a, b) > 1e-3
+    assert batch_leak(sound, a, b) < 1e-6 and batch_leak(leaky, a, b) > 1e-3
     with pytest.raises(InputError, match="'described' or 'released'"):
         head("jmt", variant="theirs")
 

@@ -538,3 +538,9 @@ def test_tables_without_names_and_clocks_that_jump(tmp_path):
         resample(signals, 25)
     with pytest.raises(InputError, match="start_s"):
         read_signals(file, start_s=np.nan)
+
+
+def test_a_single_measurement_says_what_it_has_to_say_once():
+    once = Signals(np.array([0.5]), np.array([[1.0]]), ("eda",), notes=("read from a photo",))
+    notes = window_signals(once, np.arange(20) / 12.5).notes
+    assert notes.count("read from a photo") == 1 and any("not known in 5 of 5" in note for note in notes)

@@ -77,7 +77,7 @@ def test_global_random_numbers_are_neither_used_nor_touched(fresh):
 @pytest.mark.parametrize("weight", [None, torch.tensor([0.3, 2.0])])
 def test_unequal_lengths_equal_one_video_at_a_time(fresh, weight):
     model, data = fresh().double(), examples(9)
-    frames, y = [v.frames.double() for v, _ in data], train._targets(model, data)
+    frames, y = [v.frames.double() for v, _ in data], train.class_numbers(model, data)
     plain = torch.stack(
         [F.cross_entropy(model(x[None]).logits, t[None], reduction="none")[0] for x, t in zip(frames, y)]
     )
@@ -95,7 +95,7 @@ def test_one_epoch_equals_the_plain_loop(fresh):
     data, fast, plain = examples(10), fresh(), fresh()
     loss = quiet(fast, data, epochs=1, batch_size=4, seed=3, class_weights=[1.0, 3.0]).train_loss[0]
     g, opt = torch.Generator().manual_seed(3), torch.optim.AdamW(plain.parameters(), lr=1e-3, weight_decay=1e-4)
-    y, w, total, count = train._targets(plain, data), torch.tensor([1.0, 3.0]), 0.0, 0.0
+    y, w, total, count = train.class_numbers(plain, data), torch.tensor([1.0, 3.0]), 0.0, 0.0
     for batch in torch.randperm(10, generator=g).split(4):
         losses = torch.stack(
             [F.cross_entropy(plain(data[i].video.frames[None]).logits, y[i : i + 1]) for i in batch.tolist()]
@@ -168,7 +168,7 @@ def test_the_best_epoch_is_kept(fresh, monkeypatch):
         weights.append(copy.deepcopy(model.state_dict()))
         return next(scores)
 
-    monkeypatch.setattr(train, "_validate", validate)
+    monkeypatch.setattr(train, "validate", validate)
     model = fresh()
     h = quiet(model, examples(), val=0.3, epochs=5)
     assert h.best_epoch == 3 and not h.stopped_early, "highest UAR, then lowest loss, then the earliest"
@@ -177,7 +177,7 @@ def test_the_best_epoch_is_kept(fresh, monkeypatch):
 
 def test_early_stopping_counts_epochs_without_a_better_one(fresh, monkeypatch):
     scores = iter([(0.9, 0.5, 0.6), (0.5, 0.7, 0.8), *[(0.6, 0.7, 0.8)] * 9])
-    monkeypatch.setattr(train, "_validate", lambda *_: next(scores))
+    monkeypatch.setattr(train, "validate", lambda *_: next(scores))
     h = quiet(fresh(), examples(), val=0.3, epochs=10, patience=3)
     assert (len(h), h.best_epoch, h.stopped_early) == (5, 2, True)
 
@@ -257,7 +257,7 @@ def test_killed_again_and_again(fresh, tmp_path, monkeypatch):
 
 def test_early_stop_survives_a_resume(fresh, tmp_path, monkeypatch):
     scores = iter([(0.5, 0.7, 0.8), *[(0.6, 0.7, 0.8)] * 9])
-    monkeypatch.setattr(train, "_validate", lambda *_: next(scores))
+    monkeypatch.setattr(train, "validate", lambda *_: next(scores))
     how = dict(val=0.3, epochs=9, patience=2, checkpoint=tmp_path / "a.pt")
     h = quiet(fresh(), examples(), **how)
     assert quiet(fresh(), examples(), **how) == h and len(h) == 3 and h.stopped_early

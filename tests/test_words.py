@@ -53,7 +53,7 @@ from clip_autt.words.zero_shot import (
     film_logits,
     fit_text_head,
     told_sentences,
-    unit_sum,
+    unit_mean,
     word_logits,
 )
 
@@ -244,7 +244,7 @@ def test_a_film_is_the_mean_of_its_frames_with_a_face(tiny):
     seen = torch.arange(20) < 12
     part = type(video)(video.frames, video.times, seen)
     got = film_logits(part, vectors)
-    torch.testing.assert_close(got.film, word_logits(unit_sum(video.frames[:12]), vectors))
+    torch.testing.assert_close(got.film, word_logits(unit_mean(video.frames[:12]), vectors))
     assert got.frames[:12].isfinite().all() and got.frames[12:].isnan().all()
     with pytest.raises(NoFaceError, match="no face in any frame"):
         film_logits(type(video)(video.frames, video.times, seen & False), vectors)

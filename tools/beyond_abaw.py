@@ -21,7 +21,6 @@ from clip_autt.evaluation.au_intensity import (
     AUScale,
     au_scores_table,
     fit_au_scale,
-    frame_au_scores,
     mean_of_shown,
     rendered_intensities,
 )
@@ -31,6 +30,7 @@ from clip_autt.faces.head import BANK
 from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN, TASKS
 from clip_autt.faces.videos import kept_target_videos
 from clip_autt.features import LabeledVideo, VideoFeatures, by_subject
+from clip_autt.methods.au_instability import au_series
 from clip_autt.model import ClipAU
 from clip_autt.personal.baseline import population_baseline
 from clip_autt.personal.rule import EMBEDDING_RULE, BaselineRule
@@ -198,7 +198,7 @@ def au_scores(model: ClipAU, videos: Sequence[LabeledVideo], population) -> np.n
         frames = [v.frames for own in people for v in rest_views(features(own), population)]
     else:
         frames = [x.video.frames for x in videos]
-    return torch.cat([frame_au_scores(model, x) for x in frames]).double().numpy()
+    return torch.cat([au_series(model, x, "frozen") for x in frames]).double().numpy()
 
 
 def measure_aus() -> dict:

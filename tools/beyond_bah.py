@@ -12,6 +12,7 @@ from pages import ROOT, kept, table
 from torch import Tensor
 
 from clip_autt.data.bah_facts import BAH_RELEASES
+from clip_autt.evaluation.au_intensity import rendered_intensities
 from clip_autt.evaluation.bah_protocol import (
     LADDER,
     Samples,
@@ -28,8 +29,8 @@ from clip_autt.evaluation.bah_protocol import (
 from clip_autt.evaluation.binary import constant_scores
 from clip_autt.evaluation.embedded import load_head
 from clip_autt.evaluation.metrics import paired_bootstrap
-from clip_autt.faces.people import DomainShift, Subject
-from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN, make_scene, stride
+from clip_autt.faces.people import DomainShift
+from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN
 from clip_autt.faces.videos import kept_target_videos
 from clip_autt.features import LabeledVideo, VideoFeatures, by_subject
 from clip_autt.methods.au_instability import AUInstability, AUInstabilityConfig, fit_waver, personal_features
@@ -145,12 +146,7 @@ def levels() -> dict:
 
 def true_series(videos: Sequence[LabeledVideo], domain: DomainShift) -> list[Tensor]:
     "Intensities [T, N] that the renderer was told for each clip."
-    series = []
-    for v, label in videos:
-        number, person = int(v.id.rsplit("-", 1)[1]), Subject.sample(int(v.subject.lstrip("s")), domain)
-        assert person.id == v.subject
-        series.append(torch.tensor(make_scene(TASK, person, label, number).aus[:: stride(TASK)]))
-    return series
+    return [torch.tensor(x) for x in rendered_intensities(videos, TASK, domain)]
 
 
 def with_truth(parts: str, personal: bool) -> Samples:

@@ -14,19 +14,21 @@ from pages import ROOT, kept, percent, table
 from torch import Tensor
 
 from clip_autt.evaluation.agreement import agreement
+from clip_autt.evaluation.au_intensity import rendered_intensities
 from clip_autt.evaluation.embedded import load_head
 from clip_autt.evaluation.evaluate import evaluate
 from clip_autt.evaluation.metrics import paired_bootstrap
 from clip_autt.evaluation.stream import Stream
 from clip_autt.faces.head import AU_ROW, BANK
-from clip_autt.faces.people import DomainShift, Subject
-from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN, make_scene, stride
+from clip_autt.faces.people import DomainShift
+from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN
 from clip_autt.faces.videos import kept_target_videos
 from clip_autt.features import LabeledVideo
 from clip_autt.methods.registry import make_method
 from clip_autt.methods.source_statistics import attach_source
 from clip_autt.model import ClipAU
 from clip_autt.signals.fusion import answers, fit_fusion, make_fusion, to_steps
+from clip_autt.train import outputs_of
 from clip_autt.training.pkdot import (
     Teacher,
     TNet,
@@ -35,7 +37,6 @@ from clip_autt.training.pkdot import (
     fit_tnet,
     scale_tnet,
     stream_means,
-    whole_outputs,
 )
 from clip_autt.utils.files import code_hash, content_hash
 
@@ -74,16 +75,9 @@ BEFORE = "all clips, before"
 LESSON = dict(epochs=20, lr=3e-3, weight=0.6)
 
 
-@cache
-def person(number: int, domain: DomainShift) -> Subject:
-    return Subject.sample(number, domain)
-
-
-def muscles(x: LabeledVideo, domain: DomainShift) -> Tensor:
-    "True intensities [T, N] of an embedded clip, found by its name; nothing is rendered."
-    task, who, number = x.video.id.split("-")
-    scene = make_scene(task, person(int(who[1:]), domain), x.label, int(number))
-    return torch.from_numpy(scene.aus[:: stride(task)]).float()
+def muscles(videos: Sequence[LabeledVideo], domain: DomainShift) -> list[Tensor]:
+    "True intensities [T, N] of embedded clips, found by their names; nothing is rendered."
+    return [torch.from_numpy(x).float() for x in rendered_intensities(videos, TASK, domain)]
 
 
 @cache
@@ -94,7 +88,7 @@ def people() -> tuple[ClipAU, dict[str, list[LabeledVideo]], dict[str, list[Tens
     strangers = [x for s in SEEDS for x in kept_target_videos(model.backbone, TASK, s, n_jobs=1, progress=False)]
     videos = dict(train=train, val=val, strangers=strangers)
     domains = dict(train=SOURCE_DOMAIN, val=SOURCE_DOMAIN, strangers=TARGET_DOMAIN)
-    return model, videos, {who: [muscles(x, domains[who]) for x in own] for who, own in videos.items()}
+    return model, videos, {who: muscles(own, domains[who]) for who, own in videos.items()}
 
 
 @cache
@@ -169,7 +163,7 @@ def student(name: str) -> dict:
     seconds = time.process_time() - start
     attach_source(head, videos["train"])
     with torch.no_grad():
-        out = whole_outputs(head, [x.video.frames for x in new])
+        out = outputs_of(head, [x.video.frames for x in new])
     agree = agreement(out.au, torch.stack([m.mean(0) for m in new_truth]).numpy())
     guesses = [head.classes[i] for i in out.logits.argmax(1)]
     war = {BEFORE: _by_person(np.array([g == x.label for g, x in zip(guesses, new, strict=True)], float), new)}
@@ -215,7 +209,7 @@ def teachers() -> dict:
     errors = fit_tnet(tnet, source, truth["train"], epochs=5)
     scale_tnet(random, torch.cat(source), torch.cat(truth["train"]))
     right = lambda p: by_person("strangers", teacher()(frames, p).argmax(1) == y)
-    plain = whole_outputs(model, frames).logits.argmax(1)
+    plain = outputs_of(model, frames).logits.argmax(1)
     with torch.no_grad():
         given = dict(true=stream_means(truth["strangers"]), imagined=tnet.means(frames), random=random.means(frames))
         return {k: right(p) for k, p in given.items()} | dict(errors=errors, plain=by_person("strangers", plain == y))

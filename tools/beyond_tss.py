@@ -11,11 +11,10 @@ from numpy.random import default_rng
 from pages import ROOT, kept, percent, rows
 from torch import Tensor
 
+from clip_autt.evaluation.au_intensity import rendered_intensities
 from clip_autt.evaluation.embedded import load_head
 from clip_autt.evaluation.metrics import paired_bootstrap
 from clip_autt.faces.head import AU_ROW
-from clip_autt.faces.people import Subject
-from clip_autt.faces.tasks import SOURCE_DOMAIN, make_scene, stride
 from clip_autt.faces.videos import kept_target_videos
 from clip_autt.features import LabeledVideo, VideoFeatures, by_subject
 from clip_autt.methods.references import CLASS_AUS
@@ -72,16 +71,14 @@ def data(row: str) -> tuple[ClipAU, list[Videos], dict[str, Tensor]]:
     model = load_head(task)
     strangers = [kept_target_videos(model.backbone, task, s, n_jobs=-1, progress=False) for s in STRANGERS]
     sets = [*embedded(ROOT / "build" / "assets", task, model.backbone, -1), [x for own in strangers for x in own]]
-    truth = {x.video.id: intensities(task, x) for x in sets[0]}
+    truth = intensities(task, sets[0])
     return model, [diluted(x, model.classes[0]) for x in sets] if row == DILUTED else sets, truth
 
 
-def intensities(task: str, clip: LabeledVideo) -> Tensor:
-    "True intensity [T] of the action units of the task, mean over the units, in each frame of a clip."
-    _, who, number = clip.video.id.split("-")
-    scene = make_scene(task, Subject.sample(int(who[1:]), SOURCE_DOMAIN), clip.label, int(number))
-    units = [AU_ROW[f"AU{code}"] for code in CLASS_AUS[task]]
-    return torch.from_numpy(scene.aus[:: stride(task), units].mean(1)).float()
+def intensities(task: str, clips: Sequence[LabeledVideo]) -> dict[str, Tensor]:
+    "True intensity [T] of the action units of the task, mean over the units, in each frame of a clip, by its name."
+    units, truth = [AU_ROW[f"AU{code}"] for code in CLASS_AUS[task]], rendered_intensities(clips, task)
+    return {x.video.id: torch.from_numpy(y[:, units].mean(1)).float() for x, y in zip(clips, truth, strict=True)}
 
 
 def in_windows(train: Videos, truth: Mapping[str, Tensor], starts: Sequence[Tensor], rest: str) -> list[float]:

@@ -16,7 +16,7 @@ from .bah import (
     video_key as video_key, videos_on_disk as videos_on_disk, window_id as window_id, windows as windows,
 )
 from .bah_facts import (
-    BAHRelease as BAHRelease, BAH_RELEASES as BAH_RELEASES, Counts as Counts, release as release,
+    BAHCounts as BAHCounts, BAHRelease as BAHRelease, BAH_RELEASES as BAH_RELEASES,
     release_line as release_line,
 )
 from .bah_words import (

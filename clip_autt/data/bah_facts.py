@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .manifest import Manifest
-from ..utils.errors import check
 
 # %% auto #0
-__all__ = ['BAH_RELEASES', 'Counts', 'BAHRelease', 'release', 'release_line']
+__all__ = ['BAH_RELEASES', 'BAHCounts', 'BAHRelease', 'release_line']
 
 # %% ../../nbs/data/01a_bah_facts.ipynb #73dd104c
 @dataclass(frozen=True)
-class Counts:
+class BAHCounts:
     "How much there is of a part of the set; None where nothing is published."
     people: int
     videos: int
@@ -28,8 +27,8 @@ class Counts:
 class BAHRelease:
     "A version of the set."
     year: int
-    parts: Mapping[str, Counts]  # 'train', 'validation', 'test'
-    whole: Counts
+    parts: Mapping[str, BAHCounts]  # 'train', 'validation', 'test'
+    whole: BAHCounts
     hours: float
     positive_hours: float
     spans: int | None = None  # marked stretches of ambivalence or hesitancy
@@ -37,21 +36,16 @@ class BAHRelease:
 
 # %% ../../nbs/data/01a_bah_facts.ipynb #a6c13b06
 BAH_RELEASES: dict[int, BAHRelease] = {
-    2026: BAHRelease(2026, dict(train=Counts(195, 778, 385, 501_970, 76_515),
-                                validation=Counts(30, 124, 75, 79_538, 13_984),
-                                test=Counts(75, 525, 318, 335_110, 65_756)),
-                     Counts(300, 1427, 778, 916_618, 156_255), 10.60, 1.79, 1504, (4.29, 2.45)),
-    2025: BAHRelease(2025, dict(train=Counts(143, 616, 340), validation=Counts(25, 110, 59),
-                                test=Counts(56, 392, 239)),
-                     Counts(224, 1118, 638, 714_005, 131_103), 8.26, 1.50),
+    2026: BAHRelease(2026, dict(train=BAHCounts(195, 778, 385, 501_970, 76_515),
+                                validation=BAHCounts(30, 124, 75, 79_538, 13_984),
+                                test=BAHCounts(75, 525, 318, 335_110, 65_756)),
+                     BAHCounts(300, 1427, 778, 916_618, 156_255), 10.60, 1.79, 1504, (4.29, 2.45)),
+    2025: BAHRelease(2025, dict(train=BAHCounts(143, 616, 340), validation=BAHCounts(25, 110, 59),
+                                test=BAHCounts(56, 392, 239)),
+                     BAHCounts(224, 1118, 638, 714_005, 131_103), 8.26, 1.50),
 }
 
 # %% ../../nbs/data/01a_bah_facts.ipynb #9cafcf70
-def release(year: int) -> BAHRelease:
-    "A version of the set by its year."
-    check(year in BAH_RELEASES, f'no version of BAH of {year}; there are {", ".join(map(str, BAH_RELEASES))}')
-    return BAH_RELEASES[year]
-
 def release_line(
     data: Manifest,  # as `BAH` reads it; clips of one video have its name in front of a #
 ) -> str:

@@ -23,7 +23,7 @@ from .continuous import (
 )
 from .au_intensity import (
     AUScale as AUScale, PRESENT as PRESENT, au_scores_table as au_scores_table, best_threshold as best_threshold,
-    fit_au_scale as fit_au_scale, frame_au_scores as frame_au_scores, mean_of_shown as mean_of_shown,
+    fit_au_scale as fit_au_scale, mean_of_shown as mean_of_shown,
     rendered_intensities as rendered_intensities,
 )
 from .bah_protocol import (
@@ -32,7 +32,7 @@ from .bah_protocol import (
     method_frames as method_frames, model_frames as model_frames, person_scores as person_scores,
     personalization as personalization, published_table as published_table, result_samples as result_samples,
     spread_windows as spread_windows, video_probability as video_probability, video_samples as video_samples,
-    window_starts as window_starts, window_videos as window_videos,
+    window_videos as window_videos,
 )
 from .binary import (
     Constant as Constant, ap_bah as ap_bah, average_precision as average_precision, avg_f1 as avg_f1,

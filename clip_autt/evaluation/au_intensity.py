@@ -11,20 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch.nn.functional as F
-from torch import Tensor
 
 from .continuous import ccc, f1_per_label, pearson
 from ..faces.people import DomainShift, Subject
 from ..faces.pretrain import auc_per_au
 from ..faces.tasks import SOURCE_DOMAIN, TaskName, make_scene, stride
 from ..features import LabeledVideo
-from ..model import ClipAU
 from ..utils.errors import InputError, check
 
 # %% auto #0
-__all__ = ['PRESENT', 'rendered_intensities', 'frame_au_scores', 'best_threshold', 'AUScale', 'fit_au_scale', 'au_scores_table',
-           'mean_of_shown']
+__all__ = ['PRESENT', 'rendered_intensities', 'best_threshold', 'AUScale', 'fit_au_scale', 'au_scores_table', 'mean_of_shown']
 
 # %% ../../nbs/evaluation/12a_au_intensity.ipynb #9be4f359
 def rendered_intensities(
@@ -44,15 +40,6 @@ def rendered_intensities(
         check(len(aus) == len(x.video), f'{x.video.id}: {len(x.video)} frames, but its scene has {len(aus)}')
         found.append(aus)
     return found
-
-# %% ../../nbs/evaluation/12a_au_intensity.ipynb #df5f2238
-def frame_au_scores(
-    model: ClipAU,
-    frames: Tensor,  # [T, D] embeddings
-) -> Tensor:  # [T, N] cosines
-    "Plain cosines of every frame and every action-unit sentence."
-    text = F.normalize(model.au_text.detach(), dim=-1)
-    return F.normalize(frames.to(text), dim=-1) @ text.T
 
 # %% ../../nbs/evaluation/12a_au_intensity.ipynb #431ba2d1
 def best_threshold(

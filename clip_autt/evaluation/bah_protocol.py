@@ -28,23 +28,12 @@ from ..methods.registry import make_method
 from ..model import ClipAU
 from ..utils.errors import InputError, check
 from ..video.clip import FrameFiles
+from ..window import window_starts
 
 # %% auto #0
-__all__ = ['Pooling', 'PUBLISHED', 'LADDER', 'window_starts', 'spread_windows', 'window_videos', 'method_frames', 'model_frames',
+__all__ = ['Pooling', 'PUBLISHED', 'LADDER', 'spread_windows', 'window_videos', 'method_frames', 'model_frames',
            'video_probability', 'Samples', 'frame_samples', 'video_samples', 'person_scores', 'level_table', 'Film',
            'films_of', 'Published', 'published_table', 'personalization', 'result_samples']
-
-# %% ../../nbs/evaluation/11_bah_protocol.ipynb #33540c83
-def window_starts(
-    n_frames: int,
-    size: int = 16,  # frames; a shorter video is one window
-    hop: int = 8,  # frames from one window to the next; the last window ends with the last frame
-) -> list[int]:  # first frame of each window
-    "Where windows begin, so that they cover all frames."
-    check(n_frames >= 1 and size >= 1 and 1 <= hop <= size,
-          f'a video of {n_frames} frames in windows of {size} every {hop} would leave frames out')
-    last = max(0, n_frames - size)
-    return [*range(0, last, hop), last]
 
 # %% ../../nbs/evaluation/11_bah_protocol.ipynb #3e50be30
 def spread_windows(
@@ -70,6 +59,7 @@ def window_videos(
     hop: int = 8,
 ) -> list[VideoFeatures]:
     "The windows of a video as videos."
+    check(hop <= size, f'windows of {size} frames every {hop} would leave frames out. Use a hop of at most the size.')
     starts = window_starts(len(v), size, hop)
     return [replace(v, frames=v.frames[i:i + size], times=v.times[i:i + size], found=v.found[i:i + size],
                     id=f'{v.id}#[{i}-{min(i + size, len(v)) - 1}]') for i in starts]

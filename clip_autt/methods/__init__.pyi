@@ -1,8 +1,8 @@
 "Rivals of CLIP-AUTT behind one interface, the oracle, and all of them by name."
 
 from .au_instability import (
-    AUInstability as AUInstability, AUInstabilityConfig as AUInstabilityConfig, PARTS as PARTS, Series as Series,
-    WaverHead as WaverHead, au_series as au_series, fit_waver as fit_waver,
+    AUInstability as AUInstability, AUInstabilityConfig as AUInstabilityConfig, PARTS as PARTS,
+    ScoreSource as ScoreSource, WaverHead as WaverHead, au_series as au_series, fit_waver as fit_waver,
     instability as instability,
     personal_features as personal_features, rest_so_far as rest_so_far, train_waver as train_waver,
     waver_features as waver_features, window_statistics as window_statistics,
@@ -58,7 +58,7 @@ from .references import (
     CLASS_AUS as CLASS_AUS, FrameMean as FrameMean, FrameMeanConfig as FrameMeanConfig,
     PromptEnsemble as PromptEnsemble, PromptEnsembleConfig as PromptEnsembleConfig, SoftmaxPool as SoftmaxPool,
     SoftmaxPoolConfig as SoftmaxPoolConfig, ZeroShot as ZeroShot, ZeroShotConfig as ZeroShotConfig,
-    class_sentences as class_sentences, softmax_pool as softmax_pool, unit_mean as unit_mean,
+    class_sentences as class_sentences, softmax_pool as softmax_pool,
 )
 from .registry import (
     BASELINE as BASELINE, INFORMED_METHODS as INFORMED_METHODS, METHODS as METHODS,

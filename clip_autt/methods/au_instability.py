@@ -24,10 +24,11 @@ from ..train import check_data
 from ..utils.errors import check, dtype_shape
 from ..utils.files import content_hash
 from ..utils.weights import weights_hash
+from ..window import window_starts
 
 # %% auto #0
-__all__ = ['PARTS', 'Series', 'window_statistics', 'instability', 'au_series', 'rest_so_far', 'AUInstabilityConfig', 'WaverHead',
-           'waver_features', 'personal_features', 'fit_waver', 'train_waver', 'AUInstability']
+__all__ = ['PARTS', 'ScoreSource', 'window_statistics', 'instability', 'au_series', 'rest_so_far', 'AUInstabilityConfig',
+           'WaverHead', 'waver_features', 'personal_features', 'fit_waver', 'train_waver', 'AUInstability']
 
 # %% ../../nbs/methods/20_au_instability.ipynb #1409169b
 PARTS = 'mean', 'deviation', 'slope', 'range'
@@ -42,8 +43,7 @@ def window_statistics(
           f'scores must be float [T, N] with T > 0, got {dtype_shape(scores)}')
     check(window >= 1 and hop >= 1, f'window and hop must be 1 frame or more, got {window} and {hop}')
     window = min(window, len(scores))
-    last = len(scores) - window
-    starts = torch.tensor([*range(0, last, hop), last], device=scores.device)
+    starts = torch.tensor(window_starts(len(scores), window, hop), device=scores.device)
     w = scores.unfold(0, window, 1)[starts]  # [M, N, L]
     i = torch.arange(window, device=w.device, dtype=w.dtype) - (window - 1) / 2
     slope = w @ (i / i.square().sum().clamp(min=1))
@@ -54,13 +54,13 @@ def instability(scores: Tensor, window: int = 16, hop: int = 8) -> Tensor:
     return window_statistics(scores, window, hop).mean(0)
 
 # %% ../../nbs/methods/20_au_instability.ipynb #67a6ded2
-Series = Literal['head', 'frozen']
+ScoreSource = Literal['head', 'frozen']
 
 @torch.no_grad()
 def au_series(
     model: ClipAU,
     frames: Tensor,  # [T, D] frame embeddings
-    of: Series = 'head',  # activations of the trained head, or plain cosines of the frozen backbone
+    of: ScoreSource = 'head',  # activations of the trained head, or plain cosines of the frozen backbone
 ) -> Tensor:  # [T, N]
     "Scores of all action units in each frame."
     frames = frames.to(model.au_text)
@@ -83,7 +83,7 @@ class AUInstabilityConfig:
     "Settings of `AUInstability`."
     window: int = 16  # frames of a window
     hop: int = 8  # frames from one window to the next
-    of: Series = 'head'  # whose scores, see `au_series`
+    of: ScoreSource = 'head'  # whose scores, see `au_series`
     parts: Literal['all', 'mean', 'spread'] = 'all'  # which statistics count; spread: deviation, slope, range
     personal: bool = False  # subtract the person's rest
     prior_clips: float = PRIOR_CLIPS  # videos that the typical person counts for, in the personal form

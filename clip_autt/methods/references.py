@@ -16,17 +16,11 @@ from ..utils.errors import check
 from ..window import entropy, most_confident
 from ..outputs import Passes
 from ..method import StepOutput, OnlineMethod, VideoViews
+from ..words.zero_shot import unit_mean
 
 # %% auto #0
-__all__ = ['CLASS_AUS', 'unit_mean', 'class_sentences', 'ZeroShotConfig', 'ZeroShot', 'PromptEnsembleConfig', 'PromptEnsemble',
+__all__ = ['CLASS_AUS', 'class_sentences', 'ZeroShotConfig', 'ZeroShot', 'PromptEnsembleConfig', 'PromptEnsemble',
            'FrameMeanConfig', 'FrameMean', 'softmax_pool', 'SoftmaxPoolConfig', 'SoftmaxPool']
-
-# %% ../../nbs/methods/04_references.ipynb #5ddb88f4
-def unit_mean(
-    x: Tensor,  # [..., n, D]
-) -> Tensor:  # [..., D] unit vector
-    "Normalise, average, normalise again: several embeddings as one (CLIP's prompt ensemble)."
-    return F.normalize(F.normalize(x, dim=-1).mean(-2), dim=-1)
 
 # %% ../../nbs/methods/04_references.ipynb #483267b7
 CLASS_AUS: dict[str, tuple[int, ...]] = {

@@ -17,8 +17,8 @@ from ..utils.errors import check, did_you_mean, dtype_shape
 
 # %% auto #0
 __all__ = ['QUESTIONS', 'FusionName', 'to_steps', 'Fusion', 'check_streams', 'clip_answer', 'two_layers', 'OneStream', 'Concat',
-           'MeanLogits', 'JointAttention', 'JCA', 'JMT', 'leak', 'hide_streams', 'fit_fusion', 'answers', 'make_fusion',
-           'ccc_loss']
+           'MeanLogits', 'JointAttention', 'JCA', 'JMT', 'batch_leak', 'hide_streams', 'fit_fusion', 'answers',
+           'make_fusion', 'ccc_loss']
 
 # %% ../../nbs/signals/03_fusion.ipynb #57072f61
 def to_steps(
@@ -192,7 +192,7 @@ class JMT(Fusion):
 
 # %% ../../nbs/signals/03_fusion.ipynb #81d8a4d0
 @torch.no_grad()
-def leak(
+def batch_leak(
     head: Callable[..., Tensor],  # called with a and b; in evaluation mode
     a: Tensor,  # [B, L, D_a]
     b: Tensor,  # [B, L, D_b]

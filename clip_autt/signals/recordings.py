@@ -17,13 +17,12 @@ import pandas as pd
 from ..data.au_checks import UNITS as TIME_UNITS
 from ..data.biovid import biovid_class
 from .signals import Signals, make_signals, unit_name
-from ..utils.errors import check, did_you_mean
-from ..utils.errors import InputError
+from ..utils.errors import InputError, check, did_you_mean
 from ..utils.files import some_of
 from ..utils.tables import MISSING, Table, decimal_points, read_table
 
 # %% auto #0
-__all__ = ['SIGNAL_FORMATS', 'TIME_NAMES', 'SignalFormat', 'times_in_seconds', 'read_signals', 'read_recording',
+__all__ = ['SIGNAL_FORMATS', 'TIME_NAMES', 'SignalFormat', 'times_in_seconds', 'read_signals', 'signal_format', 'read_recording',
            'find_recordings', 'load_recordings']
 
 # %% ../../nbs/signals/01_recordings.ipynb #add74bd5
@@ -54,7 +53,7 @@ _NUMBER = re.compile(r'[+-]?[0-9]*[.,]?[0-9]+([eE][+-]?[0-9]+)?')
 
 def _numbers(table: Table) -> pd.DataFrame:
     "A table of text as float64, NaN for missing cells. The index is the line in the file."
-    for line, problem in table.misfits: check(False, f'{table.path}, line {line}: {problem}')
+    for line, problem in table.misfits: raise InputError(f'{table.path}, line {line}: {problem}')
     check(len(table.rows) > 0, f'{table.path}: a header and no rows. Was anything recorded?')
     twice = [name for name in {*table.columns} if table.columns.count(name) > 1]
     check(not twice, f'{table.path}: column {some_of(sorted(twice))} twice. Keep one.')
@@ -146,6 +145,12 @@ def _wanted(table: Table, columns: Sequence[str] | Mapping[str, str] | None, tim
     return wanted
 
 # %% ../../nbs/signals/01_recordings.ipynb #8836e2ba
+def signal_format(name: str) -> SignalFormat:
+    "How the data set of this name writes its recordings; an unknown one is an `InputError`."
+    check(name in SIGNAL_FORMATS, f'unknown format {name!r}.{did_you_mean(name, SIGNAL_FORMATS)} Known: '
+          f'{", ".join(SIGNAL_FORMATS)}.')
+    return SIGNAL_FORMATS[name]
+
 def read_recording(
     path: str | Path,
     format: str,  # one of `SIGNAL_FORMATS`
@@ -154,10 +159,8 @@ def read_recording(
     subject: str | None = None,
 ) -> Signals:
     "A recording of BioVid or StressID, on the clock of its film."
-    check(format in SIGNAL_FORMATS, f'unknown format {format!r}.{did_you_mean(format, SIGNAL_FORMATS)} Known: '
-          f'{", ".join(SIGNAL_FORMATS)}.')
-    f = SIGNAL_FORMATS[format]
-    name = (Path(path).stem.removesuffix('_bio') if id is None else id)
+    f = signal_format(format)
+    name = Path(path).stem.removesuffix('_bio') if id is None else id
     return read_signals(path, f.columns, f.time, f.time_unit if f.time else '', f.rate, units, from_zero=True, id=name,
                         subject=subject)
 
@@ -168,17 +171,15 @@ def find_recordings(
     format: str,  # one of `SIGNAL_FORMATS`
 ) -> tuple[dict[str, Path], tuple[str, ...]]:  # file of each clip that has one, and what to say about the others
     "Where the recordings of clips lie."
-    check(format in SIGNAL_FORMATS, f'unknown format {format!r}.{did_you_mean(format, SIGNAL_FORMATS)} Known: '
-          f'{", ".join(SIGNAL_FORMATS)}.')
-    root, found, lost = Path(root).expanduser(), {}, []
-    check(root.is_dir(), f'{root}: no such folder. Give the folder of {SIGNAL_FORMATS[format].name}.')
+    f, root, found, lost = signal_format(format), Path(root).expanduser(), {}, []
+    check(root.is_dir(), f'{root}: no such folder. Give the folder of {f.name}.')
     for id in dict.fromkeys(ids):
-        files = (root/place.format(subject=_subject(id, format), id=id) for place in SIGNAL_FORMATS[format].places)
-        file = next((f for f in files if f.is_file()), None)
+        files = (root/place.format(subject=_subject(id, format), id=id) for place in f.places)
+        file = next((x for x in files if x.is_file()), None)
         if file is None: lost.append(id)
         else: found[id] = file
     check(len(found) > 0, f'{root}: not one of {len(lost)} clips has a recording. Looked for '
-          f'{" and ".join(SIGNAL_FORMATS[format].places)}.')
+          f'{" and ".join(f.places)}.')
     note = f'clips without a recording: {len(lost)} of {len(lost) + len(found)}, {some_of(lost, 3)}'
     return found, (note,) if lost else ()
 

@@ -179,8 +179,9 @@ def in_units(
     "The same signals in other units. What cannot be converted is an `InputError`."
     values, units = signals.values.copy(), [*signals.units]
     for name, unit in wanted.items():
-        at, old, new = signals.names.index(name) if signals.column(name) is not None else 0, '', unit_name(unit)
-        old = unit_name(units[at])
+        signals.column(name)  # says so if there is none
+        at = signals.names.index(name)
+        old, new = unit_name(units[at]), unit_name(unit)
         check(new in _SIZES, f'{unit!r} is no unit that is known here. Known: {", ".join(_SIZES)}.')
         check(old in _SIZES, f'{signals.label}: the unit of {name} is {old or "unknown"}, so it cannot be converted to '
               f'{new}. Say what it is with units= when reading.')

@@ -58,11 +58,11 @@ def span_statistics(
         return running[..., 1] - running[..., 0]
     n, st, sx, stt, stx, sxx = (total(y) for y in (np.ones_like(x), t, x, t * t, t * x, x * x))
     share = n * signals.step_s / (spans[..., 1] - spans[..., 0])
-    return _three(n, st, sx, stt, stx, sxx, level, (n >= 2) & (share >= least - 1e-6)), np.minimum(share, 1)
+    return _from_sums(n, st, sx, stt, stx, sxx, level, (n >= 2) & (share >= least - 1e-6)), np.minimum(share, 1)
 
 # %% ../../nbs/signals/00a_windows.ipynb #3807acad
-def _three(n, st, sx, stt, stx, sxx, level, ok) -> np.ndarray:
-    "Mean, deviation and slope from sums, NaN where they are not known."
+def _from_sums(n, st, sx, stt, stx, sxx, level, ok) -> np.ndarray:  # all [M, K], but level [K]; gives [M, K, 3]
+    "Mean, deviation and slope from sums over times t and values x, NaN where they are not known (ok is false)."
     m = np.maximum(n, 1)
     spread, length = np.maximum(sxx - sx ** 2 / m, 0), stt - st ** 2 / m
     with np.errstate(divide='ignore', invalid='ignore'): slope = np.where(length > 0, (stx - st * sx / m) / length, 0)
@@ -107,15 +107,15 @@ def window_signals(
 ) -> SignalWindows:
     "Mean, deviation and slope of each signal in each window of a film. Nothing is filled in."
     spans = window_spans(times, window, hop)
-    lags = np.broadcast_to(np.asarray(lag_s, float), len(signals.names)) if np.ndim(lag_s) == 0 or len(
-        lag_s) == len(signals.names) else None
-    check(lags is not None and bool(np.isfinite(lags).all()), f'{signals.label}: lag_s must be one number or one for '
-          f'each of {len(signals.names)} signals, got {lag_s}')
+    k, lags = len(signals.names), np.asarray(lag_s, float)
+    check(lags.shape in ((), (k,)) and bool(np.isfinite(lags).all()), f'{signals.label}: lag_s must be one number or '
+          f'one for each of {k} signals, got {lag_s}')
+    lags = np.broadcast_to(lags, k)
     notes = signals.notes + film_notes(signals, spans[0, 0] + lags.min(), spans[-1, 1] + lags.max())
-    rate = _film_rate(times)
+    rate, before = _film_rate(times), len(signals.notes)
     if signals.step_s * rate > 1.02:
         signals = resample(signals, rate)
-        notes += (*signals.notes[len(signals.notes) - 1:],)
+        notes += signals.notes[before:]  # what was done
     values, share = span_statistics(signals, spans[:, None] + lags[:, None], least)
     lost = (~np.isfinite(values).all(-1)).sum(0)
     notes += tuple(f'{name}: not known in {n} of {len(values)} windows' for name, n in zip(signals.names, lost) if n)

@@ -14,7 +14,7 @@ from .msda import (
 from .pkdot import (
     Distilled as Distilled, TNet as TNet, Teacher as Teacher, Term as Term, distill as distill,
     fit_teacher as fit_teacher, fit_tnet as fit_tnet, scale_tnet as scale_tnet, stream_means as stream_means,
-    teacher_features as teacher_features, whole_outputs as whole_outputs,
+    teacher_features as teacher_features,
 )
 from .so import (
     SO as SO, adam_step as adam_step, draw_places as draw_places, keep_largest as keep_largest, merged as merged,
@@ -27,7 +27,7 @@ from .stochastic_softmax import (
 )
 from .valence import (
     AFFECT as AFFECT, AFFECT_RULE as AFFECT_RULE, AffectHead as AffectHead, PersonalAffect as PersonalAffect,
-    around as around, fit_affect as fit_affect, fit_personal_affect as fit_personal_affect,
+    fit_affect as fit_affect, fit_personal_affect as fit_personal_affect, mean_around as mean_around,
     rest_views as rest_views, resting_answer as resting_answer, shifted_answers as shifted_answers,
     valence_arousal as valence_arousal,
 )

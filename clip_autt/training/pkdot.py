@@ -17,15 +17,15 @@ from torch.nn.utils.rnn import pad_sequence
 from ..features import LabeledVideo, split_videos
 from ..model import ClipAU, Output
 from ..temporal import TemporalConv
-from ..train import (History, _all_or_nothing, _note, _Run, _start, _targets, _validate, au_anchor_loss,
-                             check_data)
+from ..train import (History, TrainingRun, all_or_nothing, au_anchor_loss, check_data, class_numbers,
+                             note_epoch, outputs_of, start_run, validate)
 from .domains import embed_runs
 from .transport import pairwise_term, transport_term
 from ..utils.errors import check
 
 # %% auto #0
-__all__ = ['Term', 'Teacher', 'stream_means', 'fit_teacher', 'TNet', 'fit_tnet', 'scale_tnet', 'whole_outputs', 'Distilled',
-           'distill', 'teacher_features']
+__all__ = ['Term', 'Teacher', 'stream_means', 'fit_teacher', 'TNet', 'fit_tnet', 'scale_tnet', 'Distilled', 'distill',
+           'teacher_features']
 
 # %% ../../nbs/training/05_pkdot.ipynb #e73a9fd9
 class Teacher(nn.Module):
@@ -184,30 +184,16 @@ def scale_tnet(tnet: TNet, frames: Tensor, streams: Tensor) -> None:
     tnet.low.copy_(low)
     tnet.range.copy_(torch.where(high > low, high - low, 1.))
 
-# %% ../../nbs/training/05_pkdot.ipynb #95cdfdcc
-def whole_outputs(
-    model: ClipAU,
-    frames: Sequence[Tensor],  # B videos [T_i, D]
-    batch_size: int = 64,  # videos in a pass, at most
-) -> Output:  # in the order given
-    "Logits, action-unit scores and embeddings of videos of any lengths, in the passes that `outputs_of` makes."
-    lengths: dict[int, list[int]] = {}
-    for i, x in enumerate(frames): lengths.setdefault(len(x), []).append(i)
-    parts = [same[i:i + batch_size] for same in lengths.values() for i in range(0, len(same), batch_size)]
-    outputs = [model(torch.stack([frames[i] for i in part]).to(model.au_text)) for part in parts]
-    order = torch.tensor([i for part in parts for i in part]).argsort()
-    return Output(*(torch.cat(x)[order] for x in zip(*outputs)))
-
 # %% ../../nbs/training/05_pkdot.ipynb #278f02ed
 _Extra = Callable[[Output, Tensor], Tensor]  # the term for a batch: outputs, and which videos they are of
 
-def _distill_epoch(run: _Run, frames: Sequence[Tensor], y: Tensor, batch_size: int, weight: float,
+def _distill_epoch(run: TrainingRun, frames: Sequence[Tensor], y: Tensor, batch_size: int, weight: float,
                    extra: _Extra) -> tuple[float, float]:
     "One pass in random order. Mean cross-entropy and mean of the term, over videos."
     totals = torch.zeros(2)
     run.model.train()
     for batch in torch.randperm(len(frames), generator=run.generator).split(batch_size):
-        out = whole_outputs(run.model, [frames[i] for i in batch.tolist()])
+        out = outputs_of(run.model, [frames[i] for i in batch.tolist()])
         loss = F.cross_entropy(out.logits, y[batch])
         term = extra(out, batch) if weight else torch.zeros(())
         _descend(run.optimizer, loss + weight * term if weight else loss)
@@ -269,11 +255,11 @@ def distill(
     for data, what in ((train, 'training'), (val, 'validation')):
         if data or what == 'training': check_data(student, data, what)
     _check_lesson(student, teacher, term, variant, streams)
-    frames, y, means = [x.video.frames for x in train], _targets(student, train), stream_means(streams)
+    frames, y, means = [x.video.frames for x in train], class_numbers(student, train), stream_means(streams)
     joint = None if teacher is None else teacher_features(teacher, frames, means, batch_size)
-    with _all_or_nothing(student):
+    with all_or_nothing(student):
         student.begin_training(train)
-        run = _start(student, torch.optim.AdamW, lr, weight_decay, seed)
+        run = start_run(student, torch.optim.AdamW, lr, weight_decay, seed)
         feature = lambda out, batch: out.video
         if hallucinate and weight:
             layer, p = _imagined(frames[0].shape[1], frames, streams, variant == 'described', seed)
@@ -283,7 +269,7 @@ def distill(
         for _ in range(epochs):
             loss, size = _distill_epoch(run, frames, y, batch_size, weight, extra)
             terms.append(size)
-            _note(run, loss, _validate(student, val, None), lr)
+            note_epoch(run, loss, validate(student, val, None), lr)
         student.load_state_dict(run.best)
     student.eval().trained = True
     return Distilled(run.history, tuple(terms))

@@ -17,8 +17,9 @@ from tqdm.auto import tqdm
 
 from ..features import LabeledVideo, split_videos
 from ..model import ClipAU
-from ..train import (History, MakeOptimizer, _all_or_nothing, _check_settings, _class_weights, _description,
-                             _note, _resume, _Run, _start, _targets, _uar, check_data, optimizer_name, outputs_of)
+from ..train import (History, MakeOptimizer, TrainingRun, all_or_nothing, check_data, check_settings,
+                             class_numbers, describe_run, loss_weights, note_epoch, optimizer_name, outputs_of,
+                             resume_run, start_run, validation_scores)
 from ..utils.checkpoint import check_run_path, read_run, write_run
 from ..utils.errors import check
 
@@ -155,20 +156,20 @@ class _Windows:
         orders = torch.stack([torch.randperm(s.exploration, generator=g) for _ in data])
         return cls(s, e, orders, _black(model) if s.variant == 'released' else None, torch.full((len(data),), -1))
 
-    def logits(self, run: _Run, data: Sequence[LabeledVideo], batch: Tensor, y: Tensor) -> Tensor:
+    def logits(self, run: TrainingRun, data: Sequence[LabeledVideo], batch: Tensor, y: Tensor) -> Tensor:
         "Logits [B, C] of a batch to train on; the estimates learn from them."
         s, own, epoch = self.sampling, batch.tolist(), len(run.history) + 1
         if s.draw == 'exact': return pooled_logits(run.model, [data[i].video.frames for i in own], s.window, s.gamma)
         for i in own: self.starts[i] = draw_start(self.estimates[i], epoch, self.orders[i].tolist(), s, run.generator)
         cuts = [_cut(data[i].video.frames, int(self.starts[i]), s.window, self.black) for i in own]
-        logits, _ = outputs_of(run.model, cuts)
+        logits = outputs_of(run.model, cuts).logits
         scores = logits.detach().gather(1, y[:, None])[:, 0].tolist()
         for i, score in zip(own, scores):
             self.estimates[i] = learn_score(self.estimates[i], epoch, int(self.starts[i]), score, s)
         return logits
 
 # %% ../../nbs/training/04_stochastic_softmax.ipynb #ab17ed5a
-def _epoch(run: _Run, data: Sequence[LabeledVideo], y: Tensor, batch_size: int, weight: Tensor | None,
+def _epoch(run: TrainingRun, data: Sequence[LabeledVideo], y: Tensor, batch_size: int, weight: Tensor | None,
            windows: _Windows) -> float:
     "One pass over the data in random order. Returns the mean training loss in nats."
     total = count = torch.zeros((), device=y.device)
@@ -195,10 +196,9 @@ def _validate(model: ClipAU, data: Sequence[LabeledVideo], weight: Tensor | None
     model.eval()
     parts = [data[i:i + batch_size] for i in range(0, len(data), batch_size)]
     logits = torch.cat([pooled_logits(model, [v.frames for v, _ in part], s.window, s.gamma) for part in parts])
-    y, guess = _targets(model, data), logits.argmax(-1)
-    return float(F.cross_entropy(logits, y, weight)), int((guess == y).sum()) / len(y), _uar(y, guess)
+    return validation_scores(logits, class_numbers(model, data), weight)
 
-def _checkpointed(run: _Run, windows: _Windows, path: str | Path | None, epochs: int,
+def _checkpointed(run: TrainingRun, windows: _Windows, path: str | Path | None, epochs: int,
                   describe: Callable[[], dict]) -> Callable[[], None]:
     "Load run and estimates if there is a checkpoint; returns the function that writes it."
     if path is None: return lambda: None
@@ -206,7 +206,7 @@ def _checkpointed(run: _Run, windows: _Windows, path: str | Path | None, epochs:
     check_run_path(path)
     if path.exists():
         windows.estimates = read_run(path, ('estimates',), description)['estimates']
-        _resume(run, path, epochs, description)
+        resume_run(run, path, epochs, description)
     state = lambda: dict(weights=run.model.state_dict(), optimizer=run.optimizer.state_dict(), best=run.best,
                          rng=run.generator.get_state(), history=asdict(run.history), estimates=windows.estimates)
     return lambda: write_run(path, state(), description)
@@ -233,26 +233,26 @@ def fit_windows(
     "Train CLIP-AU on windows drawn by their score (arXiv 2011.05227), keep the epoch of best validation UAR."
     lr, weight_decay, seed, s = float(lr), float(weight_decay), int(seed), sampling or WindowSampling()
     train, val = split_videos(train, val, seed)
-    _check_settings(lr, weight_decay, 0., bool(val), epochs=epochs, batch_size=batch_size, patience=patience)
+    check_settings(lr, weight_decay, 0., bool(val), epochs=epochs, batch_size=batch_size, patience=patience)
     for data, what in ((train, 'training'), (val, 'validation')):
         if data or what == 'training': check_data(model, data, what)
     check(s.variant == 'described' or len(train) >= batch_size, 'the released variant leaves out incomplete batches, '
           f'and {len(train)} videos do not fill one of {batch_size}. Give a smaller batch_size.')
-    y = _targets(model, train)
-    weight = _class_weights(class_weights, y, model.classes)
+    y = class_numbers(model, train)
+    weight = loss_weights(class_weights, y, model.classes)
     settings = dict(lr=lr, weight_decay=weight_decay, batch_size=batch_size, patience=patience, seed=seed,
                     optimizer=optimizer_name(optimizer), **asdict(s))
-    with _all_or_nothing(model), tqdm(total=epochs, unit='epoch', disable=not progress) as bar:
+    with all_or_nothing(model), tqdm(total=epochs, unit='epoch', disable=not progress) as bar:
         model.begin_training(train)
-        run = _start(model, optimizer, lr, weight_decay, seed)
+        run = start_run(model, optimizer, lr, weight_decay, seed)
         windows = _Windows.of(model, train, s, run.generator)
         save = _checkpointed(run, windows, checkpoint, epochs,
-                             lambda: _description(model, train, val, weight, **settings))
+                             lambda: describe_run(model, train, val, weight, **settings))
         bar.update(len(run.history))
         while len(run.history) < epochs and not run.history.is_over(patience):
             loss = _epoch(run, train, y, batch_size, weight, windows)
             if starts is not None: starts.append(windows.starts.clone())
-            _note(run, loss, _validate(model, val, weight, s), lr)
+            note_epoch(run, loss, _validate(model, val, weight, s), lr)
             save()
             bar.update()
         model.load_state_dict(run.best)

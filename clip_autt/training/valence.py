@@ -20,7 +20,7 @@ from ..personal.rule import BaselineRule
 from ..utils.errors import check
 
 # %% auto #0
-__all__ = ['AFFECT', 'AFFECT_RULE', 'valence_arousal', 'around', 'AffectHead', 'fit_affect', 'rest_views', 'PersonalAffect',
+__all__ = ['AFFECT', 'AFFECT_RULE', 'valence_arousal', 'mean_around', 'AffectHead', 'fit_affect', 'rest_views', 'PersonalAffect',
            'fit_personal_affect', 'resting_answer', 'shifted_answers']
 
 # %% ../../nbs/training/03_valence.ipynb #34f6ee96
@@ -42,7 +42,7 @@ def valence_arousal(
     return np.tanh(x @ np.array([AFFECT.get(au, (0, 0)) for au in aus], float))
 
 # %% ../../nbs/training/03_valence.ipynb #6f885c39
-def around(
+def mean_around(
     x: Tensor,  # [T, K] frames
     times: Tensor,  # [T] seconds, rising
     seconds: float,  # on both sides; 0 leaves the frames as they are
@@ -75,7 +75,7 @@ class AffectHead:
         "Valence and arousal of every frame. A frame without a face gets an answer too: look at `found`."
         check(video.frames.shape[1] == len(self.weight), f'{video.id or "video"}: frames of width '
               f'{video.frames.shape[1]}, but this head reads {len(self.weight)}. Encode with its backbone.')
-        return around(video.frames.double().cpu() @ self.weight, video.times.cpu(), self.seconds) + self.bias
+        return mean_around(video.frames.double().cpu() @ self.weight, video.times.cpu(), self.seconds) + self.bias
 
 # %% ../../nbs/training/03_valence.ipynb #cb8c78d3
 def _known(
@@ -101,7 +101,7 @@ def fit_affect(
     check(len(videos) == len(truth) > 0, f'{len(videos)} videos and {len(truth)} truths; give one of each, at least')
     check(strength > 0, f'strength must be above 0, got {strength}')
     known = [_known(v, y) for v, y in zip(videos, truth)]
-    x = torch.cat([around(v.frames.cpu(), v.times.cpu(), seconds)[k] for v, k in zip(videos, known)])
+    x = torch.cat([mean_around(v.frames.cpu(), v.times.cpu(), seconds)[k] for v, k in zip(videos, known)])
     y = torch.cat([torch.as_tensor(y).double()[k] for y, k in zip(truth, known)])
     check(len(x) > 1, 'fewer than two frames show a face and have a known truth; there is nothing to learn from')
     weight, bias = _ridge(x, y, strength)

@@ -22,6 +22,6 @@ from .zero_shot import (
     AMBIVALENCE as AMBIVALENCE, AnswerCounts as AnswerCounts, FilmLogits as FilmLogits, TextHead as TextHead,
     ambivalence_words as ambivalence_words, answer_counts as answer_counts, balance_logits as balance_logits,
     class_vectors as class_vectors, embed_told as embed_told, film_logits as film_logits,
-    fit_text_head as fit_text_head, told_sentences as told_sentences, unit_sum as unit_sum,
+    fit_text_head as fit_text_head, told_sentences as told_sentences, unit_mean as unit_mean,
     word_logits as word_logits,
 )

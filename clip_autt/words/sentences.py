@@ -23,6 +23,7 @@ from ..features import VideoFeatures
 from ..series.au_series import AUSeries, is_summary
 from ..utils.errors import BackboneError, check
 from ..utils.files import some_of
+from ..window import window_starts
 
 # %% auto #0
 __all__ = ['Wording', 'NO_FACE', 'AT_REST', 'hop_windows', 'Levels', 'au_name', 'levels_of', 'Said', 'names_above',
@@ -36,10 +37,7 @@ def hop_windows(
     hop: int = 10,  # frames from one start to the next
 ) -> list[tuple[int, int]]:  # first frame, and the one after the last
     "Windows at a fixed hop; one more ends with the film where the hop does not lead there."
-    check(n >= 1 and size >= 1 and hop >= 1,
-          f'frames, size and hop must be 1 or more, got {n}, {size} and {hop}')
-    last = max(n - size, 0)
-    return [(start, min(start + size, n)) for start in (*range(0, last, hop), last)]
+    return [(start, min(start + size, n)) for start in window_starts(n, size, hop)]
 
 # %% ../../nbs/words/00_sentences.ipynb #328d5790
 Wording = Literal['name', 'prompt']

@@ -23,15 +23,15 @@ from ..utils.errors import NoFaceError, check, did_you_mean
 from .sentences import AT_REST, Levels, describe_aus
 
 # %% auto #0
-__all__ = ['AMBIVALENCE', 'unit_sum', 'embed_told', 'class_vectors', 'word_logits', 'FilmLogits', 'film_logits',
+__all__ = ['AMBIVALENCE', 'unit_mean', 'embed_told', 'class_vectors', 'word_logits', 'FilmLogits', 'film_logits',
            'ambivalence_words', 'AnswerCounts', 'answer_counts', 'balance_logits', 'told_sentences', 'TextHead',
            'fit_text_head']
 
 # %% ../../nbs/words/01_zero_shot.ipynb #1e1863b3
-def unit_sum(
+def unit_mean(
     x: Tensor,  # [..., n, D]
 ) -> Tensor:  # [..., D] unit vector
-    "Directions of several embeddings, averaged."
+    "Normalise, average, normalise again: several embeddings as one (CLIP's prompt ensemble)."
     return F.normalize(F.normalize(x, dim=-1).mean(-2), dim=-1)
 
 def embed_told(
@@ -45,7 +45,7 @@ def embed_told(
               f'number {i}: give a list of at least one sentence, got {texts!r:.60}')
     every = [*dict.fromkeys(text for texts in told for text in texts)]
     table, row = backbone.encode_text(every).float(), {text: i for i, text in enumerate(every)}
-    return torch.stack([unit_sum(table[[row[text] for text in texts]]) for texts in told])
+    return torch.stack([unit_mean(table[[row[text] for text in texts]]) for texts in told])
 
 # %% ../../nbs/words/01_zero_shot.ipynb #0789e208
 def class_vectors(
@@ -81,7 +81,7 @@ def film_logits(
           f'{video.frames.shape[1]}, but the sentences have {vectors.shape[1]}. Use one backbone for both.')
     frames = word_logits(video.frames.float(), vectors, scale)
     frames = frames.masked_fill(~video.found[:, None], float('nan'))
-    return FilmLogits(word_logits(unit_sum(video.frames[video.found].float()), vectors, scale), frames)
+    return FilmLogits(word_logits(unit_mean(video.frames[video.found].float()), vectors, scale), frames)
 
 # %% ../../nbs/words/01_zero_shot.ipynb #e3a1c836
 AMBIVALENCE: dict[str, dict[str, tuple[str, ...]]] = {
