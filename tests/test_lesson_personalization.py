@@ -18,7 +18,7 @@ def text() -> str:
 def gain_of_the_threshold(stream: str) -> float:
     "On the strangers of the page on settings."
     page = (ROOT / "docs" / "personal_settings.md").read_text(encoding="utf-8").split("## On strangers")[1]
-    (row,) = (x for x in page.split("\n## ")[0].splitlines() if x.startswith(f"| {stream} |"))
+    row = next(x for x in page.splitlines() if x.startswith(f"| {stream} |"))
     assert "| gain of the threshold |\n" in page.split(f"| {stream} |")[0], "the last column is another one"
     return float(row.strip("| ").split("|")[-1].split()[0])
 
