@@ -3563,7 +3563,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'clip_autt.train.History.is_over': ('core/train.html#history.is_over', 'clip_autt/train.py'),
                                  'clip_autt.train.History.plot': ('core/train.html#history.plot', 'clip_autt/train.py'),
                                  'clip_autt.train.History.to_frame': ('core/train.html#history.to_frame', 'clip_autt/train.py'),
-                                 'clip_autt.train.TrainingRun': ('core/train.html#trainingrun', 'clip_autt/train.py'),
+                                 'clip_autt.train.Run': ('core/train.html#run', 'clip_autt/train.py'),
                                  'clip_autt.train._checkpointed': ('core/train.html#_checkpointed', 'clip_autt/train.py'),
                                  'clip_autt.train._data_hash': ('core/train.html#_data_hash', 'clip_autt/train.py'),
                                  'clip_autt.train._epoch': ('core/train.html#_epoch', 'clip_autt/train.py'),

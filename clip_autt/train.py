@@ -50,8 +50,7 @@ def outputs_of(model: ClipAU, frames: Sequence[Tensor], batch_size: int = 64) ->
     for i, x in enumerate(frames): lengths[len(x)].append(i)
     parts = [same[i:i + batch_size] for same in lengths.values() for i in range(0, len(same), batch_size)]
     outputs = [model(torch.stack([frames[i] for i in part]).to(model.au_text)) for part in parts]
-    order = torch.tensor([i for part in parts for i in part]).argsort()
-    return Output(*(torch.cat(x)[order] for x in zip(*outputs)))
+    return Output(*(torch.cat(x)[torch.tensor([i for part in parts for i in part]).argsort()] for x in zip(*outputs)))
 
 # %% ../nbs/core/08_train.ipynb #61e2754b
 def balanced_weights(
@@ -208,7 +207,7 @@ def optimizer_name(
 
 # %% ../nbs/core/08_train.ipynb #fa48e17d
 @dataclass(eq=False)
-class TrainingRun:
+class Run:
     "The state of a training."
     model: ClipAU
     optimizer: torch.optim.Optimizer
@@ -216,13 +215,12 @@ class TrainingRun:
     history: History
     best: dict[str, Tensor]  # weights of the best epoch
 
-def start_run(model: ClipAU, make_optimizer: MakeOptimizer, lr: float, weight_decay: float, seed: int) -> TrainingRun:
-    "A training of which nothing is done yet."
+def start_run(model: ClipAU, make_optimizer: MakeOptimizer, lr: float, weight_decay: float, seed: int) -> Run:
+
     optimizer = make_optimizer(model.requires_grad_(True).parameters(), lr=lr, weight_decay=weight_decay)
     check(isinstance(optimizer, torch.optim.Optimizer), f'{optimizer_name(make_optimizer)} made a '
           f'{type(optimizer).__name__}, and not an optimizer of PyTorch', InputTypeError)
-    weights, g = copy.deepcopy(model.state_dict()), torch.Generator().manual_seed(seed)
-    return TrainingRun(model, optimizer, g, History(), weights)
+    return Run(model, optimizer, torch.Generator().manual_seed(seed), History(), copy.deepcopy(model.state_dict()))
 
 def class_numbers(model: ClipAU, data: _Videos) -> Tensor:
     "Class numbers [n] of the labels."
@@ -236,7 +234,7 @@ def _run_of(x: Tensor, window: int | None, g: torch.Generator) -> Tensor:
     return x[start:start + window]
 
 # %% ../nbs/core/08_train.ipynb #74bf5daa
-def _epoch(run: TrainingRun, data: _Videos, y: Tensor, batch_size: int, window: int | None, weight: Tensor | None,
+def _epoch(run: Run, data: _Videos, y: Tensor, batch_size: int, window: int | None, weight: Tensor | None,
            anchor: float = 0., frozen: Tensor | None = None) -> float:
     "One pass over the data in random order. Returns the mean training loss in nats, the anchor not counted."
     total = count = torch.zeros((), device=y.device)
@@ -269,8 +267,7 @@ def validate(model: ClipAU, data: _Videos, weight: Tensor | None) -> tuple[float
 # %% ../nbs/core/08_train.ipynb #067209b9
 def _data_hash(data: _Videos) -> str:
     "A name for videos, labels and their order."
-    return content_hash(*(part for v, label in data
-                          for part in (weights_hash({'frames': v.frames}), v.subject or '', label)))
+    return content_hash(*(x for v, label in data for x in (weights_hash({'frames': v.frames}), v.subject or '', label)))
 
 def describe_run(model: ClipAU, train: _Videos, val: _Videos, weight: Tensor | None, **settings) -> dict:
     "What must be the same for a run to be resumed: plain values, each with a name that a message can use."
@@ -280,7 +277,7 @@ def describe_run(model: ClipAU, train: _Videos, val: _Videos, weight: Tensor | N
                 starting_weights=weights_hash(model.state_dict()), training_videos=_data_hash(train),
                 validation_videos=_data_hash(val))
 
-def resume_run(run: TrainingRun, path: Path, epochs: int, description: dict) -> None:
+def resume_run(run: Run, path: Path, epochs: int, description: dict) -> None:
     "Continue where a checkpoint ends."
     state = read_run(path, ('weights', 'optimizer', 'rng', 'history', 'best'), description)
     for part in ('best', 'weights'): load_weights(run.model, state[part], f'{path}, {part}')
@@ -291,12 +288,11 @@ def resume_run(run: TrainingRun, path: Path, epochs: int, description: dict) -> 
     check(done <= epochs, f'{path}: {done} epochs are done, more than epochs={epochs}. Ask for {done} or more, '
           'or remove the file.', CheckpointError)
 
-def _save(run: TrainingRun, path: Path, description: dict) -> None:
+def _save(run: Run, path: Path, description: dict) -> None:
     write_run(path, dict(epoch=len(run.history), weights=run.model.state_dict(), optimizer=run.optimizer.state_dict(),
                          rng=run.generator.get_state(), history=asdict(run.history), best=run.best), description)
 
-def _checkpointed(run: TrainingRun, path: str | Path | None, epochs: int,
-                  describe: Callable[[], dict]) -> Callable[[], None]:
+def _checkpointed(run: Run, path: str | Path | None, epochs: int, describe: Callable[[], dict]) -> Callable[[], None]:
     "Load the checkpoint if there is one; returns the function that writes it."
     if path is None: return lambda: None
     path, description = Path(path), describe()
@@ -360,7 +356,7 @@ def all_or_nothing(model: ClipAU) -> Iterator[None]:
         model.load_state_dict(before)
         raise
 
-def note_epoch(run: TrainingRun, loss: float, val: Sequence[float], lr: float) -> None:
+def note_epoch(run: Run, loss: float, val: Sequence[float], lr: float) -> None:
     "Add an epoch to the history; keep its weights if it is the best."
     sound = all(map(math.isfinite, (loss, *val))) and all(bool(p.isfinite().all()) for p in run.model.parameters())
     check(sound, f'the loss is no longer a finite number in epoch {len(run.history) + 1}: training diverged. '

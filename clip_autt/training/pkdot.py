@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ..features import LabeledVideo, split_videos
 from ..model import ClipAU, Output
 from ..temporal import TemporalConv
-from ..train import (History, TrainingRun, all_or_nothing, au_anchor_loss, check_data, class_numbers,
+from ..train import (History, Run, all_or_nothing, au_anchor_loss, check_data, class_numbers,
                              note_epoch, outputs_of, start_run, validate)
 from .domains import embed_runs
 from .transport import pairwise_term, transport_term
@@ -187,7 +187,7 @@ def scale_tnet(tnet: TNet, frames: Tensor, streams: Tensor) -> None:
 # %% ../../nbs/training/05_pkdot.ipynb #278f02ed
 _Extra = Callable[[Output, Tensor], Tensor]  # the term for a batch: outputs, and which videos they are of
 
-def _distill_epoch(run: TrainingRun, frames: Sequence[Tensor], y: Tensor, batch_size: int, weight: float,
+def _distill_epoch(run: Run, frames: Sequence[Tensor], y: Tensor, batch_size: int, weight: float,
                    extra: _Extra) -> tuple[float, float]:
     "One pass in random order. Mean cross-entropy and mean of the term, over videos."
     totals = torch.zeros(2)

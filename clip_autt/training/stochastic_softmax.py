@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from ..features import LabeledVideo, split_videos
 from ..model import ClipAU
-from ..train import (History, MakeOptimizer, TrainingRun, all_or_nothing, check_data, check_settings,
+from ..train import (History, MakeOptimizer, Run, all_or_nothing, check_data, check_settings,
                              class_numbers, describe_run, loss_weights, note_epoch, optimizer_name, outputs_of,
                              resume_run, start_run, validation_scores)
 from ..utils.checkpoint import check_run_path, read_run, write_run
@@ -156,7 +156,7 @@ class _Windows:
         orders = torch.stack([torch.randperm(s.exploration, generator=g) for _ in data])
         return cls(s, e, orders, _black(model) if s.variant == 'released' else None, torch.full((len(data),), -1))
 
-    def logits(self, run: TrainingRun, data: Sequence[LabeledVideo], batch: Tensor, y: Tensor) -> Tensor:
+    def logits(self, run: Run, data: Sequence[LabeledVideo], batch: Tensor, y: Tensor) -> Tensor:
         "Logits [B, C] of a batch to train on; the estimates learn from them."
         s, own, epoch = self.sampling, batch.tolist(), len(run.history) + 1
         if s.draw == 'exact': return pooled_logits(run.model, [data[i].video.frames for i in own], s.window, s.gamma)
@@ -169,7 +169,7 @@ class _Windows:
         return logits
 
 # %% ../../nbs/training/04_stochastic_softmax.ipynb #ab17ed5a
-def _epoch(run: TrainingRun, data: Sequence[LabeledVideo], y: Tensor, batch_size: int, weight: Tensor | None,
+def _epoch(run: Run, data: Sequence[LabeledVideo], y: Tensor, batch_size: int, weight: Tensor | None,
            windows: _Windows) -> float:
     "One pass over the data in random order. Returns the mean training loss in nats."
     total = count = torch.zeros((), device=y.device)
@@ -198,7 +198,7 @@ def _validate(model: ClipAU, data: Sequence[LabeledVideo], weight: Tensor | None
     logits = torch.cat([pooled_logits(model, [v.frames for v, _ in part], s.window, s.gamma) for part in parts])
     return validation_scores(logits, class_numbers(model, data), weight)
 
-def _checkpointed(run: TrainingRun, windows: _Windows, path: str | Path | None, epochs: int,
+def _checkpointed(run: Run, windows: _Windows, path: str | Path | None, epochs: int,
                   describe: Callable[[], dict]) -> Callable[[], None]:
     "Load run and estimates if there is a checkpoint; returns the function that writes it."
     if path is None: return lambda: None
