@@ -57,6 +57,7 @@ def best_threshold(
 # %% ../../nbs/evaluation/12a_au_intensity.ipynb #039ebb27
 PRESENT = .3  # intensity above which an action unit counts as shown: grade B of five
 
+# %% ../../nbs/evaluation/12a_au_intensity.ipynb #4ef935d1
 @dataclass(frozen=True, eq=False)
 class AUScale:
     "For each action unit a line from score to intensity, and a threshold for the score. Learned on source people."
@@ -72,6 +73,7 @@ class AUScale:
         "Which action units are there."
         return scores >= self.threshold
 
+# %% ../../nbs/evaluation/12a_au_intensity.ipynb #5c3b7496
 def fit_au_scale(
     scores: np.ndarray,  # [F, N]
     truth: np.ndarray,  # [F, N] intensities
@@ -87,6 +89,7 @@ def fit_au_scale(
     cuts = [best_threshold(a, b) for a, b in zip(s.T, t.T > present)]
     return AUScale(slope, t.mean(0) - slope * s.mean(0), np.array(cuts))
 
+# %% ../../nbs/evaluation/12a_au_intensity.ipynb #6a0461f3
 def _same_shape(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     s, t = np.asarray(scores, float), np.asarray(truth, float)
     check(s.ndim == 2 and s.shape == t.shape and len(s) > 1, 'scores and truth must both be [F, N] with two frames or '
@@ -112,6 +115,7 @@ def au_scores_table(
                       ccc=ccc(t, scale.intensity(s)))
     return pd.DataFrame(values, index=pd.Index(aus, name='au'))
 
+# %% ../../nbs/evaluation/12a_au_intensity.ipynb #0f753601
 def mean_of_shown(
     table: pd.DataFrame,  # of `au_scores_table`
     share: float = .01,  # of the frames in which an action unit must be shown

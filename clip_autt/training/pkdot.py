@@ -87,6 +87,7 @@ def stream_means(
                         'Leave these videos out, or the column.')
     return means
 
+# %% ../../nbs/training/05_pkdot.ipynb #88f1a8b2
 def fit_teacher(
     teacher: Teacher,  # trained in place
     videos: Sequence[LabeledVideo],
@@ -146,6 +147,7 @@ class TNet(nn.Module):
         "Mean imagined stream of each video [T_i, D], [V, K]."
         return torch.stack([self(x).mean(0) for x in frames])
 
+# %% ../../nbs/training/05_pkdot.ipynb #1758f02d
 def fit_tnet(
     tnet: TNet,  # trained in place
     frames: Sequence[Tensor],  # V videos [T_i, D]
@@ -175,6 +177,7 @@ def fit_tnet(
     tnet.requires_grad_(False).eval()
     return losses
 
+# %% ../../nbs/training/05_pkdot.ipynb #da4a041c
 @torch.no_grad()
 def scale_tnet(tnet: TNet, frames: Tensor, streams: Tensor) -> None:
     "Take scales from frames [F, D] and streams [F, K]."
@@ -221,11 +224,13 @@ def _imagined(dim: int, frames: Sequence[Tensor], streams: Sequence[Tensor], tra
 # %% ../../nbs/training/05_pkdot.ipynb #3d5b2766
 Term: TypeAlias = Literal['transport', 'pairs', 'direct']
 
+# %% ../../nbs/training/05_pkdot.ipynb #9752ea88
 class Distilled(NamedTuple):
     "What was measured in a distillation."
     history: History  # as that of `fit`; its training loss is the cross-entropy
     terms: tuple[float, ...]  # mean of the term in each epoch, not weighted
 
+# %% ../../nbs/training/05_pkdot.ipynb #500f3bdd
 def distill(
     student: ClipAU,  # trained in place, from the weights it has
     teacher: Teacher | None,  # trained; None for the term 'direct'
