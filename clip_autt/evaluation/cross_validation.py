@@ -135,7 +135,7 @@ def model_folder(
     hashes: Sequence[str],  # of the training clips with their labels
 ) -> Path:
     "Where the model of a fold is kept: a name that changes with everything that the model depends on."
-    code = code_hash('core', 'series', 'personal', 'training', 'methods', 'evaluation')
+    code = code_hash('core', 'series', 'words', 'personal', 'training', 'methods', 'evaluation')
     key = value_key(trainer_key(train_model), fold.seed, [*hashes], code, torch.__version__)
     return Path(cache_dir)/'models'/f'seed{fold.seed}-fold{fold.number}of{fold.n}-{key}'
 

@@ -165,7 +165,7 @@ class UnitCache:
     "Rows of units in files, found by all that they depend on."
     def __init__(self, folder: str | Path, experiment: Experiment, model: ClipAU, videos: Sequence[LabeledVideo]):
         self.files, self.videos, self.hashes = ResultCache(Path(folder)), videos, [value_key(x) for x in videos]
-        code = code_hash('core', 'series', 'personal', 'training', 'methods', 'evaluation')
+        code = code_hash('core', 'series', 'words', 'personal', 'training', 'methods', 'evaluation')
         common = experiment.stream, experiment.classes, model, code, torch.__version__
         self.methods = {run: value_key(method_key(m), *common) for run, m in experiment.methods.items()}
         self.apart = {who: value_key(known) for who, known in experiment.apart.items()}
