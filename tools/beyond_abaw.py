@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from build_assets import embedded
 from pages import ROOT, kept, percent, table
+from people import task_people
 
 from clip_autt.evaluation.abaw import ABAW_TASKS, NamedRows, abaw_score, score_file, write_answers
 from clip_autt.evaluation.au_intensity import (
@@ -24,11 +24,9 @@ from clip_autt.evaluation.au_intensity import (
     mean_of_shown,
     rendered_intensities,
 )
-from clip_autt.evaluation.embedded import load_head
 from clip_autt.evaluation.metrics import paired_bootstrap
 from clip_autt.faces.head import BANK
 from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN, TASKS
-from clip_autt.faces.videos import kept_target_videos
 from clip_autt.features import LabeledVideo, VideoFeatures, by_subject
 from clip_autt.methods.au_instability import au_series
 from clip_autt.model import ClipAU
@@ -89,18 +87,9 @@ def features(videos: Sequence[LabeledVideo]) -> list[VideoFeatures]:
 
 
 @cache
-def sets(task: str) -> tuple[ClipAU, list[LabeledVideo], list[LabeledVideo], list[LabeledVideo]]:
-    "The head of a task; source people, validation people, strangers."
-    model = load_head(task)
-    source, validation = embedded(ROOT / "build" / "assets", task, model.backbone, -1)
-    strangers = [kept_target_videos(model.backbone, task, seed, n_jobs=-1, progress=False) for seed in SEEDS]
-    return model, source, validation, [x for own in strangers for x in own]
-
-
-@cache
 def truths(task: str) -> dict[str, np.ndarray]:
     "True intensities [T, N] by the name of the clip."
-    _, source, validation, strangers = sets(task)
+    _, source, validation, strangers = task_people(task, SEEDS)
     parts = (source, SOURCE_DOMAIN), (validation, SOURCE_DOMAIN), (strangers, TARGET_DOMAIN)
     return {x.video.id: y for own, domain in parts for x, y in zip(own, rendered_intensities(own, task, domain))}
 
@@ -112,7 +101,7 @@ def affect(task: str, videos: Sequence[LabeledVideo]) -> list[np.ndarray]:
 
 def relative(task: str, rule: BaselineRule, strength: float = RIDGE["relative"]) -> PersonalAffect:
     "A head fitted on source people relative to their rest."
-    people = by_subject(sets(task)[1]).values()
+    people = by_subject(task_people(task, SEEDS)[1]).values()
     return fit_personal_affect(
         [features(own) for own in people], [affect(task, own) for own in people], rule, strength=strength
     )
@@ -120,7 +109,7 @@ def relative(task: str, rule: BaselineRule, strength: float = RIDGE["relative"])
 
 def answers_of(task: str) -> dict[str, tuple[Answer, int]]:
     "By row: a function that answers, and how many values it has learned from source people."
-    source = sets(task)[1]
+    source = task_people(task, SEEDS)[1]
     truth = affect(task, source)
     plain, mean = fit_affect(features(source), truth, RIDGE["plain"]), torch.from_numpy(np.concatenate(truth).mean(0))
     typical = resting_answer(plain, [x.video for x in source if x.label == "neutral"])
@@ -168,7 +157,7 @@ def measure_affect() -> dict:
     "By task and row."
     found = {}
     for task in TASKS:
-        people = split(sets(task)[3])
+        people = split(task_people(task, SEEDS)[3])
         found[task] = {row: dict(scored(task, people, f), n=n) for row, (f, n) in answers_of(task).items()}
         print(task, {row: round(x["pooled"], 3) for row, x in found[task].items()}, flush=True)
     return found
@@ -178,7 +167,7 @@ def measure_settings() -> dict:
     "On validation people: scores by the strength of the ridge, and by the rule for resting faces."
     found = {}
     for task in TASKS:
-        _, source, validation, _ = sets(task)
+        _, source, validation, _ = task_people(task, SEEDS)
         people, truth = split(validation), affect(task, source)
         for strength in STRENGTHS:
             plain, own = fit_affect(features(source), truth, strength), relative(task, AFFECT_RULE, strength)
@@ -205,7 +194,7 @@ def measure_aus() -> dict:
     "By task and kind of view: means over action units, pooled and for each person."
     found = {}
     for task in TASKS:
-        model, source, _, strangers = sets(task)
+        model, source, _, strangers = task_people(task, SEEDS)
         intensities = lambda videos, task=task: np.concatenate([truths(task)[x.video.id] for x in videos])
         people = by_subject(source).values()
         typical = population_baseline(AFFECT_RULE.baseline(*(v.frames for v in features(own))) for own in people)

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
 
 import numpy as np
 import pandas as pd
 import torch
-from build_assets import embedded
 from pages import ROOT, kept, table
+from people import task_people
 from torch import Tensor
 
 from clip_autt.data.bah_facts import BAH_RELEASES
@@ -27,15 +26,12 @@ from clip_autt.evaluation.bah_protocol import (
     video_samples,
 )
 from clip_autt.evaluation.binary import constant_scores
-from clip_autt.evaluation.embedded import load_head
 from clip_autt.evaluation.metrics import paired_bootstrap
 from clip_autt.faces.people import DomainShift
 from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN
-from clip_autt.faces.videos import kept_target_videos
 from clip_autt.features import LabeledVideo, VideoFeatures, by_subject
 from clip_autt.methods.au_instability import AUInstability, AUInstabilityConfig, fit_waver, personal_features
 from clip_autt.methods.registry import make_method
-from clip_autt.model import ClipAU
 from clip_autt.utils.files import code_hash, content_hash
 
 TASK, SEEDS, CONTROL, PER_ANSWER = "ambivalence", (0, 10), 3, 4
@@ -44,15 +40,6 @@ WEIGHTS = (
     code_hash("core", "personal", "training", "methods"),
     content_hash((ROOT / "clip_autt" / "assets" / "hashes.json").read_bytes()),
 )
-
-
-@cache
-def people() -> tuple[ClipAU, list[LabeledVideo], list[LabeledVideo], list[LabeledVideo]]:
-    "The head, its source people, ten people to choose settings on, and twenty strangers."
-    model = load_head(TASK)
-    source, validation = embedded(ROOT / "build" / "assets", TASK, model.backbone, -1)
-    strangers = [kept_target_videos(model.backbone, TASK, seed, n_jobs=-1, progress=False) for seed in SEEDS]
-    return model, source, validation, [x for own in strangers for x in own]
 
 
 def lines(scores: Mapping[str, Mapping[str, float]], more: Mapping[str, str] | None = None) -> list[list[str]]:
@@ -84,7 +71,7 @@ def remembered(name: str, make: object) -> dict:
 
 def ladder() -> dict:
     "Scores and cost of each row of the personalization."
-    model, source, _, strangers = people()
+    model, source, _, strangers = task_people(TASK, SEEDS)
     results = personalization(
         model, source, strangers, control=CONTROL, n_jobs=1, cache_dir=ROOT / "build" / "beyond" / "units"
     )
@@ -123,7 +110,7 @@ def answers(videos: Sequence[LabeledVideo]) -> list[tuple[VideoFeatures, np.ndar
 
 def levels() -> dict:
     "Frames and videos of longer answers."
-    model, source, _, strangers = people()
+    model, source, _, strangers = task_people(TASK, SEEDS)
     given = answers(strangers)
     who, truths = [v.subject for v, _, _ in given], [t for _, t, _ in given]
     labels = [int(t.max()) for t in truths]
@@ -151,7 +138,7 @@ def true_series(videos: Sequence[LabeledVideo], domain: DomainShift) -> list[Ten
 
 def with_truth(parts: str, personal: bool) -> Samples:
     "The same regression on true intensities of the strangers."
-    model, source, _, strangers = people()
+    model, source, _, strangers = task_people(TASK, SEEDS)
     config, classes = AUInstabilityConfig(parts=parts, personal=personal), model.classes
     y, names = ([f(x) for x in source] for f in (lambda x: classes.index(x.label), lambda x: x.video.subject))
     head = fit_waver(true_series(source, SOURCE_DOMAIN), y, names, len(classes), config)
@@ -165,7 +152,7 @@ def with_truth(parts: str, personal: bool) -> Samples:
 
 def wavering_of(videos: Sequence[LabeledVideo], truth: bool) -> dict:
     "The regression on scores of the head, of the backbone, and on true intensities."
-    model, source, _, _ = people()
+    model, source, _, _ = task_people(TASK, SEEDS)
     rows = {"CLIP-AU": make_method("clip-au", model)}
     for of in ("head", "frozen"):
         for parts in ("mean", "spread", "all"):
@@ -186,7 +173,7 @@ def wavering_of(videos: Sequence[LabeledVideo], truth: bool) -> dict:
 
 def measure() -> dict[str, str]:
     "All tables of the section."
-    _, _, validation, strangers = people()
+    _, _, validation, strangers = task_people(TASK, SEEDS)
     sizes = [
         [year, name, c.people, c.videos, f"{c.positive_videos / c.videos:.1%}",
          "" if c.frames is None else f"{c.frames:,}",

@@ -9,20 +9,18 @@ from functools import cache
 
 import numpy as np
 import torch
-from build_assets import embedded
 from pages import ROOT, kept, percent, table
+from people import task_people
 from torch import Tensor
 
 from clip_autt.evaluation.agreement import agreement
 from clip_autt.evaluation.au_intensity import rendered_intensities
-from clip_autt.evaluation.embedded import load_head
 from clip_autt.evaluation.evaluate import evaluate
 from clip_autt.evaluation.metrics import paired_bootstrap
 from clip_autt.evaluation.stream import Stream
 from clip_autt.faces.head import AU_ROW, BANK
 from clip_autt.faces.people import DomainShift
 from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN
-from clip_autt.faces.videos import kept_target_videos
 from clip_autt.features import LabeledVideo
 from clip_autt.methods.registry import make_method
 from clip_autt.methods.source_statistics import attach_source
@@ -83,9 +81,7 @@ def muscles(videos: Sequence[LabeledVideo], domain: DomainShift) -> list[Tensor]
 @cache
 def people() -> tuple[ClipAU, dict[str, list[LabeledVideo]], dict[str, list[Tensor]]]:
     "The head of the task; videos and true intensities of source people, validation people and strangers."
-    model = load_head(TASK)
-    train, val = embedded(ROOT / "build" / "assets", TASK, model.backbone, 1)
-    strangers = [x for s in SEEDS for x in kept_target_videos(model.backbone, TASK, s, n_jobs=1, progress=False)]
+    model, train, val, strangers = task_people(TASK, SEEDS)
     videos = dict(train=train, val=val, strangers=strangers)
     domains = dict(train=SOURCE_DOMAIN, val=SOURCE_DOMAIN, strangers=TARGET_DOMAIN)
     return model, videos, {who: muscles(own, domains[who]) for who, own in videos.items()}

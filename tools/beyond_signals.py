@@ -8,14 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from build_assets import embedded
 from pages import ROOT, kept, percent, table
+from people import task_people
 
-from clip_autt.evaluation.embedded import load_head
 from clip_autt.evaluation.metrics import paired_bootstrap
 from clip_autt.faces.body import BODY_UNITS, BodySettings, bodies_of
 from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN, TASKS
-from clip_autt.faces.videos import kept_target_videos
 from clip_autt.features import LabeledVideo, by_subject
 from clip_autt.methods.registry import make_method
 from clip_autt.model import ClipAU
@@ -43,15 +41,6 @@ HARMS = {  # at test time only: how the bodies of strangers are recorded, and wh
     "recording two seconds late": (USUAL, "late"),
     "skin conductance in another unit": (USUAL, "unit"),
 }
-
-
-@cache
-def people(task: str) -> tuple[ClipAU, list[LabeledVideo], list[LabeledVideo], list[LabeledVideo]]:
-    "The head of a task, its source people, validation people, and strangers."
-    model = load_head(task)
-    source, validation = embedded(ROOT / "build" / "assets", task, model.backbone, -1)
-    strangers = [kept_target_videos(model.backbone, task, seed, n_jobs=-1, progress=False) for seed in SEEDS]
-    return model, source, validation, [x for own in strangers for x in own]
 
 
 def harmed(body: Signals, harm: str | None) -> Signals:
@@ -114,7 +103,7 @@ def labels(task: str, videos: Sequence[LabeledVideo]) -> list[int]:
 
 def trained(task: str, names: Sequence[str], lag_s: float, worth: float, settings: BodySettings = USUAL) -> Judge:
     "What the source people teach about some signals."
-    source = people(task)[1]
+    source = task_people(task, SEEDS)[1]
     windows = windows_of(task, "source", settings, lag_s, names)
     usual = fit_scale(windows).mean
     judge = Judge(usual, fit_scale(windows, rests(source, windows, usual, worth)), worth)
@@ -126,7 +115,7 @@ def trained(task: str, names: Sequence[str], lag_s: float, worth: float, setting
 @cache
 def bodies(task: str, part: str, settings: BodySettings) -> tuple[list[LabeledVideo], list[Signals]]:
     "Clips of some people and the recordings of their bodies."
-    videos = people(task)[{"source": 1, "validation": 2, "strangers": 3}[part]]
+    videos = task_people(task, SEEDS)[{"source": 1, "validation": 2, "strangers": 3}[part]]
     return videos, bodies_of(videos, TARGET_DOMAIN if part == "strangers" else SOURCE_DOMAIN, settings)
 
 
@@ -170,7 +159,7 @@ def personal_face(model: ClipAU, videos: Sequence[LabeledVideo]) -> torch.Tensor
 
 def chosen(task: str) -> tuple[float, float]:
     "The lag of skin and heart, then the worth of the usual level, with the best accuracy on the validation people."
-    validation = people(task)[2]
+    validation = task_people(task, SEEDS)[2]
     y = labels(task, validation)
 
     def score(lag_s: float, worth: float) -> float:
@@ -183,7 +172,7 @@ def chosen(task: str) -> tuple[float, float]:
 
 def measured_task(task: str) -> dict:
     "By row: WAR of each stranger; and the settings."
-    model, _, _, strangers = people(task)
+    model, _, _, strangers = task_people(task, SEEDS)
     y, (lag_s, worth) = labels(task, strangers), chosen(task)
     told = lambda names, worth=worth, settings=USUAL: trained(task, names, lag_s, worth, settings).logits(
         strangers, windows_of(task, "strangers", settings, lag_s, names)

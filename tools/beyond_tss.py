@@ -6,16 +6,14 @@ from functools import cache
 
 import numpy as np
 import torch
-from build_assets import embedded
 from numpy.random import default_rng
 from pages import ROOT, kept, percent, rows
+from people import task_people
 from torch import Tensor
 
 from clip_autt.evaluation.au_intensity import rendered_intensities
-from clip_autt.evaluation.embedded import load_head
 from clip_autt.evaluation.metrics import paired_bootstrap
 from clip_autt.faces.head import AU_ROW
-from clip_autt.faces.videos import kept_target_videos
 from clip_autt.features import LabeledVideo, VideoFeatures, by_subject
 from clip_autt.methods.references import CLASS_AUS
 from clip_autt.model import ClipAU
@@ -68,9 +66,7 @@ def diluted(videos: Videos, rest: str) -> list[LabeledVideo]:
 def data(row: str) -> tuple[ClipAU, list[Videos], dict[str, Tensor]]:
     "The bundled head; people to train on, to validate on, strangers; true intensities of the clips to train on."
     task = row.split(",")[0]
-    model = load_head(task)
-    strangers = [kept_target_videos(model.backbone, task, s, n_jobs=-1, progress=False) for s in STRANGERS]
-    sets = [*embedded(ROOT / "build" / "assets", task, model.backbone, -1), [x for own in strangers for x in own]]
+    model, *sets = task_people(task, STRANGERS)
     truth = intensities(task, sets[0])
     return model, [diluted(x, model.classes[0]) for x in sets] if row == DILUTED else sets, truth
 

@@ -9,17 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from build_assets import embedded
 from pages import ROOT, kept, percent, table
+from people import task_people
 from torch import Tensor
 
 from clip_autt.au import AUBank
 from clip_autt.backbone import UnseenTokenWarning
-from clip_autt.evaluation.embedded import load_head
 from clip_autt.evaluation.metrics import macro_f1, paired_bootstrap
 from clip_autt.faces.people import Subject
 from clip_autt.faces.tasks import SOURCE_DOMAIN, TARGET_DOMAIN, TASKS, make_scene, stride
-from clip_autt.faces.videos import kept_target_videos
 from clip_autt.features import LabeledVideo
 from clip_autt.methods.references import class_sentences
 from clip_autt.model import ClipAU
@@ -77,11 +75,8 @@ def gathered(model: ClipAU, task: str, videos: list[LabeledVideo], domain) -> Pe
 @cache
 def people(task: str) -> tuple[ClipAU, People, People]:
     "The head of a task, its source people, and fifty strangers."
-    model = load_head(task)
-    source, _ = embedded(ROOT / "build" / "assets", task, model.backbone, 1)
-    strangers = [kept_target_videos(model.backbone, task, seed, n_jobs=1, progress=False) for seed in SEEDS]
-    everybody = [x for own in strangers for x in own]
-    return model, gathered(model, task, source, SOURCE_DOMAIN), gathered(model, task, everybody, TARGET_DOMAIN)
+    model, source, _, strangers = task_people(task, SEEDS)
+    return model, gathered(model, task, source, SOURCE_DOMAIN), gathered(model, task, strangers, TARGET_DOMAIN)
 
 
 def told(model: ClipAU, levels: Sequence[Levels]) -> Tensor:

@@ -8,15 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 
 import numpy as np
-from build_assets import embedded
 from pages import ROOT, kept, percent, rows, write_page
+from people import task_people
 
-from clip_autt.evaluation.embedded import load_head
 from clip_autt.evaluation.evaluate import evaluate
 from clip_autt.evaluation.metrics import paired_bootstrap
 from clip_autt.evaluation.stream import Stream
 from clip_autt.faces.tasks import TASKS
-from clip_autt.faces.videos import kept_target_videos
 from clip_autt.features import LabeledVideo
 from clip_autt.method import TestTimeMethod
 from clip_autt.methods.dsfda import prepare_dsfda
@@ -65,18 +63,9 @@ PLACES = 1, 2, 3, 10  # of scored clips in the order in which a person makes the
 
 
 @cache
-def people(task: str) -> tuple[ClipAU, list[LabeledVideo], list[LabeledVideo]]:
-    "The head of a task, its source people, and fifty strangers."
-    model = load_head(task)
-    source, _ = embedded(ROOT / "build" / "assets", task, model.backbone, -1)
-    strangers = [kept_target_videos(model.backbone, task, seed, n_jobs=-1, progress=False) for seed in SEEDS]
-    return model, source, [x for own in strangers for x in own]
-
-
-@cache
 def prepared(task: str, row: str) -> ClipAU:
     "The head of a task with what a row needs beside it."
-    model, source, _ = people(task)
+    model, source, _, _ = task_people(task, SEEDS)
     if row not in PREPARED:
         return model
     model = copy.copy(model)  # which gets attachments of its own
@@ -86,7 +75,7 @@ def prepared(task: str, row: str) -> ClipAU:
 
 def made(task: str, methods: Mapping[str, Make]) -> dict[str, TestTimeMethod]:
     "Methods by the names of their rows."
-    given = lambda name: dict(source=people(task)[1]) if name == "msda" else {}
+    given = lambda name: dict(source=task_people(task, SEEDS)[1]) if name == "msda" else {}
     return {
         row: make_method(name, prepared(task, row), **settings, **given(name))
         for row, (name, settings) in methods.items()
@@ -99,7 +88,7 @@ def measured(title: str, methods: Mapping[str, Make], stream: Stream, memory: bo
     def run() -> dict:
         found = {}
         for task in TASKS:
-            model, _, strangers = people(task)
+            model, _, _, strangers = task_people(task, SEEDS)
             r = evaluate(made(task, methods), strangers, model, progress=False, stream=stream, n_jobs=-1, memory=memory,
                          cache_dir=KEPT / "units")  # fmt: skip
             wars, costs, table = r.per_subject().war, r.cost(), r.table
