@@ -19,7 +19,7 @@ from clip_autt.features import LabeledVideo
 from clip_autt.method import TestTimeMethod
 from clip_autt.methods.dsfda import prepare_dsfda
 from clip_autt.methods.pft import prepare_translator
-from clip_autt.methods.registry import make_method
+from clip_autt.methods.registry import TAKE_SOURCE, make_method
 from clip_autt.model import ClipAU
 from clip_autt.utils.files import code_hash, content_hash
 
@@ -75,7 +75,7 @@ def prepared(task: str, row: str) -> ClipAU:
 
 def made(task: str, methods: Mapping[str, Make]) -> dict[str, TestTimeMethod]:
     "Methods by the names of their rows."
-    given = lambda name: dict(source=task_people(task, SEEDS)[1]) if name == "msda" else {}
+    given = lambda name: dict(source=task_people(task, SEEDS)[1]) if name in TAKE_SOURCE else {}
     return {
         row: make_method(name, prepared(task, row), **settings, **given(name))
         for row, (name, settings) in methods.items()

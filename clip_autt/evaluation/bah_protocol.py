@@ -24,7 +24,7 @@ from .results import Results
 from .stream import Stream
 from ..features import LabeledVideo, VideoFeatures
 from ..method import TestTimeMethod
-from ..methods.registry import make_method
+from ..methods.registry import TAKE_SOURCE, make_method
 from ..model import ClipAU
 from ..utils.errors import InputError, check
 from ..video.clip import FrameFiles
@@ -294,7 +294,7 @@ def personalization(
     methods = {}
     for row in rows:
         name, settings = LADDER[row]
-        given = dict(source=source) if name in ('au-instability', 'msda') else {}
+        given = dict(source=source) if name in TAKE_SOURCE else {}
         methods[row] = make_method(name, model, seed, **settings, **given)
     return evaluate(methods, videos, model, progress=False, stream=Stream(control=control), with_oracle=with_oracle,
                     **kwargs)

@@ -26,7 +26,7 @@ from ..faces.people import DomainShift
 from ..faces.tasks import TARGET_DOMAIN, find_task
 from ..faces.videos import N_TARGETS, kept_source_videos, kept_target_videos
 from ..methods.dsfda import prepare_dsfda
-from ..methods.registry import INFORMED_METHODS, check_name, make_method, make_methods
+from ..methods.registry import INFORMED_METHODS, TAKE_SOURCE, check_name, make_method, make_methods
 from ..model import ClipAU
 from ..utils.errors import check
 from ..utils.files import atomic_path
@@ -78,7 +78,7 @@ def with_settings(
     return {name: make_method(name, model, seed, **own) for name, own in (settings or {}).items()}
 
 # %% ../../nbs/evaluation/06_embedded.ipynb #06a42d9e
-SOURCE_METHODS = 'dsfda', 'msda', 'au-instability'
+SOURCE_METHODS = 'dsfda', *TAKE_SOURCE
 
 def source_settings(
     model: ClipAU,  # gets what DSFDA needs
@@ -91,7 +91,7 @@ def source_settings(
     if not wanted: return {}
     source = kept_source_videos(model.backbone, task, **kwargs)
     if 'dsfda' in wanted and 'dsfda' not in model.attachments: prepare_dsfda(model, source)
-    return {name: {} if name == 'dsfda' else dict(source=source) for name in wanted}
+    return {name: dict(source=source) if name in TAKE_SOURCE else {} for name in wanted}
 
 def _check_methods(methods: Sequence[str], model: ClipAU, stream: Stream) -> None:
     "`InputError` for unknown methods, and for those that the stream does not give what they need."

@@ -62,7 +62,7 @@ from .references import (
 )
 from .registry import (
     BASELINE as BASELINE, INFORMED_METHODS as INFORMED_METHODS, METHODS as METHODS,
-    TABLE_METHODS as TABLE_METHODS, check_name as check_name,
+    TABLE_METHODS as TABLE_METHODS, TAKE_SOURCE as TAKE_SOURCE, check_name as check_name,
     describe_method as describe_method,
     make_method as make_method, make_methods as make_methods, methods_for as methods_for,
     override_reset as override_reset, without_seed as without_seed,

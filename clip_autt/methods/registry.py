@@ -36,8 +36,8 @@ from ..released import ReleasedClipAUTT
 from ..training.msda import MSDA
 
 # %% auto #0
-__all__ = ['METHODS', 'INFORMED_METHODS', 'TABLE_METHODS', 'BASELINE', 'without_seed', 'methods_for', 'check_name', 'make_method',
-           'make_methods', 'override_reset', 'describe_method']
+__all__ = ['METHODS', 'INFORMED_METHODS', 'TAKE_SOURCE', 'TABLE_METHODS', 'BASELINE', 'without_seed', 'methods_for', 'check_name',
+           'make_method', 'make_methods', 'override_reset', 'describe_method']
 
 # %% ../../nbs/methods/15_registry.ipynb #bf01713f
 def without_seed(
@@ -76,10 +76,11 @@ INFORMED_METHODS: dict[str, Callable[..., TestTimeMethod]] = {  # name -> factor
     'personal+control': without_seed(partial(PersonalBaseline, with_control=True)),
     'pft': PFT,
     'dsfda': DSFDA,
-    'msda': MSDA,  # takes source=videos, as the next
+    'msda': MSDA,
     'au-instability': AUInstability,
     **{name: partial(FewShot, config=settings) for name, settings in FEW_SHOT_PRESETS.items()},
 }
+TAKE_SOURCE = 'msda', 'au-instability'  # made with source=, labelled videos of source people
 
 # %% ../../nbs/methods/15_registry.ipynb #36ad0ef5
 TABLE_METHODS = {'source': without_seed(NoAdaptation),
