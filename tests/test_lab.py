@@ -19,7 +19,7 @@ def test_the_command_copies_and_keeps_what_was_changed(tmp_path):
     course = tmp_path / "my course"
     first = CliRunner().invoke(app, ["lab", str(course), "--copy-only"])
     assert first.exit_code == 0 and f"{len(tutorial_files())} files written, 0 kept" in first.output
-    mine = course / "01_personalize_in_five_minutes.ipynb"
+    mine = course / "01_get_to_know_one_person.ipynb"
     mine.write_text("solved")
     again = CliRunner().invoke(app, ["lab", str(course), "--copy-only"])
     assert "0 files written" in again.output and mine.read_text() == "solved"

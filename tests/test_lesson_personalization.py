@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LESSON = ROOT / "nbs" / "tutorials" / "17_personalization_by_hand.ipynb"
+LESSON = ROOT / "nbs" / "tutorials" / "13_personalization_by_hand.ipynb"
 
 
 @pytest.fixture(scope="module")

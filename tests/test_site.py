@@ -67,7 +67,7 @@ def site(tmp_path_factory):
 
 
 def test_the_site_is_whole(site):
-    tutorial = "nbs/tutorials/01_personalize_in_five_minutes"
+    tutorial = "nbs/tutorials/01_get_to_know_one_person"
     for name in (
         "index",
         "docs/glossary",

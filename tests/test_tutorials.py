@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import tutorials as t  # noqa: E402
 from colab import badge, requirement  # noqa: E402
 
-COURSE, EVERY = t.course(), t.all_tutorials()
+COURSE = t.course()
 course = pytest.mark.parametrize("path", COURSE, ids=lambda p: p.stem)
 
 
@@ -31,13 +31,12 @@ def test_the_course_is_numbered_without_a_gap_and_each_part_leads_to_the_next():
 
 def test_the_front_page_lists_every_tutorial_in_order():
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.findall(r"^(\d+)\. \[.*?\]\(nbs/tutorials/(\d\d_\w+\.ipynb)\)", page, re.M) == [
-        (str(number), p.name) for number, p in enumerate(COURSE, 1)
+    assert re.findall(r"^(\d+)\. \[.*?\]\(nbs/tutorials/(\d\d_\w+\.ipynb)\) \((\d+)\)$", page, re.M) == [
+        (str(number), p.name, str(t.statistics(p).minutes)) for number, p in enumerate(COURSE, 1)
     ]
-    assert all(f"nbs/tutorials/{p.name}" in page for p in EVERY)
 
 
-@pytest.mark.parametrize("path", EVERY, ids=lambda p: p.stem)
+@course
 def test_it_runs_with_its_solutions_and_shows_what_was_saved(path, tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     found = t.differences(path)
@@ -49,6 +48,28 @@ def test_statistics_are_inside_the_budgets():
         s = t.statistics(p)
         assert s.cells <= 40 and s.longest <= 15 and 7 <= s.words_per_line < 9.5, (p.name, s, s.words_per_line)
         assert s.exercises == 3, f"{p.name}: {s.exercises} exercises"
+        assert 3 <= s.questions <= 5, f"{p.name}: a quiz of {s.questions} questions"
+
+
+@course
+def test_minutes_are_those_of_a_reader_who_follows_every_line(path):
+    assert re.findall(t.TIME, cells(path, "markdown")[0]) == [str(t.statistics(path).minutes)], (
+        "run `python tools/tutorials.py --minutes`"
+    )
+
+
+@course
+def test_exercises_are_of_three_grades_and_answers_of_the_quiz_are_run(path):
+    text = "\n".join(cells(path, "markdown"))
+    exercises = text[text.index("## Exercises") :]
+    assert re.findall(r"^\*\*(\d)\.\*\* \*(\w+)\.\*", exercises, re.M) == [
+        ("1", "Look"),
+        ("2", "Change"),
+        ("3", "Think"),
+    ]
+    questions, answers = t.quiz(path)
+    assert answers.count("assert") >= questions / 2, "answers that are run"
+    assert t.QUIZ.search(text)[1].count("<summary>Answers</summary>") == 1
 
 
 @course

@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 from colab import settings
 from nbclient.exceptions import CellControlSignal, DeadKernelError
-from tutorials import all_tutorials, execute, with_solutions
+from tutorials import course, execute, with_solutions
 
 ROOT = Path(__file__).parents[1]
 PINS = ROOT / "tools" / "colab_requirements.txt"
@@ -84,7 +84,7 @@ def check(path: Path, folder: Path) -> str:
 
 
 def main(names: list[str]) -> int:
-    paths = [p for p in all_tutorials() if not names or any(p.stem.startswith(n) for n in names)]
+    paths = [p for p in course() if not names or any(p.stem.startswith(n) for n in names)]
     run(sys.executable, "-m", "pip", "uninstall", "-q", "--yes", settings()["lib_name"])
     failed = 0
     with tempfile.TemporaryDirectory() as home:

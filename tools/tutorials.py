@@ -3,9 +3,11 @@
 `python tools/tutorials.py`            prints the statistics of all tutorials
 `python tools/tutorials.py --save N…`  runs tutorials (all without a name), saves their outputs; solutions are not run
 `python tools/tutorials.py --check N…` runs tutorials with the solutions of their exercises, compares with what is saved
+`python tools/tutorials.py --minutes`  writes into each tutorial how long it takes to read
 """
 
 import copy
+import math
 import re
 import sys
 import time
@@ -20,16 +22,14 @@ FOLDER = ROOT / "nbs" / "tutorials"
 VIEW = "application/vnd.jupyter.widget-view+json"
 DETAILS = re.compile(r"<details>(.*?)</details>", re.S)
 FENCE = re.compile(r"^```python\n(.*?)^```", re.S | re.M)
+QUIZ = re.compile(r"^## Check yourself\n(.*?)</details>", re.S | re.M)
+TIME = re.compile(r"\*\*Time:\*\* (\d+) minutes")
+WORDS_PER_MINUTE, LINES_PER_MINUTE = 200, 12  # of a reader who follows every line of code
 
 
 def course() -> list[Path]:
     "The numbered tutorials."
     return sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
-
-
-def all_tutorials() -> list[Path]:
-    "The course, and what stands beside it."
-    return sorted(FOLDER.glob("*.ipynb"))
 
 
 def solutions(markdown: str) -> list[str]:
@@ -104,14 +104,20 @@ def same_text(a: str, b: str, tolerance: float = 0.05) -> bool:
 
 class Statistics(NamedTuple):
     cells: int
-    lines: int  # of code, without blank lines, comments and the install cell
+    lines: int  # of code and of the quiz's answers, without blank lines, comments and the install cell
     longest: int  # code lines of the longest cell
     words: int  # of prose, without code, links' targets and tags
     exercises: int
+    questions: int  # of the quiz
 
     @property
     def words_per_line(self) -> float:
         return self.words / self.lines
+
+    @property
+    def minutes(self) -> int:
+        "To read words and code, rounded up to five; exercises come on top."
+        return 5 * math.ceil((self.words / WORDS_PER_MINUTE + self.lines / LINES_PER_MINUTE) / 5)
 
 
 def prose(markdown: str) -> str:
@@ -125,22 +131,40 @@ def code_lines(source: str) -> list[str]:
     return [x for x in source.splitlines() if x.strip() and not x.strip().startswith("#")]
 
 
+def quiz(path: Path) -> tuple[int, str]:
+    "How many questions the quiz of a tutorial asks, and the code of its answers."
+    text = "\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
+    found = QUIZ.search(text)
+    if not found:
+        return 0, ""
+    questions, answers = found[1].split("<details>", 1)
+    return len(re.findall(r"^\d\. ", questions, re.M)), "\n".join(FENCE.findall(answers))
+
+
 def statistics(path: Path) -> Statistics:
     nb = nbformat.read(path, 4)
     code = [c.source for c in nb.cells if c.cell_type == "code"]
     own = [code_lines(s) for s in code if "google.colab" not in s]
-    words = sum(len(prose(c.source).split()) for c in nb.cells if c.cell_type == "markdown")
-    n = sum(len(solutions(c.source)) for c in nb.cells if c.cell_type == "markdown")
-    return Statistics(len(nb.cells), sum(map(len, own)), max(map(len, own)), words, n)
+    texts = [c.source for c in nb.cells if c.cell_type == "markdown"]
+    questions, answers = quiz(path)
+    return Statistics(
+        cells=len(nb.cells),
+        lines=sum(map(len, own)) + len(code_lines(answers)),
+        longest=max(map(len, own)),
+        words=sum(len(prose(x).split()) for x in texts),
+        exercises="".join(texts).count("<summary>Solution</summary>"),
+        questions=questions,
+    )
 
 
 def table(paths: list[Path]) -> str:
     "Statistics of some tutorials as text."
-    rows = [f"{'tutorial':34} cells lines longest words words/line exercises"]
+    rows = [f"{'tutorial':34} cells lines longest words words/line minutes exercises questions"]
     for p in paths:
         s = statistics(p)
         rows.append(
-            f"{p.stem:34} {s.cells:5} {s.lines:5} {s.longest:7} {s.words:5} {s.words_per_line:10.1f} {s.exercises:9}"
+            f"{p.stem:34} {s.cells:5} {s.lines:5} {s.longest:7} {s.words:5} {s.words_per_line:10.1f} {s.minutes:7}"
+            f" {s.exercises:9} {s.questions:9}"
         )
     return "\n".join(rows)
 
@@ -151,6 +175,12 @@ def save(path: Path) -> None:
     for cell in nb.cells:
         cell.metadata = {}
     nb.metadata = {"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"}}
+    nbformat.write(nb, path)
+
+
+def write_minutes(path: Path) -> None:
+    nb = nbformat.read(path, 4)
+    nb.cells[0].source = TIME.sub(f"**Time:** {statistics(path).minutes} minutes", nb.cells[0].source)
     nbformat.write(nb, path)
 
 
@@ -169,8 +199,10 @@ def differences(path: Path) -> list[str]:
 
 def main(args: list[str]) -> int:
     names = [a for a in args if not a.startswith("--")]
-    paths = [p for p in all_tutorials() if not names or any(p.stem.startswith(n) for n in names)]
+    paths = [p for p in course() if not names or any(p.stem.startswith(n) for n in names)]
     bad = 0
+    for p in paths if "--minutes" in args else []:
+        write_minutes(p)
     for p in paths if "--save" in args or "--check" in args else []:
         began = time.perf_counter()
         found = save(p) if "--save" in args else differences(p)

@@ -115,7 +115,7 @@ def lab(
         typer.echo('error: you are root, as in many containers. JupyterLab wants to hear that this is meant: '
                    f'clip-autt lab {folder} -- --allow-root', err=True)
         raise typer.Exit(1)
-    start = ['--no-browser'] if no_browser else ['01_personalize_in_five_minutes.ipynb']
+    start = ['--no-browser'] if no_browser else ['01_get_to_know_one_person.ipynb']
     start.append(f'--ServerApp.tornado_settings={{"websocket_max_message_size":{_LARGEST_UPLOAD}}}')
     raise typer.Exit(_wait(subprocess.Popen([sys.executable, '-m', 'jupyterlab', *start, *(options or [])],
                                             cwd=folder)))
