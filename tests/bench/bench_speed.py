@@ -77,7 +77,7 @@ def test_first_adaptation(benchmark, models, ctx_position):  # noqa: F811
     clip = Clip(pixels.numpy(), np.arange(T) / 12.5, found=np.ones(T, bool))
 
     def fast():
-        method.prompts._known.clear()  # nothing is remembered from an earlier video
+        method.prompts._graphs.clear()  # nothing is remembered from an earlier video
         return method.adapt(encode(model.backbone, clip))
 
     in_turn(
