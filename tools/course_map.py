@@ -1,4 +1,4 @@
-"""Write docs/course.md, the map of the course, and the list of lessons in nbs/index.ipynb from the tutorials themselves.
+"""Write the map of the course, docs/course.md, and the list of lessons in nbs/index.ipynb from the tutorials themselves.
 
 `--check` only compares. Then `make readme` hands the list on.
 """

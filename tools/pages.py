@@ -1,7 +1,11 @@
 """What the writers of pages share: tables of Markdown, means with their spread, numbers computed once, templates."""
 
 import json
+import os
+import platform
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +50,19 @@ def kept(path: Path, make: Callable[[], Any]) -> Any:
             tmp.write_text(json.dumps(make()))
         print(f"measured {path.stem}", flush=True)
     return json.loads(path.read_text())
+
+
+def measured(
+    command: str,  # of the Makefile, which makes the page anew
+    *packages: str,  # what else matters beside PyTorch
+) -> str:
+    "When, with what and on what a page was measured: the line under its title."
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", *packages))
+    cores, memory_gb = os.cpu_count(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return (
+        f"*Measured on {date.today()} by `make {command}`: {versions}, Python {platform.python_version()}, "
+        f"{cores} CPU cores, {memory_gb:.0f} GB of memory, no GPU.*"
+    )
 
 
 def write_page(path: Path, template: str, **facts: object) -> None:
