@@ -1,4 +1,4 @@
-"""Write the map of the course, docs/course.md, and the list of lessons in nbs/index.ipynb from the tutorials themselves.
+"""Write the map of the course, docs/course.md, and the list of lessons in nbs/index.ipynb from the tutorials.
 
 `--check` only compares. Then `make readme` hands the list on.
 """

@@ -52,22 +52,19 @@ def kept(path: Path, make: Callable[[], Any]) -> Any:
     return json.loads(path.read_text())
 
 
-def measured(
-    command: str,  # of the Makefile, which makes the page anew
-    *packages: str,  # what else matters beside PyTorch
-) -> str:
+def measured(command: str) -> str:
     "When, with what and on what a page was measured: the line under its title."
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", *packages))
-    cores, memory_gb = os.cpu_count(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "open_clip_torch", "clip_autt"))
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return (
-        f"*Measured on {date.today()} by `make {command}`: {versions}, Python {platform.python_version()}, "
-        f"{cores} CPU cores, {memory_gb:.0f} GB of memory, no GPU.*"
+        f"*Measured on {date.today()} by `{command}`: Python {platform.python_version()}, {versions}; "
+        f"{os.cpu_count()} CPU cores, {memory_gb:.0f} GB of memory.*"
     )
 
 
-def write_page(path: Path, template: str, **facts: object) -> None:
-    "Fill a template of tools/templates with what was measured, write the page, and print it."
-    text = (TEMPLATES / template).read_text(encoding="utf-8").format(**facts)
+def write_page(path: Path, template: str, command: str, **facts: object) -> None:
+    "Fill a template of tools/templates with what `command` measured, write the page, and print it."
+    text = (TEMPLATES / template).read_text(encoding="utf-8").format(measured=measured(command), **facts)
     with atomic_path(path) as tmp:
         tmp.write_text(text, encoding="utf-8")
     print(text)
