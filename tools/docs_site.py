@@ -4,25 +4,27 @@
 so that the links which work in the repository work here.
 """
 
-import ast
 import os
 import re
 import shutil
 import sys
-import textwrap
+from configparser import ConfigParser
 from pathlib import Path
 
 import mkdocs.commands.build
-import nbformat
+import site_api
+from house import WINGS
 from latex2mathml.converter import convert
 from mkdocs.config import load_config
-from house import WINGS
-from nbconvert import MarkdownExporter
+from mkdocs.plugins import BasePlugin
+from site_notebooks import gallery, notebook_page, tutorial
+from site_tables import dressed, with_plots
 
 from clip_autt.cli.course import ONLINE, outside_code
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build"
+TUTORIALS = Path("nbs/tutorials")
 MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\w$\\])\$(?!\s)([^$\n]+?)(?<!\s)\$(?![\w$])", re.S)
 LINK = re.compile(r"(?<=\]\()([^)\s:#]+)((?:#[^)\s]*)?)(?=\))")
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
@@ -39,7 +41,8 @@ def mathml(text: str) -> str:
     def one(found: re.Match) -> str:
         display = found[1] is not None
         latex = re.sub(r"\\arg\b", r"\\operatorname{arg}", (found[1] or found[2]).strip())
-        return convert(latex, display="block" if display else "inline")
+        drawn = convert(latex, display="block" if display else "inline")
+        return drawn if display else f"<span>{drawn}</span>"  # a line that begins with <math> would be a block
 
     return outside_code(lambda prose: MATH.sub(one, prose), text)
 
@@ -56,6 +59,8 @@ def relinked(text: str, place: Path) -> str:
                 os.path.relpath("index.md" if inside == Path("nbs/index.ipynb") else inside.with_suffix(".md"), place)
                 + anchor
             )
+        if target == ROOT / TUTORIALS:
+            return os.path.relpath(TUTORIALS / "index.md", place) + anchor
         page = target.suffix == ".md" and (target.parent in (ROOT, ROOT / "docs", ROOT / "docs" / "howto"))
         if page and target == ROOT / "README.md":
             return os.path.relpath("index.md", place) + anchor
@@ -77,85 +82,9 @@ def page(text: str, place: Path) -> str:
     return relinked(mathml(text), place).replace("<details", '<details markdown="1"')
 
 
-def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
-    "A notebook as markdown, and its pictures."
-    nb = nbformat.read(path, 4)
-    nb.cells = [c for c in nb.cells if not re.search(r"^#\|\s*hide", c.source, re.M) and "google.colab" not in c.source]
-    for cell in nb.cells:
-        cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M)
-    nb.cells = [c for c in nb.cells if c.source.strip()]
-    nb.metadata["language_info"] = {"name": "python"}
-    text, resources = MarkdownExporter().from_notebook_node(
-        nb, {"output_files_dir": f"{path.stem}_files", "unique_key": path.stem}
-    )
-    return page(text, path.parent.relative_to(ROOT)), resources.get("outputs", {})
-
-
 def title(text: str) -> str:
     "The first heading of a page."
     return re.search(r"^# (.+)", text, re.M)[1]
-
-
-def signature(node: ast.AST, lines: list[str]) -> str:
-    "The head of a function, or of a class with its fields, as it stands in the source with its comments."
-    if isinstance(node, ast.ClassDef):
-        init = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
-        fields = [
-            lines[i] for n in node.body if isinstance(n, ast.AnnAssign) for i in range(n.lineno - 1, n.end_lineno)
-        ]
-        return "\n".join([lines[node.lineno - 1], *fields, *(signature(n, lines) for n in init)])
-    first = node.body[0]
-    if first.lineno == node.lineno:
-        return lines[node.lineno - 1][: first.col_offset].rstrip()
-    return "\n".join(lines[node.lineno - 1 : first.lineno - 1]).rstrip()
-
-
-def entry(node: ast.AST, lines: list[str], level: int, name: str) -> str:
-    "One function or class: name, what it is for, parameters."
-    head = textwrap.dedent(signature(node, lines)).strip("\n")
-    return f"{'#' * level} {name}\n\n{ast.get_docstring(node) or ''}\n\n```python\n{head}\n```"
-
-
-def patched_class(node: ast.FunctionDef) -> str | None:
-    "The class that a function with the decorator `patch` or `patch_property` becomes a member of."
-    if not any(getattr(d, "id", "").startswith("patch") for d in node.decorator_list):
-        return None
-    return ast.unparse(node.args.args[0].annotation)
-
-
-def api_page(module: str) -> str:
-    "Everything public in a module, with its parameters."
-    path = ROOT / "clip_autt" / f"{module.replace('.', '/')}.py"
-    text = path.read_text(encoding="utf-8")
-    tree, lines = ast.parse(text), text.splitlines()
-    source = re.search(r"nbs/\S+?\.ipynb", text)[0]
-    public = next(
-        ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__"
-    )
-    up = "../" * (1 + module.count("."))
-    parts = [
-        f"# {module}",
-        ast.get_docstring(tree) or "",
-        f"Explained, with examples and tests, in [{Path(source).stem}]({up}{source[:-6]}.md).",
-    ]
-    functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
-    added = [n for n in functions if patched_class(n)]
-    for node in tree.body:
-        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name not in public or node in added:
-            continue
-        parts.append(entry(node, lines, 2, node.name))
-        if isinstance(node, ast.ClassDef):
-            own = [n for n in node.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
-            methods = [*own, *(n for n in added if patched_class(n) == node.name)]
-            parts += [entry(n, lines, 3, f"{node.name}.{n.name}") for n in methods]
-    return "\n\n".join(parts)
-
-
-def modules() -> list[str]:
-    "Names of the package's modules."
-    paths = (ROOT / "clip_autt").rglob("*.py")
-    names = (".".join(p.relative_to(ROOT / "clip_autt").with_suffix("").parts) for p in paths)
-    return sorted(n for n in names if not n.split(".")[-1].startswith("_"))
 
 
 def write(folder: Path, name: str, text: str) -> None:
@@ -163,48 +92,126 @@ def write(folder: Path, name: str, text: str) -> None:
     (folder / name).write_text(text, encoding="utf-8")
 
 
+DOORS = """
+<div class="grid cards doors" markdown="1">
+
+-   **[Try it](docs/install.md)**
+
+    Install it and see it work, offline, in some minutes. Then [your own clips](docs/howto/own_clips.md).
+
+-   **[Learn it](nbs/tutorials/index.md)**
+
+    A course of notebooks with pictures, widgets and exercises, from one face to the published methods.
+
+-   **[Look it up](api/index.md)**
+
+    The names people need first, all others wing by wing; [results](docs/results.md), [glossary](docs/glossary.md).
+
+</div>
+"""
+
+
+def home() -> str:
+    "README with three doors below its first paragraphs."
+    text = page((ROOT / "README.md").read_text(encoding="utf-8"), Path("."))
+    place = re.search(r"^!\[|^## ", text, re.M).start()
+    return text[:place] + DOORS + "\n" + text[place:]
+
+
+def of_results(place: Path) -> str:
+    "The name of a page of results, by which its plots are known; nothing for other pages."
+    return place.stem if place.parent == Path("docs") else ""
+
+
+def boosted(text: str, boost: float) -> str:
+    "A page that the search puts before others, or behind them."
+    return f"---\nsearch:\n  boost: {boost}\n---\n\n{text}"
+
+
 def sources(folder: Path) -> list:
     "Write all pages to a folder; what comes back is the navigation."
     shutil.rmtree(folder, ignore_errors=True)
-    write(folder, "index.md", page((ROOT / "README.md").read_text(encoding="utf-8"), Path(".")))
+    write(folder, "index.md", home())
     for p in [*ROOT.glob("docs/**/*.md"), ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]:
         place = p.relative_to(ROOT)
-        write(folder, str(place), page(p.read_text(encoding="utf-8"), place.parent))
+        text = page(with_plots(p.read_text(encoding="utf-8"), of_results(place)), place.parent)
+        write(folder, str(place), boosted(text, 2) if p.parent.name == "howto" or p.stem == "install" else text)
     shutil.copytree(ROOT / "docs" / "images", folder / "docs" / "images")
-    titles = {}
+    titles, tutorials = {}, []
     for p in sorted(ROOT.glob("nbs/*/*.ipynb")):
         place, (text, pictures) = p.relative_to(ROOT).with_suffix(".md"), notebook_page(p)
+        text = page(text, place.parent)
         titles[place] = title(text)
-        write(folder, str(place), text)
+        course = place.parent == TUTORIALS
+        if course:
+            tutorials.append(tutorial(p, text, pictures))
+        write(folder, str(place), boosted(text, 3) if course else text)
         for name, data in pictures.items():
             (folder / place.parent / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / place.parent / name).write_bytes(data)
-    for m in modules():
-        write(folder, f"api/{m.replace('.', '/')}.md", api_page(m))
+    write(folder, str(TUTORIALS / "index.md"), gallery(tutorials))
+    for name, text in site_api.pages().items():
+        write(folder, name, boosted(text, 0.3))
     return navigation(titles)
 
 
 def navigation(titles: dict[Path, str]) -> list:
     "Tabs and their pages."
 
-    def of(place: str) -> list:
-        return [{t: str(p)} for p, t in titles.items() if str(p.parent) == place]
+    def of(place: Path) -> list:
+        return [{t: str(p)} for p, t in titles.items() if p.parent == place]
 
     return [
-        {"Home": "index.md"},
-        {"Tutorials": [*of("nbs/tutorials"), {"Glossary": "docs/glossary.md"}]},
+        {"Home": ["index.md", "docs/install.md"]},
+        {"Tutorials": [str(TUTORIALS / "index.md"), *of(TUTORIALS), {"Glossary": "docs/glossary.md"}]},
         {"How to": [f"docs/howto/{name}.md" for name in HOWTO]},
         {"Results": [f"docs/{name}.md" for name in PAGES]},
-        {"The library, explained": [{w.name: of(f"nbs/{w.name}")} for w in WINGS]},
-        {"API": [{m: f"api/{m.replace('.', '/')}.md"} for m in modules()]},
+        {"The library, explained": [{w.name: of(Path("nbs") / w.name)} for w in WINGS]},
+        {"API": site_api.navigation()},
         {"Project": ["CHANGELOG.md", "CONTRIBUTING.md"]},
     ]
 
 
+def origin(place: str) -> str | None:
+    "The file of the repository that a page was made from; None for a page that was put together here."
+    path = Path(place)
+    if place == "index.md":
+        return "nbs/index.ipynb"
+    if path.parts[0] == "api":
+        module = ".".join(path.with_suffix("").parts[1:])
+        return site_api.read_module(module).source if module in site_api.modules() else None
+    if path.parts[0] == "nbs":
+        return str(path.with_suffix(".ipynb")) if path.stem != "index" else None
+    return place
+
+
+class Pages(BasePlugin):
+    "What is done to pages after markdown: tables are dressed, pictures load when they are seen, sources are linked."
+
+    def on_files(self, files, config):
+        for file in files.documentation_pages():
+            file.edit_uri = origin(file.src_uri)
+        return files
+
+    def on_page_content(self, html, page, config, files):
+        return dressed(html, of_results(Path(page.file.src_uri))).replace("<img ", '<img loading="lazy" ')
+
+
 def build(site: Path, strict: bool) -> None:
     "Write the pages and build the site."
-    nav = sources(BUILD / "site_pages")
-    mkdocs.commands.build.build(load_config(str(ROOT / "mkdocs.yml"), nav=nav, strict=strict, site_dir=str(site)))
+    nav, settings = sources(BUILD / "site_pages"), ConfigParser()
+    settings.read(ROOT / "settings.ini")
+    project = settings["DEFAULT"]
+    config = load_config(
+        str(ROOT / "mkdocs.yml"),
+        nav=nav,
+        strict=strict,
+        site_dir=str(site),
+        repo_url=project["git_url"],
+        edit_uri=f"blob/{project['branch']}/",
+    )
+    config.plugins["pages"] = Pages()
+    mkdocs.commands.build.build(config)
 
 
 if __name__ == "__main__":
