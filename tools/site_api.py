@@ -76,6 +76,11 @@ def place(module: str) -> Path:
     return Path("api") / f"{module.replace('.', '/')}.md"
 
 
+def wing_place(name: str) -> Path:
+    "Where the page of a wing lies."
+    return Path("api") / "wings" / name / "index.md"
+
+
 def to(target: str | Path, page: Path) -> str:
     "A link from a page to another one."
     return Path(os.path.relpath(target, page.parent)).as_posix()
@@ -140,7 +145,7 @@ def of_wing(name: str) -> list[str]:
 
 def wing_page(name: str) -> str:
     "A wing: its modules with their notebooks, and a line for each name."
-    page = Path("api") / "wings" / f"{name}.md"
+    page = wing_place(name)
     about = next(w.holds for w in WINGS if w.name == name)
     parts = [f"# {name}", f"{about[0].upper()}{about[1:]}."]
     for module in map(read_module, of_wing(name)):
@@ -170,7 +175,7 @@ def overview() -> str:
             rows.append(f"{row(one, module, page)} {notebook(module, page)} |")
         parts += [f"## {purpose}", "\n".join(["| name | what it is for | explained in |", "|---|---|---|", *rows])]
     counts = {w.name: sum(len(read_module(m).names) for m in of_wing(w.name)) for w in WINGS}
-    rows = [f"| [{w.name}](wings/{w.name}.md) | {w.holds} | {counts[w.name]} |" for w in WINGS]
+    rows = [f"| [{w.name}]({to(wing_place(w.name), page)}) | {w.holds} | {counts[w.name]} |" for w in WINGS]
     parts += [
         "## All names, wing by wing",
         "From the lowest floor of the house to the highest; a wing imports only from those above it in this table.",
@@ -182,11 +187,13 @@ def overview() -> str:
 def pages() -> dict[str, str]:
     "All pages of the API by their places."
     found = {"api/index.md": overview()}
-    found |= {f"api/wings/{w.name}.md": wing_page(w.name) for w in WINGS}
+    found |= {wing_place(w.name).as_posix(): wing_page(w.name) for w in WINGS}
     return found | {place(m).as_posix(): module_page(m) for w in WINGS for m in of_wing(w.name)}
 
 
 def navigation() -> list:
     "The overview, then wing by wing."
-    wings = [{w.name: [f"api/wings/{w.name}.md", *({m: place(m).as_posix()} for m in of_wing(w.name))]} for w in WINGS]
+    wings = [
+        {w.name: [wing_place(w.name).as_posix(), *({m: place(m).as_posix()} for m in of_wing(w.name))]} for w in WINGS
+    ]
     return ["api/index.md", *wings]

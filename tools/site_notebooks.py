@@ -7,15 +7,26 @@ from typing import NamedTuple
 
 import nbformat
 from nbconvert import MarkdownExporter
+from house import modules
 from site_api import read_module
 
 PICTURE = re.compile(r"!\[(?:jpeg|png|svg)\]\(([^)]+)\)")  # as nbconvert writes them
+
+
+def plain(markdown: str) -> str:
+    "Markdown as a line of text: no links, formulas, marks."
+    text = re.sub(r"\$\$?.+?\$\$?|<[^>]+>", "", re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", markdown), flags=re.S)
+    return " ".join(re.sub(r"[*`#>\[\]]", "", text).split())
+
+
+PICTURES = [m for m in modules() if m.split(".")[0] in ("show", "evaluation", "signals", "series")]
 WIDGETS = {
     n.name: n.summary
     for m in ("show.widgets", "show.videolab")
     for n in read_module(m).names
     if isinstance(n.node, ast.ClassDef)
 }
+PLOTS = {n.name: plain(n.summary) for m in PICTURES for n in read_module(m).names if n.name.startswith("plot_")}
 
 
 def parsed(source: str) -> ast.Module:
@@ -24,12 +35,6 @@ def parsed(source: str) -> ast.Module:
         return ast.parse(re.sub(r"^\s*[%!?].*$", "", source, flags=re.M))
     except SyntaxError:
         return ast.Module([], [])
-
-
-def plain(markdown: str) -> str:
-    "Markdown as a line of text: no links, formulas, marks."
-    text = re.sub(r"\$\$?.+?\$\$?|<[^>]+>", "", re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", markdown), flags=re.S)
-    return " ".join(re.sub(r"[*`#>\[\]]", "", text).split())
 
 
 def titles(source: str) -> list[str]:
@@ -45,6 +50,14 @@ def titles(source: str) -> list[str]:
     return list(dict.fromkeys(t.strip() for t in found if t.strip()))
 
 
+def drawn_by(source: str) -> list[str]:
+    "What the library's own plotting functions say of what they draw."
+    called = {
+        getattr(n.func, "id", getattr(n.func, "attr", "")) for n in ast.walk(parsed(source)) if isinstance(n, ast.Call)
+    }
+    return [PLOTS[name] for name in PLOTS if name in called][:1]
+
+
 def described(cells: list, i: int) -> str:
     "What the pictures of cell i show: its own words for it, its title, the sentence before, the heading above."
     if said := re.search(r"^#\|\s*fig-(?:alt|cap):\s*(.+)", cells[i].source, re.M):
@@ -56,7 +69,8 @@ def described(cells: list, i: int) -> str:
         text = plain(re.sub(r"^```.*?^```|^(?:#|\s*[|-]).*?$", "", cells[i - 1].source, flags=re.M | re.S))
         last = re.split(r"(?<=[.?!])\s+(?=[A-Z])", text)[-1] if text else ""
         parts += [last.rstrip(":")] if 0 < len(last) <= 200 else []
-    return ". ".join(p.rstrip(".") for p in [*parts, "; ".join(titles(cells[i].source))] if p)
+    words = titles(cells[i].source) or drawn_by(cells[i].source)
+    return ". ".join(p.rstrip(".") for p in [*parts, "; ".join(words)] if p)
 
 
 def alternatives(cells: list) -> list[str]:

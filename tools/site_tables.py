@@ -6,9 +6,7 @@ from typing import NamedTuple
 
 NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?"
 VALUE = re.compile(rf"\**({NUMBER})[%x]?\**(?:\s*±\s*({NUMBER})|\s*\[({NUMBER}),\s*({NUMBER})\])?")
-INTERVAL = re.compile(
-    rf"{NUMBER}%?,? \(?{NUMBER} \[{NUMBER}, {NUMBER}\]\)?|{NUMBER} \[{NUMBER}, {NUMBER}\]|{NUMBER}%? ± {NUMBER}"
-)
+INTERVAL = re.compile(rf"\(?{NUMBER} \[{NUMBER}, {NUMBER}\]\)?|{NUMBER}%? ± {NUMBER}")  # is not broken over lines
 
 
 class Plot(NamedTuple):
@@ -136,14 +134,15 @@ def track(value: tuple | None, low: float, high: float, zero: bool) -> str:
 
     line = f'<i class="zero" style="left:{at(0)}"></i>' if zero else ""
     if value is None:
-        return f'<span class="track">{line}</span><span class="value"></span>'
+        return f'<span><span class="track">{line}</span><span class="value"></span></span>'
     wide = (
         f'<i class="ci" style="left:{at(value[1])};right:calc(100% - {at(value[2])})"></i>'
         if value[1] < value[2]
         else ""
     )
     dot = f'<i class="dot" style="left:{at(value[0])}"></i>'
-    return f'<span class="track">{line}{wide}{dot}</span><span class="value">{html.escape(value[3])}</span>'
+    said = f'<span class="value">{html.escape(value[3])}</span>'
+    return f'<span><span class="track">{line}{wide}{dot}</span>{said}</span>'
 
 
 def drawn(rows: list[Row], plot: Plot, own: str | None) -> str:
@@ -158,14 +157,11 @@ def drawn(rows: list[Row], plot: Plot, own: str | None) -> str:
         kind = ' class="own"' if own and re.match(own, name) else ""
         cells = "".join(track(v, low, high, plot.zero) for v in r.values)
         lines.append(f"<div{kind}><span>{name}</span>{cells}</div>")
-    caption = f"{plot.says} From the table “{plot.heading}”." + (
-        " Bold: this library's own method." if 'own"' in "".join(lines) else ""
-    )
-    return (
-        f'<figure class="forest" style="--n:{len(plot.columns)}">\n<figcaption>{html.escape(caption)}</figcaption>\n'
-        + "\n".join(lines)
-        + "\n</figure>"
-    )
+    mine = " Bold: this library's own method." if any('class="own"' in line for line in lines) else ""
+    caption = f"{plot.says} From the table “{plot.heading}”.{mine}"
+    kind = "forest many" if len(plot.columns) > 1 else "forest"
+    head = f"<figcaption>{html.escape(caption)}</figcaption>"
+    return "\n".join([f'<figure class="{kind}" style="--n:{len(plot.columns)}">', head, *lines, "</figure>"])
 
 
 def with_plots(text: str, name: str) -> str:
