@@ -161,9 +161,10 @@ def navigation(titles: dict[Path, str]) -> list:
     def of(place: Path) -> list:
         return [{t: str(p)} for p, t in titles.items() if p.parent == place]
 
+    course = ["docs/course.md"] if (ROOT / "docs" / "course.md").exists() else []
     return [
         {"Home": ["index.md", "docs/install.md"]},
-        {"Tutorials": [str(TUTORIALS / "index.md"), *of(TUTORIALS), {"Glossary": "docs/glossary.md"}]},
+        {"Tutorials": [str(TUTORIALS / "index.md"), *course, *of(TUTORIALS), {"Glossary": "docs/glossary.md"}]},
         {"How to": [f"docs/howto/{name}.md" for name in HOWTO]},
         {"Results": [f"docs/{name}.md" for name in PAGES]},
         {"The library, explained": [{w.name: of(Path("nbs") / w.name)} for w in WINGS]},

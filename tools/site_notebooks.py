@@ -19,14 +19,14 @@ def plain(markdown: str) -> str:
     return " ".join(re.sub(r"[*`#>\[\]]", "", text).split())
 
 
-PICTURES = [m for m in modules() if m.split(".")[0] in ("show", "evaluation", "signals", "series")]
+DRAWING = [m for m in modules() if m.split(".")[0] in ("show", "evaluation", "signals", "series")]
 WIDGETS = {
     n.name: n.summary
     for m in ("show.widgets", "show.videolab")
     for n in read_module(m).names
     if isinstance(n.node, ast.ClassDef)
 }
-PLOTS = {n.name: plain(n.summary) for m in PICTURES for n in read_module(m).names if n.name.startswith("plot_")}
+PLOTS = {n.name: plain(n.summary) for m in DRAWING for n in read_module(m).names if n.name.startswith("plot_")}
 
 
 def parsed(source: str) -> ast.Module:
@@ -52,9 +52,8 @@ def titles(source: str) -> list[str]:
 
 def drawn_by(source: str) -> list[str]:
     "What the library's own plotting functions say of what they draw."
-    called = {
-        getattr(n.func, "id", getattr(n.func, "attr", "")) for n in ast.walk(parsed(source)) if isinstance(n, ast.Call)
-    }
+    calls = [n.func for n in ast.walk(parsed(source)) if isinstance(n, ast.Call)]
+    called = {getattr(f, "id", getattr(f, "attr", "")) for f in calls}
     return [PLOTS[name] for name in PLOTS if name in called][:1]
 
 
