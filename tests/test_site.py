@@ -183,7 +183,8 @@ def test_no_formula_falls_out_of_its_paragraph(pages):
     n = 0
     for name, page in pages.items():
         seen = Formulas()
-        seen.feed(page)
+        if "<math" in page:
+            seen.feed(page.split("<article", 1)[1].split("</article>")[0])
         n += seen.n
         assert not seen.lost, f"{name}: {seen.lost}"
         assert not re.search(r"</math>(</span>)?</p>\s*<p>[a-z,.;:)]", page), f"{name}: torn after a formula"
@@ -370,25 +371,21 @@ def test_widgets_have_a_caption_and_their_picture(pages):
     assert n >= 6
 
 
-@pytest.mark.parametrize(
-    "words, found",
-    [
-        ("personal threshold", "threshold"),
-        ("own video", "video"),
-        ("your own video", "video"),
-        ("own clips", "clips"),
-        ("install", "install"),
-    ],
-)
-def test_the_search_finds(words, found, browser):
+def test_the_search_finds(browser):
     tab = browser[0]("index", width=1400)
-    tab.locator(".md-search__input").fill(words)
-    tab.wait_for_selector(".md-search-result__link", timeout=60_000)
-    first = tab.locator(".md-search-result__link").first
-    title, place = first.inner_text(), first.get_attribute("href")
-    tab.screenshot(path=SHOTS / f"site-search-{words.replace(' ', '-')}.png")
+    first = "document.querySelector('.md-search-result__link')"
+    for words, place in {
+        "personal threshold": "threshold",
+        "own video": "video",
+        "your own video": "video",
+        "own clips": "own_clips",
+        "install": "docs/install",
+    }.items():
+        tab.locator(".md-search__input").fill(words)
+        tab.wait_for_function(f"{first}?.pathname.includes('{place}')", timeout=60_000)
+        tab.screenshot(path=SHOTS / f"site-search-{words.replace(' ', '-')}.png")
+        assert "/api/" not in tab.evaluate(f"{first}.pathname"), words
     tab.close()
-    assert found in title.lower() and "/api/" not in place
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

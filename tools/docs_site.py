@@ -135,7 +135,8 @@ def sources(folder: Path) -> list:
     for p in [*ROOT.glob("docs/**/*.md"), ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]:
         place = p.relative_to(ROOT)
         text = page(with_plots(p.read_text(encoding="utf-8"), of_results(place)), place.parent)
-        write(folder, str(place), boosted(text, 2) if p.parent.name == "howto" or p.stem == "install" else text)
+        boost = {"install": 20, "glossary": 1.5}.get(p.stem, 2 if p.parent.name == "howto" else 1)
+        write(folder, str(place), boosted(text, boost))
     shutil.copytree(ROOT / "docs" / "images", folder / "docs" / "images")
     titles, tutorials = {}, []
     for p in sorted(ROOT.glob("nbs/*/*.ipynb")):

@@ -56,8 +56,10 @@ def read_module(name: str) -> Module:
     "A module, read and not imported."
     text = (PACKAGE / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8")
     tree, lines = ast.parse(text), text.splitlines()
-    assigned = {n.targets[0].id: n for n in tree.body if isinstance(n, ast.Assign) and hasattr(n.targets[0], "id")}
-    assigned |= {n.target.id: n for n in tree.body if isinstance(n, ast.AnnAssign) and n.value is not None}
+    assigned = {}  # names of the module's first level, those of `a, b = ...` too
+    for node in (n for n in tree.body if isinstance(n, (ast.Assign, ast.AnnAssign)) and n.value is not None):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        assigned |= {n.id: node for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
     public = ast.literal_eval(assigned["__all__"].value)
     functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
     added = [n for n in functions if patched_class(n)]
@@ -123,7 +125,7 @@ def module_page(name: str) -> str:
         parts.append(entry(one.node, module.lines, 2, one.name))
         parts += [entry(n, module.lines, 3, f"{one.name}.{n.name}") for n in one.methods]
     if module.constants:
-        parts += ["## Constants", "```python\n" + "\n".join(module.constants.values()) + "\n```"]
+        parts += ["## Constants", "```python\n" + "\n".join(dict.fromkeys(module.constants.values())) + "\n```"]
     return "\n\n".join(parts)
 
 

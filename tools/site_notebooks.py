@@ -1,6 +1,7 @@
 """Notebooks as pages: pictures say what they show, a widget's cell says that it is one, tutorials have a gallery."""
 
 import ast
+import html
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -137,6 +138,10 @@ def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
     nb = shown(nbformat.read(path, 4))
     nb.cells = captioned(nb.cells)
     texts = iter(alternatives(nb.cells))
+    for i, cell in enumerate(nb.cells):
+        for data in (o.data for o in cell.get("outputs", []) if "text/html" in o.get("data", {})):
+            alt = html.escape(described(nb.cells, i))
+            data["text/html"] = re.sub(r"<img (?![^>]*\balt=)", f'<img alt="{alt}" ', data["text/html"])
     for cell in nb.cells:
         cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M)
         if cell.cell_type == "code":  # an output without anything in it is none
