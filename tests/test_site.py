@@ -411,4 +411,10 @@ def test_tables_of_results_are_not_cut(kind, browser):
     assert not tab.locator(".md-typeset__scrollwrap").evaluate_all(cut)
     broken = "spans => spans.filter(s => s.getClientRects().length > 1).map(s => s.innerText)"
     assert tab.locator("td .nowrap").count() > 50 and not tab.locator("td .nowrap").evaluate_all(broken)
+    tab.set_viewport_size({"width": 390, "height": 900})
+    first = tab.locator("figure ~ .md-typeset__scrollwrap tr:nth-child(4) > :first-child").first
+    left = first.evaluate(
+        "cell => { cell.closest('.md-typeset__scrollwrap').scrollLeft = 99; return cell.offsetWidth }"
+    )
+    assert 60 < left < 170 and 0 <= first.bounding_box()["x"] < 30, "the names of rows stay, in words"
     tab.close()
