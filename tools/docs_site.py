@@ -14,18 +14,17 @@ from pathlib import Path
 import mkdocs.commands.build
 import site_api
 from house import WINGS
-from latex2mathml.converter import convert
 from mkdocs.config import load_config
 from mkdocs.plugins import BasePlugin
 from site_notebooks import gallery, notebook_page, tutorial
 from site_tables import dressed, with_plots
 
-from clip_autt.cli.course import ONLINE, outside_code
+from clip_autt.cli.course import ONLINE
+from clip_autt.cli.slides import mathml, outside_code
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build"
 TUTORIALS = Path("nbs/tutorials")
-MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\w$\\])\$(?!\s)([^$\n]+?)(?<!\s)\$(?![\w$])", re.S)
 LINK = re.compile(r"(?<=\]\()([^)\s:#]+)((?:#[^)\s]*)?)(?=\))")
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
 HOWTO = (
@@ -33,18 +32,6 @@ HOWTO = (
 )
 PAGES = """results family beyond real_people personal_settings faces films real_faces detector action_units search
 departures explanations benchmarks scale reliability""".split()
-
-
-def mathml(text: str) -> str:
-    "LaTeX as MathML, which browsers draw by themselves; code is left alone."
-
-    def one(found: re.Match) -> str:
-        display = found[1] is not None
-        latex = re.sub(r"\\arg\b", r"\\operatorname{arg}", (found[1] or found[2]).strip())
-        drawn = convert(latex, display="block" if display else "inline")
-        return drawn if display else f"<span>{drawn}</span>"  # a line that begins with <math> would be a block
-
-    return outside_code(lambda prose: MATH.sub(one, prose), text)
 
 
 def relinked(text: str, place: Path) -> str:

@@ -5,7 +5,7 @@
 # %% ../../nbs/cli/00d_slides.ipynb #e7c38ece
 from __future__ import annotations
 
-import re
+import copy, re
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -45,7 +45,7 @@ def cut_slides(
             lines = 0
         elif 'google.colab' not in cell.source:
             n = len(cell.source.splitlines())
-            if not slides or lines and lines + n > _LONGEST: slides.append(('', []))
+            if not slides or (lines and lines + n > _LONGEST): slides.append(('', []))
             lines = n if not slides[-1][1] else lines + n
             slides[-1][1].append(cell)
     return slides
@@ -69,7 +69,8 @@ def mathml(
 
     def one(found: re.Match) -> str:
         latex = re.sub(r'\\arg\b', r'\\operatorname{arg}', (found[1] or found[2]).strip())
-        return convert(latex, display='block' if found[1] else 'inline')
+        if found[1]: return convert(latex, display='block')
+        return f'<span>{convert(latex)}</span>'  # a line that begins with <math> would be taken for a block
     return outside_code(lambda prose: _MATH.sub(one, prose), text)
 
 # %% ../../nbs/cli/00d_slides.ipynb #29b06761
@@ -123,6 +124,19 @@ _PAGE = Template('''<!DOCTYPE html>
 <body>$sections<nav><button aria-label="previous slide">&#8592;</button> <span></span>
 <button aria-label="next slide">&#8594;</button></nav><script>$script</script></body></html>
 ''')
+def _described(
+    cells: list,  # of code
+    prose: str,  # of the slide
+) -> list:
+    "The cells with alternative texts for their pictures: the first sentence of the slide."
+    words = re.sub(r'(?m)^#+ .*$|[`*]|\]\([^)]*\)|\[|<[^>]+>', '', prose)
+    first = re.match(r'\s*(.{0,200}?[.:?!]|.{0,200})(?:\s|$)', words, re.S)[1] or 'what the code shows'
+    cells = copy.deepcopy(cells)
+    for cell in cells:
+        for output in cell.outputs:
+            if 'data' in output: output.metadata['alt'] = ' '.join(first.split())
+    return cells
+
 _BADGE = re.compile(r'\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)\n*')  # a picture from elsewhere
 
 def slides_page(
@@ -138,7 +152,7 @@ def slides_page(
         return drawn.from_notebook_node(new_notebook(cells=cells, metadata=nb.metadata))[0] if cells else ''
     def section(prose: str, code: list) -> str:
         left = html([new_markdown_cell(mathml(_BADGE.sub('', prose)))] if prose else [])
-        columns = [f'<div>{x}</div>' for x in (left, html(code)) if x]
+        columns = [f'<div>{x}</div>' for x in (left, html(_described(code, prose))) if x]
         return f'<section class="{"both" if len(columns) == 2 else "one"}">{"".join(columns)}</section>'
 
     found = re.search(r'(?m)^# (.+)', nb.cells[0].source)
