@@ -36,7 +36,10 @@ def numbers(text: str) -> set[float]:
 def pages(markdown: str) -> str:
     "The pages of results to which a text links, put together."
     names = {*re.findall(r"docs/(\w+)\.md", markdown)} - {"glossary", "course"}
-    return "\n".join((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in sorted(names))
+    files = [ROOT / "docs" / f"{name}.md" for name in sorted(names)]
+    if "assets/facs-tiny/README.md" in markdown:
+        files.append(ROOT / "clip_autt" / "assets" / "facs-tiny" / "README.md")
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def unfounded(markdown: str, known: set[float]) -> list[str]:
