@@ -90,7 +90,7 @@ def make_example(n=20, size=8, start=5, classes=CLASSES, **changes):
 class Page(HTMLParser):
     "What a browser would make of a page: elements, addresses, text."
 
-    VOID = frozenset(("meta", "link", "img", "br", "hr"))
+    VOID = frozenset(("meta", "link", "img", "br", "hr", "source"))
 
     def __init__(self, html):
         super().__init__()

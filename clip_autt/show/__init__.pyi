@@ -14,6 +14,16 @@ from .film import (
     annotate_video as annotate_video, annotated_frames as annotated_frames, au_story as au_story,
     emotion_story as emotion_story,
 )
+from .first_screen import (
+    best_method as best_method, change_picture as change_picture, flips as flips, headline as headline,
+    right_videos as right_videos, who_is_shown as who_is_shown,
+)
+from .page import (
+    bullets as bullets, darken as darken, explained as explained, folded as folded, html_facts as html_facts,
+    html_page as html_page, html_picture as html_picture, html_table as html_table, html_words as html_words,
+    number_or_dash as number_or_dash, PAGE_DARK as PAGE_DARK, page_figure as page_figure, PAGE_WIDTH as PAGE_WIDTH,
+    paragraphs as paragraphs, section as section, small_png as small_png,
+)
 from .plots import (
     AFTER as AFTER, BEFORE as BEFORE, CHOSEN as CHOSEN, axes_or_new as axes_or_new,
     checked_numbers as checked_numbers, color_range as color_range, compared_bars as compared_bars,
