@@ -76,7 +76,7 @@ def html_facts(
 ) -> str:
     "Settings, one paragraph for each thing that has some, in lines that break anywhere."
     def one(name: str, value: object) -> str:
-        return f'<span class="fact">{escape(name.replace("_", " "))}: <b>{escape(str(value))}</b></span>'
+        return f'<span class="fact">{escape(name.replace("_", " "))}: <strong>{escape(str(value))}</strong></span>'
     return ''.join(f'<dt>{escape(str(what))}</dt><dd>{" ".join(one(*x) for x in those.items())}</dd>'
                    for what, those in facts.items()).join(('<dl>', '</dl>'))
 
@@ -204,7 +204,7 @@ a { color: var(--link) } .word { color: inherit; text-decoration: underline dott
 details { margin: .8rem 0 } summary { cursor: pointer; font-weight: 600; padding: .3rem 0 }
 dt { font-weight: 600 } dt:target { color: var(--mark) } dd { margin: 0 0 .6rem 1rem; max-width: 60rem }
 #words dl { columns: 24rem; gap: 2rem } dt { break-after: avoid } dd { break-inside: avoid }
-.fact { margin-right: .9rem; color: var(--grey); overflow-wrap: anywhere } .fact b { color: var(--text) }
+.fact { margin-right: .9rem; color: var(--grey); overflow-wrap: anywhere } .fact strong { color: var(--text) }
 .note { border-left: .3rem solid var(--mark); background: var(--soft); padding: .1rem 1rem; margin: 1rem 0 }
 .note p { max-width: none } .few { --least: 26rem } .many { --least: 15rem } .many figure { max-width: 22rem }
 .figures { display: grid; gap: 1rem; align-items: start;
