@@ -432,7 +432,8 @@ def test_nothing_is_cut_off_in_a_browser(browser, wide_report, width, height, sc
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     cut = """() => [...document.querySelectorAll('main *')].filter(e => e.scrollWidth > e.clientWidth + 1 &&
-        getComputedStyle(e).display !== 'inline' || e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"""
+        getComputedStyle(e).display !== 'inline' || e.getBoundingClientRect().right > innerWidth + 1)
+        .map(e => e.outerHTML.slice(0, 80))"""
     assert page.evaluate(cut) == []
     page.close()
 

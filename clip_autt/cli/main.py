@@ -137,6 +137,7 @@ def personalize(
         who_is_who(films, people)
         rests = rest_films(neutral or [], films, people, subject_from)
         films = [*people] or films
+        films_made = {} if video else None  # path and sound, by the film that was read
         annotated, saved = output_names(films, video, ANNOTATED), profile_names(people, save_profile)
         begun = profile_names(people, profile)
         clip_au = load_model(model, backbone, pretrained, head, classes, device, yes)
@@ -150,10 +151,10 @@ def personalize(
             if who in rests:
                 enroll_rest(adapters[who], rests[who], who, fps, crop)
                 del rests[who]  # only now: where it fails, no film of this person is predicted without it
-            result = _adapt(adapter_of(path), path, fps, crop, annotated.get(path))
+            result = _adapt(adapter_of(path), path, fps, crop, annotated.get(path), films_made)
             return _saved(adapter_of(path), result, saved.get(people.get(path)))
         records = run_batch(films, work, json_path, quiet, clip_au.backbone.caveats,
-                            _explainer(adapter_of) if explain else None, csv, people)
+                            _explainer(adapter_of) if explain else None, csv, people, films_made)
     except ClipAUTTError as e: stop(e)
     lost = next((w for r in records for w in r['warnings'] if _NOT_SAVED in w), None)
     if lost: stop(ClipAUTTError(lost))
@@ -187,14 +188,19 @@ def _saved(method: TestTimeMethod, result: Adapted, path: Path | None) -> Adapte
     return result
 
 # %% ../../nbs/cli/03_main.ipynb #daa8c59e
-def _adapt(method: TestTimeMethod, path: str, fps: float, crop: str, film: Path | None) -> Adapted:
+def _adapt(
+    method: TestTimeMethod, path: str, fps: float, crop: str, film: Path | None, made: dict[str, dict] | None,
+) -> Adapted:
     "Adapt to one video, and annotate it where asked. A film that cannot be written is a warning: the result is kept."
     v = method.model.encode(path, fps=fps, crop=crop)
     result = method.adapt(v)
     if film is None: return result
     from clip_autt.show.film import annotate_video
 
-    try: annotate_video(path, film, method, result, v, crop)
+    sound = []
+    try:
+        annotate_video(path, film, method, result, v, crop, sound)
+        made[path] = dict(path=str(film), sound=sound[0])
     except ClipAUTTError as e: return replace(result, warnings=(*result.warnings, f'no annotated film: {e}'))
     return result
 

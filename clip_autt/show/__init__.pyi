@@ -10,9 +10,8 @@ from .figures import (
     png_bytes as png_bytes, score_video as score_video, show_image as show_image,
 )
 from .film import (
-    Curve as Curve, DISCLAIMER as DISCLAIMER, Story as Story, annotate_aus as annotate_aus,
-    annotate_video as annotate_video, annotated_frames as annotated_frames, au_story as au_story,
-    emotion_story as emotion_story,
+    annotate_aus as annotate_aus, annotate_video as annotate_video, annotated_frames as annotated_frames,
+    au_story as au_story, Curve as Curve, DISCLAIMER as DISCLAIMER, emotion_story as emotion_story, Story as Story,
 )
 from .first_screen import (
     best_method as best_method, change_picture as change_picture, flips as flips, headline as headline,
@@ -41,6 +40,7 @@ from .result_plots import (
     plot_confusion as plot_confusion, plot_methods as plot_methods, plot_similarity as plot_similarity,
     plot_subjects as plot_subjects, plot_tsne as plot_tsne,
 )
+from .sound import add_sound as add_sound
 from .videolab import (
     VideoLab as VideoLab, VideoView as VideoView, adapt_and_explain as adapt_and_explain,
     encode_with_progress as encode_with_progress, preview as preview, sample_videos as sample_videos,
