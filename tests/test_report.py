@@ -15,6 +15,8 @@ from PIL import Image
 
 from clip_autt import AUBank, Adapted, Clip, InputError
 from clip_autt.evaluation.evaluate import Results
+from clip_autt.show.page import darken, page_figure
+from clip_autt.show.result_plots import plot_confusion
 from clip_autt.show.report import report_picture, write_report
 from clip_autt.outputs import window_at
 
@@ -394,6 +396,17 @@ def test_the_picture(tmp_path):
         pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
     assert path.stat().st_size < 300_000 and not plt.get_fignums(), "small, even with frames of noise"
     assert (pixels == 255).all(1).mean() > 0.4, "a white ground"
+
+
+def test_a_dark_page_keeps_what_is_written_on_a_heat_map():
+    "Numbers of a confusion matrix stand on its colours, which do not change; axis labels stand on the page."
+    fig = page_figure(3)
+    ax = plot_confusion(pd.DataFrame([[9, 1], [4, 6]], CLASSES, CLASSES), ax=fig.subplots())
+    fig.canvas.draw()
+    before = [text.get_color() for text in ax.texts]
+    darken(fig)
+    assert [text.get_color() for text in ax.texts] == before and len({*before}) == 2
+    assert ax.xaxis.label.get_color() == "#e6e6e6" and fig.get_facecolor() != (1, 1, 1, 1)
 
 
 @pytest.fixture(scope="module")

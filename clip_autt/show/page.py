@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from string import Template
 
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from PIL import Image
@@ -120,7 +121,9 @@ def darken(
     "The same figure for a dark page: only black, white and greys without a meaning change."
     fig.canvas.draw()  # ticks come into being here
     fig.set_facecolor(PAGE_DARK)
-    for artist in fig.findobj():
+    maps = [ax for ax in fig.axes if any(isinstance(c, QuadMesh) for c in ax.collections)]
+    on_heat = {x for ax in maps for x in (*ax.texts, *ax.lines)}
+    for artist in (x for x in fig.findobj() if x not in on_heat):
         for kind in ('color', 'facecolor', 'edgecolor', 'markeredgecolor', 'markerfacecolor'):
             get, put = (getattr(artist, f'{verb}_{kind}', None) for verb in ('get', 'set'))
             new = _lightened(get()) if get and put else None
