@@ -86,9 +86,9 @@ def _draw_answers(ax: Axes, example: Adapted, true: str | None) -> None:
     "Bars of the probability before and after, each below its words."
     for i, (who, p, name) in enumerate(_answers(example, true)):
         ax.barh(i, p, .42, color=(BEFORE, AFTER)[i])
-        ax.text(0, i - .3, f'{who}: {short_name(name)}', weight='bold', va='bottom')
+        ax.text(.01, i - .3, f'{who}: {short_name(name)}', weight='bold', va='bottom')
         ax.text(1, i - .3, f'{p:.0%}', weight='bold', va='bottom', ha='right')
-    if len(example.classes) == 2: ax.axvline(.5, color='black', linestyle='--', linewidth=1)
+        if len(example.classes) == 2: ax.plot((.5, .5), (i - .27, i + .27), '--', color='black', linewidth=1)
     shown = short_name(example.label if true is None else true)
     ax.set(yticks=(), ylim=(1.3, -.75), xlim=(0, 1), xlabel=f'probability of {shown}')
     ax.set(xticks=(0, .5, 1), xticklabels=('0', '50 %', '100 %'))
