@@ -224,8 +224,8 @@ td, tbody th { overflow-wrap: anywhere } td { white-space: nowrap } code { backg
   .first { display: flex; flex-direction: column; align-items: stretch } .first .say { order: 2 }
   table, caption, tbody, tr, tbody th, td { display: block } thead { display: none } tr { padding: .4rem 0;
     border-bottom: 1px solid var(--line) } tbody th, td { border: 0; padding: .1rem 0 }
-  td { display: flex; justify-content: space-between; gap: 1rem; white-space: normal; text-align: right }
-  td::before { content: attr(data-label); color: var(--grey); text-align: left }
+  td { display: flex; justify-content: space-between; gap: 1rem; text-align: right }
+  td::before { content: attr(data-label); color: var(--grey); text-align: left; white-space: normal }
 }
 @media print {
   :root { --text: #000; --page: #fff; --soft: #fff; --line: #999 }
