@@ -71,6 +71,7 @@ def _example(
     adapted = make_method('personal', model, **settings).adapt_many([x.video for x in videos])
     return next(islice(clips, at, None)), adapted[at]
 
+# %% ../../nbs/cli/02f_demo_command.ipynb #d41a6d32
 def _telling_video(results: Results, task: str) -> pd.Series:
     "The first video of the task's own class that became right; where none did, the first of that class."
     from clip_autt.show.first_screen import right_videos

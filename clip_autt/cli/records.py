@@ -88,6 +88,7 @@ def records_table(
     fullest = max(rows, key=len, default={})  # a video that could not be read has no probabilities
     return {name: [row.get(name) for row in rows] for name in fullest}
 
+# %% ../../nbs/cli/00_records.ipynb #c301828f
 def _table_row(r: dict) -> dict:
     "One record as cells."
     who = {'subject': r['subject']} if 'subject' in r else {}
@@ -97,6 +98,7 @@ def _table_row(r: dict) -> dict:
     return dict(path=r['path'], **who, label=r['label'], **probs, **before, **window, n_frames=r['n_frames'],
                 n_faces=r['n_faces'], warnings='; '.join(r['warnings']), error=r['error'] and r['error']['message'])
 
+# %% ../../nbs/cli/00_records.ipynb #08e53636
 def write_records_csv(
     records: Sequence[dict],
     path: str | Path,
@@ -135,6 +137,7 @@ def run_batch(
     if json_path == '-': typer.echo(json.dumps(records, indent=1))
     return records
 
+# %% ../../nbs/cli/00_records.ipynb #b45bcfd6
 def _record_of(work: Callable, path: str, extra: tuple[str, ...], explain: Callable | None) -> dict:
     "The record of one video, whatever happens."
     try:

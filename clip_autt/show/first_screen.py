@@ -28,6 +28,7 @@ def best_method(
     own, war = [name for name in results.methods if name not in ('clip-au', 'oracle')], results.summary().war
     return 'personal' if 'personal' in own else max(own, key=lambda name: war[name], default=results.methods[0])
 
+# %% ../../nbs/show/00c_first_screen.ipynb #f8794e18
 def right_videos(
     results: Results,
     method: str,
@@ -36,6 +37,7 @@ def right_videos(
     rows = results.of(method).set_index(['seed', 'video'])
     return rows.predicted == rows.label
 
+# %% ../../nbs/show/00c_first_screen.ipynb #8d2584d0
 def flips(
     results: Results,  # of clip-au, too
     method: str,
@@ -63,6 +65,7 @@ def headline(
              '<small>videos named right: before, as anybody, and after, as this person</small></p>')
     return f'{large}<div class="say">{paragraphs([done, came, _how_sure(results, best)])}</div>'
 
+# %% ../../nbs/show/00c_first_screen.ipynb #38fc04b1
 def _how_sure(results: Results, method: str) -> str:
     "The gain with its interval, in words."
     r = results.summary().loc[method]
@@ -82,6 +85,7 @@ def _answers(example: Adapted, true: str | None) -> list[tuple[str, float, str]]
         return who, probs[shown], f'named {name}{verdict}'
     return [one('before', example.probs_before), one('after', example.probs)]
 
+# %% ../../nbs/show/00c_first_screen.ipynb #37d74377
 def _draw_answers(ax: Axes, example: Adapted, true: str | None) -> None:
     "Bars of the probability before and after, each below its words."
     for i, (who, p, name) in enumerate(_answers(example, true)):
@@ -112,6 +116,7 @@ def change_picture(
     alt = f'{n} frames of a film, and the probability of {true or example.label}: {told}'
     return html_picture(fig, alt, f'{who_is_shown(clip)} {_how_chosen(results, example, true)}'.strip())
 
+# %% ../../nbs/show/00c_first_screen.ipynb #2a647585
 def who_is_shown(
     clip: Clip,
 ) -> str:
@@ -120,6 +125,7 @@ def who_is_shown(
     true = '' if clip.label is None else f' Its true class is {clip.label}, which the method never saw.'
     return f'Video {clip.id or "without a name"}{subject}.{true}'
 
+# %% ../../nbs/show/00c_first_screen.ipynb #dea34ace
 def _how_chosen(results: Results, example: Adapted, true: str | None) -> str:
     "What kind of example it is, so that nobody takes it for a typical one."
     if true is None or 'clip-au' not in results.methods: return ''

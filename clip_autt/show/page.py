@@ -26,6 +26,7 @@ def number_or_dash(
     "Three digits, or a dash for what is not a number."
     return f'{x:.3f}' if math.isfinite(x) else '–'
 
+# %% ../../nbs/show/00b_page.ipynb #c0bdafa2
 def paragraphs(
     texts: Iterable,
     tag: str = 'p',  # of each
@@ -33,12 +34,14 @@ def paragraphs(
     "Each text in an element of its own, escaped."
     return ''.join(f'<{tag}>{escape(str(text))}</{tag}>' for text in texts)
 
+# %% ../../nbs/show/00b_page.ipynb #ee327ad1
 def bullets(
     texts: Iterable,
 ) -> str:
     "Texts as a list, escaped."
     return f'<ul>{paragraphs(texts, "li")}</ul>'
 
+# %% ../../nbs/show/00b_page.ipynb #6e7bb55a
 def section(
     title: str,
     *parts: str,  # HTML
@@ -46,6 +49,7 @@ def section(
     "A heading and what stands below it."
     return f'<section><h2>{escape(title)}</h2>{"".join(parts)}</section>'
 
+# %% ../../nbs/show/00b_page.ipynb #d917bc8c
 def folded(
     title: str,
     *parts: str,  # HTML
@@ -84,6 +88,7 @@ def html_facts(
 # %% ../../nbs/show/00b_page.ipynb #01fc5d16
 PAGE_WIDTH = 4.6  # inches of a figure in the page
 
+# %% ../../nbs/show/00b_page.ipynb #5d52ef75
 def page_figure(
     height: float,  # inches
     width: float = PAGE_WIDTH,
@@ -93,6 +98,7 @@ def page_figure(
     fig.get_layout_engine().set(w_pad=.08, h_pad=.08)  # inches
     return fig
 
+# %% ../../nbs/show/00b_page.ipynb #2ac10575
 def small_png(
     fig: Figure,
     dpi: int = 180,
@@ -105,6 +111,7 @@ def small_png(
     full = _encoded(image)
     return full if len(full) <= limit else _encoded(image.quantize(256, Image.Quantize.MAXCOVERAGE))
 
+# %% ../../nbs/show/00b_page.ipynb #496811e5
 def _encoded(image: Image.Image) -> bytes:
     data = io.BytesIO()
     image.save(data, 'PNG', optimize=True)
@@ -115,6 +122,7 @@ PAGE_DARK = '#16181b'  # the ground of the page on a dark screen
 _LIGHT = {'black': '#e6e6e6', 'dimgray': '#b5b5b5', '.15': '#e6e6e6', '.8': '#4a4f55', 'gray': '#9a9a9a',
           'lightgray': '#4a4f55', 'white': PAGE_DARK}
 
+# %% ../../nbs/show/00b_page.ipynb #72a9e8bd
 def darken(
     fig: Figure,  # changed in place
 ) -> None:
@@ -129,6 +137,7 @@ def darken(
             new = _lightened(get()) if get and put else None
             if new: put(new)
 
+# %% ../../nbs/show/00b_page.ipynb #7b305736
 def _lightened(color: object) -> str | None:
     "What a colour becomes; None where it stays."
     try: return next((new for old, new in _LIGHT.items() if same_color(color, old)), None)
@@ -157,8 +166,10 @@ def html_words(
     return ''.join(f'<dt id="{_anchor(k)}">{escape(k)}</dt><dd>{escape(v)}</dd>' for k, v in words.items()
                    ).join(('<dl>', '</dl>'))
 
+# %% ../../nbs/show/00b_page.ipynb #27cecf73
 def _anchor(word: str) -> str: return 'word-' + re.sub(r'[^a-z0-9]+', '-', word.lower()).strip('-')
 
+# %% ../../nbs/show/00b_page.ipynb #fdd0e25d
 def explained(
     html: str,  # one part of a page
     words: Mapping[str, str],  # explanation by word
@@ -235,6 +246,7 @@ td, tbody th { overflow-wrap: anywhere } td { white-space: nowrap } code { backg
 }
 '''
 
+# %% ../../nbs/show/00b_page.ipynb #c4c9a0b2
 def html_page(
     title: str,
     body: str,  # HTML

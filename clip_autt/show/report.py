@@ -230,7 +230,8 @@ def write_report(
              section('All persons', *_everyone(results)), section('Warnings', _warnings(results)),
              section('Notes', bullets(notes)) if notes else '', section('What to read next', _read_next())]
     parts = [explained(part, _WORDS) for part in parts]
-    page = html_page(title, ''.join([*parts[:2], folded('Words used here', html_words(_WORDS), name='words'), *parts[2:]]))
+    parts.insert(2, folded('Words used here', html_words(_WORDS), name='words'))
+    page = html_page(title, ''.join(parts))
     with atomic_path(path, InputError) as tmp: tmp.write_text(page, encoding='utf-8')
     return Path(path)
 
