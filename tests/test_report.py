@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import shutil
 from html.parser import HTMLParser
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,8 @@ from PIL import Image
 
 from clip_autt import AUBank, Adapted, Clip, InputError
 from clip_autt.evaluation.evaluate import Results
+from clip_autt.show.page import darken, page_figure
+from clip_autt.show.result_plots import plot_confusion
 from clip_autt.show.report import report_picture, write_report
 from clip_autt.outputs import window_at
 
@@ -90,7 +93,7 @@ def make_example(n=20, size=8, start=5, classes=CLASSES, **changes):
 class Page(HTMLParser):
     "What a browser would make of a page: elements, addresses, text."
 
-    VOID = frozenset(("meta", "link", "img", "br", "hr"))
+    VOID = frozenset(("meta", "link", "img", "br", "hr", "source"))
 
     def __init__(self, html):
         super().__init__()
@@ -158,7 +161,9 @@ def test_the_page_is_complete(report):
         "charset": "utf-8"
     } in page.all("meta")
     assert any(m.get("name") == "viewport" for m in page.all("meta"))
-    assert len(page.all("img")) == 3 + 1 + 2, "film, AU change, true AUs; persons; a confusion matrix for each method"
+    assert len(page.all("img")) == 1 + 3 + 2 + 2, (
+        "before and after; film, AU change, true AUs; persons, methods; a confusion matrix for each method"
+    )
     assert all(len(a["alt"]) > 20 for a in page.all("img")) and all(i.width > 300 for i in images(page))
     for words in (
         "on rendered faces",
@@ -169,8 +174,7 @@ def test_the_page_is_complete(report):
         "after the update",
         "mean over subjects",
         "A note.",
-        "nbs/core/11_autt.ipynb",
-        "nbs/personal/03_method.ipynb",
+        "CLIP-AUTT, step by step",
         "true class is pain",
         "relative to its own rest",
         "before and after personalization",
@@ -191,7 +195,10 @@ def test_nothing_is_loaded(report):
     ]
     assert addresses and all(a.startswith("data:") for a in addresses)
     links = [a["href"] for a in page.all("a")]
-    assert links and all(a.startswith("https://github.com/") and "/blob/main/nbs/" in a for a in links)
+    out = [a for a in links if not a.startswith("#")]
+    assert out and all(a.startswith("https://github.com/") and "/blob/main/nbs/" in a for a in out)
+    for file in ("nbs/core/11_autt.ipynb", "nbs/personal/03_method.ipynb"):
+        assert any(a.endswith(file) for a in out) and file not in page.words, "a link says where it leads, in words"
     assert not re.search(r"url\(|@import|<script", page.html)
 
 
@@ -203,7 +210,8 @@ def test_the_answer_stands_first(report):
     n = len(results.of("personal"))
     assert f"{right['clip-au']} → " in page.words and f" {right['personal']} " in page.words
     for words in (
-        f"named {right['personal']} of {n} videos right",
+        f"named {right['clip-au']} of {n} videos right before",
+        f"{right['personal']} after",
         f"{100 * r.difference:+.1f} points",
         f"between {100 * r.low:+.1f} and {100 * r.high:+.1f}",
     ):
@@ -211,15 +219,77 @@ def test_the_answer_stands_first(report):
     top = page.html[page.html.index("<h1>") : page.html.index("<h2>")]
     assert top.count("<img") == 1 and "<table" not in top
     assert page.html.index('class="note"') < page.html.index("<h2>"), "and what the numbers are about"
-    tables = [m.start() for m in re.finditer("<table><caption>(Scores|Protocol)", page.html)]
-    folds = [(m.start(), m.end()) for m in re.finditer("<details>.*?</details>", page.html, re.S)]
-    assert len(tables) == 2 and all(any(a < t < b for a, b in folds) for t in tables)
+    parts = [m.start() for m in re.finditer("<table><caption>Scores|<dt>All methods", page.html)]
+    folds = [(m.start(), m.end()) for m in re.finditer("<details.*?</details>", page.html, re.S)]
+    assert len(parts) == 2 and all(any(a < t < b for a, b in folds) for t in parts)
+
+
+def test_gains_and_losses_are_both_counted(report):
+    results = make_results()
+    rows = [results.of(m) for m in ("clip-au", "personal")]
+    before, after = ((r.predicted == r.label).to_numpy() for r in rows)
+    won, lost = int((~before & after).sum()), int((before & ~after).sum())
+    assert won and lost, "the made-up results have both"
+    assert f"{won} became right, {lost} became wrong" in report(results).words
+
+
+@pytest.mark.parametrize("method", ["clip-au", "personal"])
+def test_the_counts_follow_the_predictions(report, method):
+    "One more video right on one side changes that side, and how many became right or wrong."
+    results = make_results()
+    sentence = r"named (\d+) of 18 videos right before, .* (\d+) after: (\d+) became right, (\d+) became wrong"
+    first = [*map(int, re.search(sentence, report(results).words).groups())]
+    t = results.table
+    wrong = t[(t.method == method) & (t.predicted != t.label)].index[0]
+    t.loc[wrong, "predicted"] = t.label[wrong]
+    change = {"clip-au": [1, 0, -1, 0], "personal": [0, 1, 0, -1]}[method]  # made-up methods err on different videos
+    assert [*map(int, re.search(sentence, report(results).words).groups())] == [a + b for a, b in zip(first, change)]
+
+
+def caption(page):
+    return re.search("<figcaption>(.*?)</figcaption>", page.html)[1]
+
+
+def test_an_example_that_became_right_says_how_many_did(report):
+    flipped = make_example(logits_before=torch.tensor([1.0, 0.0]))
+    page = report(example=flipped)
+    assert "became right; 6 went the other way" in caption(page)
+    alt = page.all("img")[0]["alt"]
+    assert "before 27% (named neutral, wrong)" in alt and "after 73% (named pain, right)" in alt
+
+
+def test_an_example_that_was_right_all_along_is_not_said_to_have_changed(report):
+    right = make_example(logits_before=torch.tensor([0.0, 1.0]))
+    assert "It is one of 18 videos; 6 became right, 6 became wrong" in caption(report(example=right))
 
 
 def test_nothing_is_named_without_being_explained(report):
-    words = report().words
-    for word in ("WAR", "UAR", "95 % interval", "entropy, in nats", "action unit (AU)", "oracle"):
-        assert word in words, word
+    "Each word leads to its explanation where it stands, and every link has somewhere to lead."
+    page = report(make_results(methods=("clip-au", "clip-autt", "personal", "oracle")))
+    ids = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
+    links = {a["href"][1:]: a["title"] for a in page.all("a") if a["href"].startswith("#")}
+    assert links.keys() <= ids and all(len(title) > 20 for title in links.values())
+    for word in ("war", "uar", "macro-f1", "95-interval", "bootstrap", "entropy", "action-units", "au-score", "oracle"):
+        assert f"word-{word}" in links, word
+    for word in ("nats", "ln 2", "logit scale", "seeds"):
+        assert word in page.html[page.html.index('id="words"') :].split("</details>")[0], word
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_an_oracle_is_no_upper_bound(report, better):
+    results = make_results(methods=("clip-au", "personal", "oracle"))
+    t = results.table
+    worse = t.index[t.method == ("oracle" if better else "personal")]
+    t.loc[worse, "predicted"] = [CLASSES[1 - CLASSES.index(label)] for label in t.label[worse]]
+    words = report(results).words
+    assert "no upper bound" in words and "an upper bound" not in words and "what there is to gain" not in words
+    assert ("personal did better" in words) == better
+
+
+def test_what_the_model_must_say_stands_in_the_note(report):
+    page = report(faces="faces of a data set", caveats=("on a real face its answer means <little>",))
+    note = re.search('class="note">(.*?)</div>', page.html, re.S)[1]
+    assert "On a real face its answer means &lt;little&gt;." in note and "no medical assessment" in note
 
 
 def test_the_policy_forbids_loading(report):
@@ -258,7 +328,7 @@ def test_failed_videos_and_silent_methods(report):
     t.loc[0, ["predicted", "before"]] = None
     page = report(results)
     assert "18 of 18 videos failed" in page.words and "InputError: <too> narrow" in page.words
-    assert "broken: no prediction for any video" in page.words and len(page.all("img")) == 2 + 1 + 1
+    assert "broken: no prediction for any video" in page.words and len(page.all("img")) == 3 + 2 + 1
 
 
 def test_one_subject_has_no_interval(report):
@@ -287,7 +357,7 @@ def test_a_video_without_a_face_has_no_prediction(report):
 def test_a_short_clip_and_a_method_that_changes_nothing(report):
     au = torch.zeros(47)
     example = make_example(n=3, size=3, start=0, au=au, au_before=au)
-    assert len(report(example=example, clip=make_clip(3, aus=np.zeros((3, 47)))).all("img")) == 6
+    assert len(report(example=example, clip=make_clip(3, aus=np.zeros((3, 47)))).all("img")) == 8
 
 
 def test_recorded_faces_are_not_called_rendered(report):
@@ -326,3 +396,66 @@ def test_the_picture(tmp_path):
         pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
     assert path.stat().st_size < 300_000 and not plt.get_fignums(), "small, even with frames of noise"
     assert (pixels == 255).all(1).mean() > 0.4, "a white ground"
+
+
+def test_a_dark_page_keeps_what_is_written_on_a_heat_map():
+    "Numbers of a confusion matrix stand on its colours, which do not change; axis labels stand on the page."
+    fig = page_figure(3)
+    ax = plot_confusion(pd.DataFrame([[9, 1], [4, 6]], CLASSES, CLASSES), ax=fig.subplots())
+    fig.canvas.draw()
+    before = [text.get_color() for text in ax.texts]
+    darken(fig)
+    assert [text.get_color() for text in ax.texts] == before and len({*before}) == 2
+    assert ax.xaxis.label.get_color() == "#e6e6e6" and fig.get_facecolor() != (1, 1, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
+    chromium = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
+    if chromium is None:
+        pytest.skip("no Chromium on this machine: install the package chromium to run the browser tests")
+    with sync_api.sync_playwright() as p:
+        yield p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+
+
+@pytest.fixture(scope="module")
+def wide_report(tmp_path_factory):
+    "A report with many methods, long names and many settings."
+    methods = ("clip-au", "clip-autt", "clip-autt-released+baseline", "personal", "oracle")
+    results = make_results(methods=methods, subjects=tuple(f"S{i}" for i in range(6)))
+    for name, facts in results.settings["methods"].items():
+        results.settings["methods"][name] = facts | {f"setting_{i}_of_{name}": f"{i}.0e-3" for i in range(20)}
+    clip, example = make_clip(), make_example(logits_before=torch.tensor([1.0, 0.0]))
+    return write_report(tmp_path_factory.mktemp("wide") / "report.html", results, example, clip, "pain")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width, height", [(1280, 800), (390, 844)])
+def test_nothing_is_cut_off_in_a_browser(browser, wide_report, width, height, scheme):
+    page = browser.new_page(viewport=dict(width=width, height=height), color_scheme=scheme)
+    page.goto(wide_report.as_uri())
+    number, picture = (page.locator(x).bounding_box() for x in (".large", ".first img"))
+    assert number["y"] + number["height"] < height / 2 and picture["y"] + picture["height"] < height, "first screen"
+    dark = "dark" in page.locator(".first source").evaluate("s => s.media")
+    shown = page.locator(".first img").evaluate("i => [i.currentSrc === i.src, i.naturalWidth / i.clientWidth]")
+    assert dark and shown[0] == (scheme == "light") and shown[1] >= 1, (
+        "a picture for each ground, and no blown-up pixels"
+    )
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    cut = """() => [...document.querySelectorAll('main *')].filter(e => e.scrollWidth > e.clientWidth + 1 &&
+        getComputedStyle(e).display !== 'inline' || e.getBoundingClientRect().right > innerWidth + 1)
+        .map(e => e.outerHTML.slice(0, 80))"""
+    assert page.evaluate(cut) == []
+    page.close()
+
+
+def test_a_word_opens_its_explanation(browser, wide_report):
+    page = browser.new_page()
+    page.goto(wide_report.as_uri())
+    entry = page.locator("#word-95-interval + dd")
+    assert not entry.is_visible()
+    page.locator(".first a.word", has_text="95 % interval").click()
+    assert entry.is_visible()
+    page.close()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from clip_autt import AUBank, Adapted, Clip, InputError
@@ -178,6 +178,28 @@ def test_confusion_has_counts_and_row_percentages(ax):
     assert texts(ax) == ["3\n75 %", "1\n25 %", "0\n0 %", "0\n0 %"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
     ax.figure.savefig(io.BytesIO(), format="png")  # no formula between the dollar signs
+
+
+def test_numbers_of_a_confusion_matrix_are_legible(ax):
+    "A contrast of 4.5 and more between each number and its cell, for every percentage."
+    counts = pd.DataFrame([[k, 100 - k] for k in range(101)])
+    plot_confusion(counts, ax=ax)
+
+    def luminance(colour):
+        rgb = np.array(to_rgb(colour))
+        return np.where(rgb <= 0.03928, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+    cells = plt.get_cmap("cividis")(counts.to_numpy().ravel() / 100)[:, :3]
+    for text, cell in zip(ax.texts, cells, strict=True):
+        low, high = sorted((luminance(text.get_color()), luminance(cell)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, text.get_text()
+
+
+def test_the_spread_of_a_method_is_not_cut_off(ax):
+    war = pd.DataFrame({"a": [1.0, 1.0, 1.0, 0.4], "b": [0.5, 0.6, 0.5, 0.6]})
+    plot_methods(war, ax)
+    assert war.a.mean() + war.a.std() > 1, "the bar reaches beyond the best score there is"
+    assert ax.get_xlim()[1] > war.a.mean() + war.a.std() and ax.get_xticks().max() == 1
 
 
 def test_subjects_and_methods_show_every_score(ax):

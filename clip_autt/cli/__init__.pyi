@@ -12,6 +12,7 @@ from .data_commands import (
     make as make, open_data as open_data, open_store as open_store, protocol_command as protocol_command,
     prune_command as prune_command, store_app as store_app, template as template, verify_command as verify_command,
 )
+from .demo_command import demo as demo
 from .doctor_command import checkup as checkup, doctor as doctor
 from .films import (
     ANNOTATED as ANNOTATED, check_targets as check_targets, find_films as find_films,
@@ -20,8 +21,7 @@ from .films import (
     who_is_who as who_is_who,
 )
 from .main import (
-    app as app, demo as demo, evaluate_command as evaluate_command,
-    personalize as personalize, predict as predict,
+    app as app, evaluate_command as evaluate_command, personalize as personalize, predict as predict,
 )
 from .options import (
     BackboneName as BackboneName, Classes as Classes, Control as Control, Counted as Counted, Crop as Crop,

@@ -101,18 +101,22 @@ def _one(path: str, wanted: list[Path | None], rest: str, fps: float | None, cro
         table = read_aus(path, rest, fps, crop, progress=shows_bars(quiet))
         if csv: write_au_table(table, csv)
         if plot: _draw(table, plot)
-        if video: _annotate(path, video, table, crop)
+        sound = _annotate(path, video, table, crop) if video else ''
     except ClipAUTTError as e:
         typer.echo(f'error: {e}', err=True)
         return False
-    if not quiet: typer.echo('\n'.join([summary_text(table), *(f'  wrote {p}' for p in wanted if p)]))
+    written = [f'  wrote {p}{sound if p == video else ""}' for p in wanted if p]
+    if not quiet: typer.echo('\n'.join([summary_text(table), *written]))
     return True
 
 # %% ../../nbs/cli/02b_au_command.ipynb #61170531
-def _annotate(path: str, video: Path, table: AUTable, crop: str) -> None:
+def _annotate(path: str, video: Path, table: AUTable, crop: str) -> str:
+    "Write the film; what became of its sound."
     from clip_autt.show.film import annotate_aus
 
-    annotate_aus(path, video, table, crop)
+    notes = []
+    annotate_aus(path, video, table, crop, notes)
+    return ''.join(f', {note}' for note in notes)
 
 def _draw(table: AUTable, path: Path) -> None:
     import matplotlib

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -17,6 +16,7 @@ import typer
 from .au_command import aus
 from .course import lab
 from .data_commands import datasets_app, protocol_command, store_app
+from .demo_command import demo
 from .doctor_command import doctor
 from .options import (TASK_HELP, Classes, Control, Counted, Crop, Device, FirstSubject, Fps, Head,
                                    HeadBackbone, Jobs, Json, MethodNames, Model, Order, Paths, Pattern,
@@ -39,10 +39,9 @@ if TYPE_CHECKING:
     from clip_autt.method import TestTimeMethod
     from clip_autt.model import ClipAU
     from clip_autt.outputs import Adapted
-    from clip_autt.video.clip import Clip
 
 # %% auto #0
-__all__ = ['app', 'predict', 'personalize', 'evaluate_command', 'demo']
+__all__ = ['app', 'predict', 'personalize', 'evaluate_command']
 
 # %% ../../nbs/cli/03_main.ipynb #ae8ab7ee
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -138,6 +137,7 @@ def personalize(
         who_is_who(films, people)
         rests = rest_films(neutral or [], films, people, subject_from)
         films = [*people] or films
+        films_made = {} if video else None  # path and sound, by the film that was read
         annotated, saved = output_names(films, video, ANNOTATED), profile_names(people, save_profile)
         begun = profile_names(people, profile)
         clip_au = load_model(model, backbone, pretrained, head, classes, device, yes)
@@ -151,10 +151,10 @@ def personalize(
             if who in rests:
                 enroll_rest(adapters[who], rests[who], who, fps, crop)
                 del rests[who]  # only now: where it fails, no film of this person is predicted without it
-            result = _adapt(adapter_of(path), path, fps, crop, annotated.get(path))
+            result = _adapt(adapter_of(path), path, fps, crop, annotated.get(path), films_made)
             return _saved(adapter_of(path), result, saved.get(people.get(path)))
         records = run_batch(films, work, json_path, quiet, clip_au.backbone.caveats,
-                            _explainer(adapter_of) if explain else None, csv, people)
+                            _explainer(adapter_of) if explain else None, csv, people, films_made)
     except ClipAUTTError as e: stop(e)
     lost = next((w for r in records for w in r['warnings'] if _NOT_SAVED in w), None)
     if lost: stop(ClipAUTTError(lost))
@@ -188,14 +188,19 @@ def _saved(method: TestTimeMethod, result: Adapted, path: Path | None) -> Adapte
     return result
 
 # %% ../../nbs/cli/03_main.ipynb #daa8c59e
-def _adapt(method: TestTimeMethod, path: str, fps: float, crop: str, film: Path | None) -> Adapted:
+def _adapt(
+    method: TestTimeMethod, path: str, fps: float, crop: str, film: Path | None, made: dict[str, dict] | None,
+) -> Adapted:
     "Adapt to one video, and annotate it where asked. A film that cannot be written is a warning: the result is kept."
     v = method.model.encode(path, fps=fps, crop=crop)
     result = method.adapt(v)
     if film is None: return result
     from clip_autt.show.film import annotate_video
 
-    try: annotate_video(path, film, method, result, v, crop)
+    sound = []
+    try:
+        annotate_video(path, film, method, result, v, crop, sound)
+        made[path] = dict(path=str(film), sound=sound[0])
     except ClipAUTTError as e: return replace(result, warnings=(*result.warnings, f'no annotated film: {e}'))
     return result
 
@@ -288,56 +293,15 @@ def _save_to(json_path: str | None) -> Callable[[dict[str, Results]], None] | No
     if not json_path or json_path == '-': return None
     return lambda done: write_json(benchmark_json(done, complete=False), json_path)
 
-def _show(results: dict[str, Results], json_path: str | None, quiet: bool, last: str = '') -> None:
+def _show(results: dict[str, Results], json_path: str | None, quiet: bool) -> None:
     "Scores as JSON to a file or to standard output, and as tables to the reader."
     from clip_autt.evaluation.embedded import benchmark_json, benchmark_text
 
-    deliver(benchmark_json(results), benchmark_text(results) + last, json_path, quiet)
+    deliver(benchmark_json(results), benchmark_text(results), json_path, quiet)
 
-
-# %% ../../nbs/cli/03_main.ipynb #325c6979
-@app.command()
-def demo(
-    task: Annotated[str, typer.Option(help=TASK_HELP)] = 'pain',
-    seed: FirstSubject = 0,
-    subjects: Subjects = 10,
-    out: Annotated[Path, typer.Option(help='Folder for the report.')] = Path('demo'),
-    settings: Settings = None,
-    jobs: Jobs = -1,
-    json_path: Json = None,
-    quiet: Quiet = False,
-) -> None:
-    "Personalize to ten rendered people, and write a report."
-    from clip_autt.evaluation.embedded import evaluate_people, load_head
-    from clip_autt.show.report import report_picture, write_report
-
-    names = ['clip-au', 'clip-autt', 'clip-autt-released', 'personal']
-    try:
-        with notes():
-            model, changed = load_head(task), parse_settings(settings, names)
-            results = evaluate_people(task, seed, names, True, n_subjects=subjects, n_jobs=jobs,
-                                      progress=shows_bars(quiet), settings=changed)
-            clip, example = _example(model, task, seed, subjects, changed.get('personal', {}))
-            write_report(out/'report.html', results, example, clip, task)
-            report_picture(out/'report.png', results, example, clip)
-        _show({task: results}, json_path, quiet,
-              f'\nwrote {out/"report.html"}. No medical assessment; faces are rendered.')
-    except ClipAUTTError as e: stop(e)
-
-# %% ../../nbs/cli/03_main.ipynb #9f42ed52
-def _example(model: ClipAU, task: str, seed: int, subjects: int, settings: dict) -> tuple[Clip, Adapted]:
-    "The last clip of the first person that shows what the task is about, and the adapted prediction for it."
-    from clip_autt.faces.tasks import TARGET_DOMAIN, make_clips, stride
-    from clip_autt.faces.videos import kept_target_videos
-    from clip_autt.methods.registry import make_method
-
-    videos = [x for x in kept_target_videos(model.backbone, task, seed, subjects) if x.video.subject == f's{seed}']
-    last = max(i for i, x in enumerate(videos) if x.label == task)
-    clips = make_clips(task, [seed], domain=TARGET_DOMAIN, seed=seed, every=stride(task))
-    results = make_method('personal', model, **settings).adapt_many([x.video for x in videos])
-    return next(islice(clips, last, None)), results[last]
 
 # %% ../../nbs/cli/03_main.ipynb #775a798f
+app.command()(demo)
 app.command()(aus)
 app.command()(train)
 app.command('protocol')(protocol_command)

@@ -49,6 +49,7 @@ def record_text(
     "A record as a few lines of text."
     if r['error']: return f'{r["path"]}\n  error: {r["error"]["message"]}'
     notes = [f'  note: {w}' for w in r['warnings']]
+    if r.get('film'): notes.insert(0, f'  wrote {r["film"]["path"]}, {r["film"]["sound"]}')
     if r['label'] is None:
         return '\n'.join([f'{r["path"]}\n  no prediction: a face in {r["n_faces"]} of {r["n_frames"]} frames', *notes])
     before = r['probs_before'] or {}
@@ -87,6 +88,7 @@ def records_table(
     fullest = max(rows, key=len, default={})  # a video that could not be read has no probabilities
     return {name: [row.get(name) for row in rows] for name in fullest}
 
+# %% ../../nbs/cli/00_records.ipynb #c301828f
 def _table_row(r: dict) -> dict:
     "One record as cells."
     who = {'subject': r['subject']} if 'subject' in r else {}
@@ -96,6 +98,7 @@ def _table_row(r: dict) -> dict:
     return dict(path=r['path'], **who, label=r['label'], **probs, **before, **window, n_frames=r['n_frames'],
                 n_faces=r['n_faces'], warnings='; '.join(r['warnings']), error=r['error'] and r['error']['message'])
 
+# %% ../../nbs/cli/00_records.ipynb #08e53636
 def write_records_csv(
     records: Sequence[dict],
     path: str | Path,
@@ -116,6 +119,7 @@ def run_batch(
     explain: Callable[[str, Prediction], dict] | None = None,  # explanations by name; adds the key `explanation`
     csv: str | None = None,  # a file for the table
     subjects: Mapping[str, str] | None = None,  # person by path; adds the key `subject`
+    films: Mapping[str, dict] | None = None,  # annotated film by path, which `work` fills; adds the key `film`
 ) -> list[dict]:
     "Process videos one by one; an error is recorded and the batch goes on."
     from tqdm import tqdm
@@ -124,6 +128,7 @@ def run_batch(
     for path in tqdm(paths, unit='video', leave=False, disable=quiet or len(paths) < 2, file=sys.stderr):
         r = _record_of(work, path, extra, explain)
         if subjects: r['subject'] = subjects[path]
+        if films is not None: r['film'] = films.get(path)
         records.append(r)
         if json_path and json_path != '-': write_json(records, json_path)
         if csv: write_records_csv(records, csv)
@@ -132,6 +137,7 @@ def run_batch(
     if json_path == '-': typer.echo(json.dumps(records, indent=1))
     return records
 
+# %% ../../nbs/cli/00_records.ipynb #b45bcfd6
 def _record_of(work: Callable, path: str, extra: tuple[str, ...], explain: Callable | None) -> dict:
     "The record of one video, whatever happens."
     try:

@@ -10,9 +10,18 @@ from .figures import (
     png_bytes as png_bytes, score_video as score_video, show_image as show_image,
 )
 from .film import (
-    Curve as Curve, DISCLAIMER as DISCLAIMER, Story as Story, annotate_aus as annotate_aus,
-    annotate_video as annotate_video, annotated_frames as annotated_frames, au_story as au_story,
-    emotion_story as emotion_story,
+    annotate_aus as annotate_aus, annotate_video as annotate_video, annotated_frames as annotated_frames,
+    au_story as au_story, Curve as Curve, DISCLAIMER as DISCLAIMER, emotion_story as emotion_story, Story as Story,
+)
+from .first_screen import (
+    best_method as best_method, change_picture as change_picture, flips as flips, headline as headline,
+    right_videos as right_videos, who_is_shown as who_is_shown,
+)
+from .page import (
+    bullets as bullets, darken as darken, explained as explained, folded as folded, html_facts as html_facts,
+    html_page as html_page, html_picture as html_picture, html_table as html_table, html_words as html_words,
+    number_or_dash as number_or_dash, PAGE_DARK as PAGE_DARK, page_figure as page_figure, PAGE_WIDTH as PAGE_WIDTH,
+    paragraphs as paragraphs, section as section, small_png as small_png,
 )
 from .plots import (
     AFTER as AFTER, BEFORE as BEFORE, CHOSEN as CHOSEN, axes_or_new as axes_or_new,
@@ -31,6 +40,7 @@ from .result_plots import (
     plot_confusion as plot_confusion, plot_methods as plot_methods, plot_similarity as plot_similarity,
     plot_subjects as plot_subjects, plot_tsne as plot_tsne,
 )
+from .sound import add_sound as add_sound
 from .videolab import (
     VideoLab as VideoLab, VideoView as VideoView, adapt_and_explain as adapt_and_explain,
     encode_with_progress as encode_with_progress, preview as preview, sample_videos as sample_videos,

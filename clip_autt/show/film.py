@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
@@ -24,6 +26,7 @@ from ..outputs import Adapted, Window
 from .au_timeline import moved_most
 from .figures import score_video
 from .plots import AFTER, BEFORE, CHOSEN, au_name
+from .sound import add_sound
 from ..utils.errors import VideoError, check
 from ..video.detector import detect_faces
 from ..video.face import FaceBox, crop_frames, find_box
@@ -40,10 +43,14 @@ __all__ = ['DISCLAIMER', 'Curve', 'Story', 'au_story', 'emotion_story', 'annotat
 @dataclass(frozen=True, eq=False)
 class Curve:
     "A line over the time of the film."
-    name: str
+    name: str  # the legend has what comes before a comma
     times: np.ndarray  # [M] seconds
     values: np.ndarray  # [M]
     color: str
+
+    def at(self, t: float) -> float:
+        "The value nearest to a second of the film."
+        return float(self.values[np.abs(self.times - t).argmin()])
 
 @dataclass(frozen=True, eq=False)
 class Story:
@@ -56,6 +63,7 @@ class Story:
     top: float  # the highest value they can have
     window: Window | None  # the most confident one, if there is one
     caption: str  # what every result must say
+    unit: str = ''  # of the values of the curves
 
     @cached_property
     def codes(self) -> list[int]:
@@ -69,7 +77,7 @@ def au_story(
     table: AUTable,  # from `read_aus`
 ) -> Story:
     "The action units of a film, without any model of emotion."
-    pain = Curve('pain intensity (PSPI)', table.times, pain_intensity(table), CHOSEN)
+    pain = Curve('pain intensity (PSPI)', table.times, pain_intensity(table), AFTER)
     face = f'a face in {int(table.detected.sum())} of {len(table)} frames'
     caption = f'Read by a model that has seen rendered faces only. {DISCLAIMER}'
     return Story('Action units', (face, '0: a face at rest, 5: as strong as can be'), table, (pain,),
@@ -88,13 +96,15 @@ def emotion_story(
         faces = f'a face in {result.n_faces} of {result.n_frames} frames'
         return Story('No answer', (faces,), table, (), '', 1., None, caption)
     w, name, c = result.window, result.label, result.classes.index(result.label)
-    logits = {'as anybody': (score_video(method.model, v, w.stop - w.start).logits, BEFORE)}
+    logits = {'before, as anybody': (score_video(method.model, v, w.stop - w.start).logits, BEFORE)}
     if hasattr(method, 'window_logits'):
-        logits['as this person'] = method.window_logits(v, w.stop - w.start).cpu(), AFTER
+        logits['after, as this person'] = method.window_logits(v, w.stop - w.start).cpu(), AFTER
     curves = tuple(Curve(who, _middles(v.times.numpy(), w.stop - w.start), 100 * x.softmax(-1)[:, c].numpy(), color)
                    for who, (x, color) in logits.items())
-    details = f'as anybody: {result.probs_before[name]:.0%}', f'as this person: {result.probs[name]:.0%}'
-    return Story(name, details, table, curves, f'{name}, %', 100., w, caption)
+    first = max(result.probs_before, key=result.probs_before.get)
+    whole = f'whole film: {name} {result.probs_before[name]:.0%} before, {result.probs[name]:.0%} after'
+    return Story(name if first == name else f'{first} → {name}', (whole, f'{name} at this moment:'), table, curves,
+                 f'{name}, %', 100., w, caption, '%')
 
 # %% ../../nbs/show/02_film.ipynb #986cdf47
 def _middles(times: np.ndarray, size: int) -> np.ndarray:  # [M] seconds
@@ -102,33 +112,45 @@ def _middles(times: np.ndarray, size: int) -> np.ndarray:  # [M] seconds
     return np.array([times[i:i + size].mean() for i in range(max(1, len(times) - size + 1))])
 
 # %% ../../nbs/show/02_film.ipynb #b9dc534c
-_WIDTH, _FILM, _HEIGHT, _BELOW, _FOOT, _DPI = 960, 576, 432, 272, 40, 100  # pixels
-_N_AUS = 7  # action units shown
+_WIDTH, _FILM, _HEIGHT, _BELOW, _FOOT, _DPI = 960, 576, 432, 252, 60, 100  # pixels
+_N_AUS, _AU, _NOBODY = 7, '#029e73', '#dcdcdc'  # action units shown, their colour, and that of no face
+_STRENGTH = LinearSegmentedColormap.from_list('strength', ['#eef5f2', _AU, '#00382a'])
 
 def _timeline(
     story: Story,
 ) -> tuple[np.ndarray, np.ndarray, list[slice]]:  # picture, columns of seconds 0 and 1, rows of the axes
     "Curves and heat map over the time of the film."
     fig = Figure((_WIDTH / _DPI, _BELOW / _DPI), dpi=_DPI, layout='constrained')
-    top, below = fig.subplots(2, sharex=True, height_ratios=(1, 1.5))
-    times, codes = story.table.times, story.codes
-    for curve in story.curves: top.plot(curve.times, curve.values, color=curve.color, lw=2.5, label=curve.name)
-    if len(story.curves) > 1: top.legend(loc='center left', bbox_to_anchor=(1.01, .5), frameon=False, fontsize=11)
-    top.set(ylim=(0, story.top), yticks=(0, story.top / 2, story.top))
-    top.set_ylabel(story.axis, fontsize=11)
-    if story.window:
-        top.axvspan(story.window.start_s, story.window.stop_s, color=CHOSEN, alpha=.18, lw=0)
-        top.set_title('most confident window', fontsize=11, color=CHOSEN, loc='left')
+    ratios = (1, 1.5) if story.curves else (1,)
+    axes = fig.subplots(len(ratios), sharex=True, squeeze=False, height_ratios=ratios)
+    if story.curves: _draw_curves(axes[0, 0], story)
+    _draw_strengths(axes[-1, 0], story)
+    for ax in axes[:, 0]: ax.tick_params(labelsize=11)
+    return _drawn(fig, axes[:, 0])
+
+def _draw_curves(ax: Axes, story: Story) -> None:
+    "The probability over time, or whatever the curves are."
+    for curve in story.curves:
+        ax.plot(curve.times, curve.values, color=curve.color, lw=2.5, label=curve.name.split(',')[0])
+    if len(story.curves) > 1: ax.legend(loc='center left', bbox_to_anchor=(1.01, .5), frameon=False, fontsize=11)
+    ax.set(ylim=(0, story.top), yticks=(0, story.top / 2, story.top))
+    ax.set_ylabel(story.axis, fontsize=11)
+    if not story.window: return
+    ax.axvspan(story.window.start_s, story.window.stop_s, color=CHOSEN, alpha=.18, lw=0)
+    ax.set_title('most confident window', fontsize=11, color=CHOSEN, loc='left')
+
+def _draw_strengths(ax: Axes, story: Story) -> None:
+    "The action units over time."
+    times, codes, seen = story.table.times, story.codes, story.table.detected
+    end = max(times[-1], times[0] + 1e-3)
     if codes:
         values = 5 * story.table.intensity[:, [story.table.codes.index(c) for c in codes]].T
-        below.imshow(values, aspect='auto', vmin=0, vmax=5, cmap='viridis', interpolation='nearest',
-                     extent=(times[0], max(times[-1], times[0] + 1e-3), len(codes), 0))
-    else: below.text(.5, .5, 'no action unit moved by one step', transform=below.transAxes, ha='center', va='center')
-    below.set(yticks=np.arange(len(codes)) + .5, yticklabels=[f'AU{c}' for c in codes],
-              xlim=(times[0], max(times[-1], times[0] + 1e-3)))
-    below.set_xlabel('seconds', fontsize=11)
-    for ax in (top, below): ax.tick_params(labelsize=11)
-    return _drawn(fig, (top, below))
+        ax.imshow(values, aspect='auto', vmin=0, vmax=5, cmap=_STRENGTH, interpolation='nearest',
+                  extent=(times[0], end, len(codes), 0))
+    else: ax.text(.5, .5, 'no action unit moved by one step', transform=ax.transAxes, ha='center', va='center')
+    ax.set(yticks=np.arange(len(codes)) + .5, yticklabels=[f'AU{c}' for c in codes], xlim=(times[0], end))
+    ax.set_facecolor(_NOBODY)
+    ax.set_xlabel('seconds' if seen.all() else 'seconds (grey: no face)', fontsize=11)
 
 # %% ../../nbs/show/02_film.ipynb #a41d974f
 def _drawn(fig: Figure, axes) -> tuple[np.ndarray, np.ndarray, list[slice]]:
@@ -141,32 +163,46 @@ def _drawn(fig: Figure, axes) -> tuple[np.ndarray, np.ndarray, list[slice]]:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy(), columns, rows
 
 # %% ../../nbs/show/02_film.ipynb #f3edc6ad
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / 'fonts/ttf' / name), size)
 
+@lru_cache(maxsize=64)
+def _fitting(text: str, size: int, width: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    "The largest font, of this size at most, in which a line is no wider."
+    return next((f for n in range(size, 8, -1) if (f := _font(n, bold)).getlength(text) <= width), _font(8, bold))
+
 # %% ../../nbs/show/02_film.ipynb #9f30bc40
-def _panel(story: Story, at: int) -> Image.Image:
-    "Answer and action units at a row of the table."
-    picture = Image.new('RGB', (_WIDTH - _FILM, _HEIGHT), 'white')
-    draw, y = ImageDraw.Draw(picture), 22
-    draw.text((20, y), story.headline, 'black', _font(30, True))
-    y += 46
-    for line in story.details: draw.text((20, y), line, '#404040', _font(16)); y += 24
-    y += 14
+def _panel(story: Story, at: int, t: float) -> Image.Image:
+    "Answer and action units at a row of the table and its second."
+    picture, width = Image.new('RGB', (_WIDTH - _FILM, _HEIGHT), 'white'), _WIDTH - _FILM - 42
+    draw, y = ImageDraw.Draw(picture), 12
+    draw.text((20, y), story.headline, 'black', _fitting(story.headline, 28, width, True))
+    y += 38
+    for line in story.details: draw.text((20, y), line, '#404040', _fitting(line, 15, width)); y += 20
+    y += 4
     if not story.table.detected[at]:
         draw.text((20, y), 'no face in this frame', '#404040', _font(16))
         return picture
+    for curve in story.curves:
+        value = curve.at(t)
+        shown = f'{value:.0f} %' if story.unit == '%' else f'{value:.1f}'
+        y = _bar(draw, y, curve.name, shown, value / story.top, curve.color, True)
     bank = AUBank.default()
     for code in story.codes:
         strength = float(story.table.intensity[at, story.table.codes.index(code)])
-        draw.text((20, y), au_name(bank, code)[:28], 'black', _font(15))
-        draw.text((_WIDTH - _FILM - 52, y), f'{5 * strength:.1f}', 'black', _font(15))
-        draw.rectangle((20, y + 21, _WIDTH - _FILM - 22, y + 30), '#e6e6e6')
-        if strength > 0: draw.rectangle((20, y + 21, 20 + (_WIDTH - _FILM - 42) * strength, y + 30), AFTER)
-        y += 39
+        y = _bar(draw, y, au_name(bank, code)[:28], f'{5 * strength:.1f}', strength, _AU)
     return picture
+
+def _bar(draw: ImageDraw.ImageDraw, y: int, name: str, shown: str, part: float, color: str, bold: bool = False) -> int:
+    "A name, a number and a bar, which is full where `part` is 1; where the next one begins."
+    right = _WIDTH - _FILM - 22
+    draw.text((20, y), name, 'black', _font(14, bold))
+    draw.text((right, y), shown, 'black', _font(14, bold), anchor='ra')
+    draw.rectangle((20, y + 19, right, y + 28), '#e6e6e6')
+    if part > 0: draw.rectangle((20, y + 19, 20 + (right - 20) * min(part, 1), y + 28), color)
+    return y + 35
 
 # %% ../../nbs/show/02_film.ipynb #bdf6767f
 def _framed(
@@ -186,7 +222,7 @@ def _framed(
     corners, points = _corners(box), _points(image, box)
     color, thick = (CHOSEN, 5) if chosen else ('#d9d9d9', 3)
     draw.line(to_place(corners[[0, 1, 2, 3, 0]]), color, thick, joint='curve')
-    for x, y in to_place(points): draw.ellipse((x - 3, y - 3, x + 3, y + 3), AFTER, 'white')
+    for x, y in to_place(points): draw.ellipse((x - 3, y - 3, x + 3, y + 3), 'white', 'black')
     return place
 
 # %% ../../nbs/show/02_film.ipynb #a8bcb853
@@ -220,16 +256,29 @@ def annotated_frames(
         if box and story.table.detected[at]: square = box(image)
         frame = _framed(image, square, bool(w and w.start_s <= t < w.stop_s))
         line, column = below.copy(), round(zero + (one - zero) * t)
-        for part in rows: line[part, max(column - 1, 0):column + 2] = (200, 0, 0)
-        top = np.concatenate([np.asarray(frame), np.asarray(_panel(story, at))], 1)
+        for part in rows: line[part, max(column - 1, 0):column + 2] = 0
+        top = np.concatenate([np.asarray(frame), np.asarray(_panel(story, at, t))], 1)
         yield t, np.concatenate([top, line, foot])
 
 # %% ../../nbs/show/02_film.ipynb #8a4898f3
 def _foot(caption: str) -> Image.Image:
     "What every result must say, below all."
-    picture = Image.new('RGB', (_WIDTH, _FOOT), '#f2f2f2')
-    ImageDraw.Draw(picture).text((20, 10), caption, 'black', _font(16))
+    picture, lines = Image.new('RGB', (_WIDTH, _FOOT), '#ffedc2'), []
+    for size in range(20, 7, -1):  # one line of 16 or more, or as many as it takes
+        lines = _lines(caption, _font(size))
+        if len(lines) == 1 or (size <= 16 and len(lines) * (size + 6) <= _FOOT): break
+    draw, top = ImageDraw.Draw(picture), (_FOOT - len(lines) * (size + 6)) // 2 + 1
+    for i, line in enumerate(lines): draw.text((20, top + i * (size + 6)), line, 'black', _font(size))
     return picture
+
+def _lines(text: str, font: ImageFont.FreeTypeFont) -> list[str]:
+    "A text in lines that are as wide as the film, at most."
+    lines = ['']
+    for word in text.split():
+        longer = f'{lines[-1]} {word}'.strip()
+        if lines[-1] and font.getlength(longer) > _WIDTH - 40: lines.append(word)
+        else: lines[-1] = longer
+    return lines
 
 def _place(source: str | Path | bytes):
     "A function from a frame, of any size, to the square that is cut out of it; None where no face was found."
@@ -250,14 +299,22 @@ def annotate_video(
     result: Adapted,
     v: VideoFeatures,  # what the method saw
     crop: Literal['auto', 'none'] = 'auto',  # 'auto' draws a square around the face; 'none' where frames are faces
+    notes: list[str] | None = None,  # a list that receives what became of the sound
 ) -> Path:  # where it was written
-    "Write the film with answer, probability over time and action units, without sound. Raises `VideoError`."
+    "Write the film with answer, probability over time, action units and its sound. Raises `VideoError`."
     n, fix = result.n_frames, 'Give both of one video.'
     check(len(v) == n, f'{path}: the result is about {n} frames, the features about {len(v)}. {fix}', VideoError)
     check_video_name(path)
     crop = 'none' if is_cropped(source) else crop
     story = emotion_story(method, result, v, read_aus(source, crop=crop))
-    return write_video(annotated_frames(source, story, crop), path, crf=23)
+    return _written(annotated_frames(source, story, crop), path, source, notes)
+
+def _written(frames: Iterator, path: str | Path, source: str | Path | bytes, notes: list[str] | None) -> Path:
+    "Write the frames, and give them the sound of the original."
+    film = write_video(frames, path, crf=23)
+    told = add_sound(film, source)
+    if notes is not None: notes.append(told)
+    return film
 
 # %% ../../nbs/show/02_film.ipynb #1811eb8b
 def annotate_aus(
@@ -265,9 +322,11 @@ def annotate_aus(
     path: str | Path,  # what is written: ends in .mp4 or .webm
     table: AUTable,  # from `read_aus`
     crop: Literal['auto', 'none'] = 'auto',  # as in `annotate_video`
+    notes: list[str] | None = None,  # as there
 ) -> Path:  # where it was written
-    "Write the film with its action units alone, without sound. Raises `VideoError`."
+    "Write the film with its action units alone, and its sound. Raises `VideoError`."
     check_video_name(path)
-    return write_video(annotated_frames(source, au_story(table), 'none' if is_cropped(source) else crop), path, crf=23)
+    frames = annotated_frames(source, au_story(table), 'none' if is_cropped(source) else crop)
+    return _written(frames, path, source, notes)
 
 

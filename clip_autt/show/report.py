@@ -5,16 +5,14 @@
 # %% ../../nbs/show/01_report.ipynb #1cf9912d
 from __future__ import annotations
 
-import base64, io, math
+import math
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from PIL import Image
 
 from ..au import AUBank
 from ..video.clip import Clip
@@ -23,57 +21,16 @@ from ..utils.errors import InputError, check
 from ..evaluation.results import Results, gain_of
 from ..utils.files import atomic_path
 from ..outputs import Adapted
+from .first_screen import change_picture, headline, who_is_shown
+from clip_autt.show.page import (
+    PAGE_WIDTH, bullets, explained, folded, html_facts, html_page, html_picture, html_table, html_words,
+    number_or_dash, page_figure, paragraphs, section, small_png,
+)
 from .plots import plot_au_change, plot_aus, plot_entropy, plot_film
 from .result_plots import plot_confusion, plot_methods, plot_subjects
 
 # %% auto #0
 __all__ = ['write_report', 'report_picture']
-
-# %% ../../nbs/show/01_report.ipynb #83236793
-def _number(x: float) -> str: return f'{x:.3f}' if math.isfinite(x) else '–'
-
-def _paragraphs(texts: Iterable, tag: str = 'p') -> str:
-    return ''.join(f'<{tag}>{escape(str(text))}</{tag}>' for text in texts)
-
-def _list(texts: Iterable) -> str: return f'<ul>{_paragraphs(texts, "li")}</ul>'
-
-def _table(head: Sequence, rows: Iterable[Sequence], caption: str) -> str:
-    "A table whose first column names the rows; it scrolls by itself where the page is narrow."
-    head = ''.join(f'<th scope="col">{escape(str(x))}</th>' for x in head)
-    def row(first: object, *rest: object) -> str:
-        return f'<tr><th scope="row">{escape(str(first))}</th>{_paragraphs(rest, "td")}</tr>'
-    body = ''.join(row(*x) for x in rows)
-    table = f'<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div class="wide" role="region" aria-label="{escape(caption)}" tabindex="0">{table}</div>'
-
-def _folded(title: str, *parts: str) -> str:
-    "What only some readers want: one line that opens."
-    return f'<details><summary>{escape(title)}</summary>{"".join(parts)}</details>'
-
-# %% ../../nbs/show/01_report.ipynb #239ce983
-_WIDTH = 4.8  # inches of a figure in the page
-
-def _figure(height: float, width: float = _WIDTH) -> Figure:
-    fig = Figure(figsize=(width, height), layout='constrained')
-    fig.get_layout_engine().set(w_pad=.08, h_pad=.08)  # inches
-    return fig
-
-def _png(fig: Figure, dpi: int = 180, limit: int = 290_000) -> bytes:
-    "A figure as PNG. Above `limit` bytes it gets 256 colours, which makes it a third as large."
-    drawn = io.BytesIO()
-    fig.savefig(drawn, format='png', dpi=dpi, facecolor='white')
-    image = Image.open(drawn).convert('RGB')
-    full = _encoded(image)
-    return full if len(full) <= limit else _encoded(image.quantize(256, Image.Quantize.MAXCOVERAGE))
-
-def _encoded(image: Image.Image) -> bytes:
-    data = io.BytesIO()
-    image.save(data, 'PNG', optimize=True)
-    return data.getvalue()
-
-def _picture(fig: Figure, alt: str, caption: str) -> str:
-    src = f'data:image/png;base64,{base64.b64encode(_png(fig)).decode()}'
-    return f'<figure><img src="{src}" alt="{escape(alt)}"><figcaption>{escape(caption)}</figcaption></figure>'
 
 # %% ../../nbs/show/01_report.ipynb #5f3193d4
 def _draw_film(fig, example: Adapted, clip: Clip, width: float, n: int, below: float) -> None:
@@ -85,60 +42,60 @@ def _draw_film(fig, example: Adapted, clip: Clip, width: float, n: int, below: f
     plot_entropy(example, curve, clip.times)
 
 def _film(example: Adapted, clip: Clip) -> str:
-    height = 2.5 + _WIDTH / min(7, len(clip)) * clip.frames.shape[1] / clip.frames.shape[2]
-    fig, w, h = _figure(height), example.window, example.entropy
-    _draw_film(fig, example, clip, _WIDTH - .7, 7, 1.4)
+    height = 2.5 + PAGE_WIDTH / min(7, len(clip)) * clip.frames.shape[1] / clip.frames.shape[2]
+    fig, w, h = page_figure(height), example.window, example.entropy
+    _draw_film(fig, example, clip, PAGE_WIDTH - .7, 7, 1.4)
     alt = (f'Film strip of {clip.duration_s:.2f} s with the window from {w.start_s:.2f} to {w.stop_s:.2f} s framed, '
            f'and the entropy of {len(h)} windows, from {float(h.min()):.2f} to {float(h.max()):.2f} nats')
-    return _picture(fig, alt, 'The film, and below it how undecided the model is about each window. '
-                              'The frame marks the window with the lowest entropy, where the model is most confident.')
+    return html_picture(fig, alt, 'The film, and below it the entropy of each window, which is how undecided the model '
+                        'is: 0 where it is certain, the dashed line where all classes are alike to it. The frame marks '
+                        'the window with the lowest entropy, where the model is most confident.')
 
 # %% ../../nbs/show/01_report.ipynb #9dbe0d61
 def _aus(example: Adapted, clip: Clip, bank: AUBank) -> Iterable[str]:
     "Pictures of AU scores before and after, and of the true intensities where the clip has them."
-    fig, change = _figure(3.8), (example.au - example.au_before).abs()
+    fig, change = page_figure(3.8), (example.au - example.au_before).abs()
     plot_au_change(example, bank, 8, fig.subplots())
     most = bank[int(change.argmax())]
     by = f'{most.name} changed most, by {float(change.max()):.3f}'
     alt = f'Bars of the scores of 8 action units before and after; {by}'
-    yield _picture(fig, alt, 'The action units whose scores changed most, before and after personalization. '
-                             'A score is what the model reads; it measures no muscle.')
+    yield html_picture(fig, alt, 'The action units whose scores changed most, before and after personalization. '
+                            'An AU score is what the model reads; it measures no muscle.')
     true = getattr(clip, 'aus', None)
     if true is None: return
     own = bank if len(bank) == true.shape[1] else AUBank.default()
     moved = [au.name for au, row in zip(own, np.asarray(true).T) if np.ptp(row) > 0]
-    fig = _figure(.26 * min(len(moved) or 12, 12) + .9)
+    fig = page_figure(.26 * min(len(moved) or 12, 12) + .9)
     ax = plot_aus(true, clip.times, own, 12, fig.subplots())
     w = example.window
     for x in (w.start_s, w.stop_s): ax.axvline(x, color='white', linestyle='--', linewidth=1.2)
     alt = f'Heat map of true action units over time. Moving: {", ".join(moved) or "none"}'
-    yield _picture(fig, alt, 'What the face really did: true intensities, which the method never sees. '
-                             'Dashed: the chosen window.')
+    yield html_picture(fig, alt, 'What the face really did: true intensities, which the method never sees. '
+                            'Dashed: the chosen window.')
 
 # %% ../../nbs/show/01_report.ipynb #86c6acfc
 def _example(example: Adapted, clip: Clip, bank: AUBank) -> str:
     "The part about one person."
-    who = f'Video {clip.id or "without a name"}' + (f' of subject {clip.subject}' if clip.subject is not None else '')
-    true = '' if clip.label is None else f' Its true class is {clip.label}, which the method never saw.'
-    faces = f'{who}: {example.n_frames} frames, a face in {example.n_faces}.{true}'
+    faces = f'{who_is_shown(clip)} {example.n_frames} frames, a face in {example.n_faces}.'
     if not example.seen:
-        return _paragraphs([faces, 'No prediction: too few frames show a face.']) + _film(example, clip)
+        return paragraphs([faces, 'No prediction: too few frames show a face.']) + _film(example, clip)
     rows = [(name, f'{example.probs_before[name]:.1%}', f'{p:.1%}') for name, p in example.probs.items()]
-    table = _table(['class', 'before', 'after'], rows, 'Probabilities')
+    table = html_table(['class', 'before', 'after'], rows, 'Probabilities')
     pictures = ''.join([_film(example, clip), *_aus(example, clip, bank)])
-    warnings = _list(example.warnings) if example.warnings else ''
-    return _paragraphs([faces]) + table + f'<div class="figures few">{pictures}</div>' + warnings
+    warnings = bullets(example.warnings) if example.warnings else ''
+    return paragraphs([faces]) + table + f'<div class="figures few">{pictures}</div>' + warnings
 
 # %% ../../nbs/show/01_report.ipynb #9773d5bb
 def _scores(summary: pd.DataFrame) -> str:
     def row(r: tuple) -> tuple[str, ...]:
-        numbers = _number(r.uar), _number(r.f1), _number(r.war_before)
-        return f'{_number(r.war)} ± {_number(r.war_sd)}', *numbers, f'{gain_of(r):+.3f}' or '–'
+        numbers = number_or_dash(r.uar), number_or_dash(r.f1), number_or_dash(r.war_before)
+        return f'{number_or_dash(r.war)} ± {number_or_dash(r.war_sd)}', *numbers, f'{gain_of(r):+.3f}' or '–'
     rows = [(name, *row(r)) for name, r in zip(summary.index, summary.itertuples())]
     head = ['method', 'WAR ± sd', 'UAR', 'macro-F1', 'WAR before the update', 'WAR − clip-au [95 %]']
-    note = ('Means over subjects, with the standard deviation over subjects. The last column is the gain over clip-au '
-            'on the same subjects, with its paired bootstrap interval. A video without a prediction counts as wrong.')
-    return _table(head, rows, 'Scores') + _paragraphs([note])
+    note = ('Means over subjects, with the standard deviation over subjects (sd). The last column is the gain over '
+            'clip-au on the same subjects, with its paired bootstrap interval. A video without a prediction counts as '
+            'wrong.')
+    return html_table(head, rows, 'Scores') + paragraphs([note])
 
 def _in_short(summary: pd.DataFrame) -> Iterable[str]:
     "What the comparison with clip-au shows, one sentence per method."
@@ -146,16 +103,22 @@ def _in_short(summary: pd.DataFrame) -> Iterable[str]:
         if not math.isfinite(r.low): continue
         better = 'gains' if r.difference > 0 else 'loses'
         verdict = 'includes zero, so no difference is shown' if r.low <= 0 <= r.high else f'excludes zero: it {better}'
-        bound = ' It is tuned on some labels of the same persons: a reference, no method.' if name == 'oracle' else ''
+        bound = f' {_of_oracle(summary)}' if name == 'oracle' else ''
         yield f'{name}: WAR {r.war:.3f}, {r.difference:+.3f} against clip-au. The 95 % interval {verdict}.{bound}'
+
+def _of_oracle(summary: pd.DataFrame) -> str:
+    "What an oracle is, and which methods are better than it."
+    above = [name for name in summary.index if summary.war[name] > summary.war['oracle']]
+    said = 'It was tuned on some labels of the same persons: a reference, no method and no upper bound'
+    return f'{said}; {", ".join(above)} did better.' if above else f'{said}.'
 
 def _protocol(protocol: dict) -> str:
     methods = protocol['methods']
-    columns = list(dict.fromkeys(key for facts in methods.values() for key in facts))
-    rows = [(name, *(facts.get(key, '–') for key in columns)) for name, facts in methods.items()]
-    head = ['method', *(key.replace('_', ' ') for key in columns)]
-    common = [f'{k.removeprefix("n_").replace("_", " ")}: {value}' for k, value in protocol.items() if k != 'methods']
-    return _table(head, rows, 'Protocol of each method') + _list(common)
+    every = [{*map(str, facts.items())} for facts in methods.values()]
+    shared = {k: v for k, v in next(iter(methods.values())).items() if all(str((k, v)) in x for x in every)}
+    own = {name: {k: v for k, v in facts.items() if k not in shared} for name, facts in methods.items()}
+    common = {k.removeprefix('n_'): v for k, v in protocol.items() if k != 'methods'}
+    return html_facts({'All methods': {**common, **shared}, **own})
 
 # %% ../../nbs/show/01_report.ipynb #634a71ae
 def _war(results: Results) -> pd.DataFrame:
@@ -164,105 +127,58 @@ def _war(results: Results) -> pd.DataFrame:
 
 def _persons(results: Results) -> str:
     war = _war(results)
-    if war.empty: return _paragraphs(['No subject has a score under every method.'])
-    fig = _figure(min((.1 * len(war.columns) + .12) * len(war) + 1 + .2 * math.ceil(len(war.columns) / 3), 9))
+    if war.empty: return paragraphs(['No subject has a score under every method.'])
+    fig = page_figure(min((.1 * len(war.columns) + .12) * len(war) + 1 + .2 * math.ceil(len(war.columns) / 3), 9))
     plot_subjects(war, fig.subplots())
     ranges = '; '.join(f'{name} from {war[name].min():.2f} to {war[name].max():.2f}' for name in war)
     caption = 'Every subject under every method. A line joins the marks of one subject.'
-    return _picture(fig, f'WAR of {len(war)} subjects: {ranges}', caption)
+    each = html_picture(fig, f'WAR of {len(war)} subjects: {ranges}', caption)
+    fig = page_figure(.42 * war.shape[1] + .8)
+    plot_methods(war, fig.subplots())
+    means = '; '.join(f'{name} {war[name].mean():.3f}' for name in war)
+    caption = 'The mean over subjects, and the standard deviation.'
+    return f'<div class="figures few">{each}{html_picture(fig, f"WAR of each method: {means}", caption)}</div>'
 
 def _confusions(results: Results) -> Iterable[str]:
     "A confusion matrix for each method that predicted anything."
     for name in results.methods:
         if results.of(name).predicted.isna().all():
-            yield _paragraphs([f'{name}: no prediction for any video, so there is no confusion matrix.'])
+            yield paragraphs([f'{name}: no prediction for any video, so there is no confusion matrix.'])
             continue
         table, n = results.confusion(name), len(results.classes)
-        fig = _figure(.8 * n + .8, .9 * len(table.columns) + 1)
+        fig = page_figure(.8 * n + .8, .9 * len(table.columns) + 1)
         plot_confusion(table, ax=fig.subplots())
         right = sum(int(table.at[c, c]) for c in results.classes)
         outcome = f'{name}: {right} of {int(table.to_numpy().sum())} videos right'
-        yield _picture(fig, f'Confusion matrix of {outcome}', f'{outcome}.')
-
-# %% ../../nbs/show/01_report.ipynb #2d397da1
-def _headline(results: Results, task: str) -> str:
-    "How many videos were right before and after, and what happened in three sentences."
-    summary, n, people = results.summary(), len(results.of(results.methods[0])), results.settings['n_subjects']
-    right = {name: int((results.of(name).predicted == results.of(name).label).sum()) for name in results.methods}
-    own = [name for name in results.methods if name not in ('clip-au', 'oracle')]
-    best = 'personal' if 'personal' in own else max(own, key=lambda name: summary.war[name], default='clip-au')
-    done = (f'A model that was trained on other people met {people} new ones and {n} of their videos ({task}). It was '
-            f'shown no label, and adapted to each person ({best}).')
-    if 'clip-au' not in right or best == 'clip-au': return _paragraphs([f'{right[best]} of {n} videos right', done])
-    r = summary.loc[best]
-    came = (f'It named {right[best]} of {n} videos right, where it had named {right["clip-au"]} right as if everybody '
-            'were the same person.')
-    sure = 'So few people show neither gain nor loss.' if r.low <= 0 <= r.high else 'That is more than chance.'
-    gain, low, high = (f'{100 * x:+.1f}' for x in (r.difference, r.low, r.high))
-    how = (f'The gain is {gain} points; with other people of the same kind it would lie between {low} and {high} '
-           f'(95 % interval). {sure}')
-    if not math.isfinite(r.low): how = f'The difference is {gain} points, of one person, which says nothing of others.'
-    large = (f'<p class="large">{right["clip-au"]} → <span>{right[best]}</span> of {n} '
-             f'<small>videos right: as anybody, and as this person</small></p>')
-    return large + _paragraphs([done, came, how])
-
-# %% ../../nbs/show/01_report.ipynb #251ebc56
-_PAGE = Template('''<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<link rel="icon" href="data:,"><title>$title</title><style>$style</style></head>
-<body><main><h1>$title</h1>$body</main></body></html>
-''')
-
-_STYLE = '''
-:root { --text: #1a1a1a; --page: #fff; --line: #ccc; --soft: #f2f4f6; --mark: #b34700; --link: #0b5cad }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #e6e6e6; --page: #16181b; --line: #4a4f55; --soft: #23272b; --mark: #ff9d5c; --link: #8ec5ff }
-}
-body { margin: 0; background: var(--page); color: var(--text); font: 1rem/1.55 system-ui, sans-serif }
-main { max-width: 66rem; margin: auto; padding: 1rem }
-h1, h2, h3 { line-height: 1.25 } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line) }
-p, li { max-width: 44rem; overflow-wrap: anywhere }
-.large { font-size: clamp(2rem, 7vw, 3.2rem); font-weight: 700; line-height: 1.1; margin: .6rem 0 }
-.large span { color: var(--mark) } .large small { font-size: 1rem; font-weight: 400; display: block; margin-top: .4rem }
-a { color: var(--link) } details { margin: 1rem 0 } summary { cursor: pointer; font-weight: 600; padding: .3rem 0 }
-dt { font-weight: 600 } dd { margin: 0 0 .6rem 1rem; max-width: 43rem }
-.note { border-left: .3rem solid var(--mark); background: var(--soft); padding: .1rem 1rem; max-width: 43rem }
-.few { --least: 26rem } .many { --least: 15rem } .many figure { max-width: 22rem }
-.figures { display: grid; gap: 1rem; align-items: start;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, var(--least)), 1fr)) }
-figure { margin: 1rem 0; max-width: 38rem } figcaption { font-size: .9rem; margin-top: .3rem }
-img { display: block; width: 100%; height: auto; box-sizing: border-box;
-  background: #fff; border: 1px solid var(--line); border-radius: .4rem }
-.wide { overflow-x: auto; margin: 1rem 0 }
-table { border-collapse: collapse; min-width: 14rem; font-variant-numeric: tabular-nums }
-caption { text-align: left; font-weight: 600; padding: .3rem 0 }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line) }
-td, tbody th { white-space: nowrap } code { background: var(--soft); padding: 0 .2rem }
-@media print {
-  :root { --text: #000; --page: #fff; --soft: #fff; --line: #999 }
-  figure, tr, .note, .wide { break-inside: avoid } figure { max-width: 12cm }
-  h2 { break-after: avoid }
-  details > * { display: block } .wide { overflow: visible } td, th, tbody th { white-space: normal; font-size: .8rem }
-}
-'''
+        yield html_picture(fig, f'Confusion matrix of {outcome}', f'{outcome}.')
 
 # %% ../../nbs/show/01_report.ipynb #4b0d1bcc
 _MEDICAL = ('This is no medical assessment. The output is the guess of a statistical model about pictures. '
             'It must not be used to judge the health, the pain or the state of mind of a person.')
 
 _WORDS = {
-    'WAR': 'the share of videos that are named right, of each person, then the mean over persons',
-    'UAR': 'the same, with every class counting alike; macro-F1 also punishes a class that is named too often',
-    '95 % interval': 'where the gain would lie if other persons of the same kind had come (paired bootstrap)',
+    'WAR': 'the share of videos that are named right (weighted average recall), of each person, then the mean',
+    'UAR': 'the same, with every class counting alike however many videos it has (unweighted average recall)',
+    'macro-F1': 'like UAR, but a class that is named too often costs, too',
+    'standard deviation': 'how far persons lie apart: about two thirds of them are nearer to the mean than this',
+    '95 % interval': 'where the gain would lie if other persons of the same kind had come',
+    'bootstrap': 'how that is found: persons are drawn again and again, with repetition, and the gain is taken anew',
     'window': 'some frames in a row; the most confident window is the one about which the model is least undecided',
-    'entropy, in nats': 'how undecided the model is: 0 if it is certain, 0.69 if it wavers between two classes',
-    'action unit (AU)': 'what a small group of facial muscles does, by its number in FACS',
+    'entropy': 'how undecided the model is, in nats (units of the natural logarithm): 0 if it is certain, ln 2 = 0.69 '
+               'if it wavers between two classes',
+    'nats': 'the unit of entropy, with natural logarithms: ln 2 = 0.69 nats is a coin that is tossed',
+    'action units': 'what small groups of facial muscles do, such as AU4, the brow lowerer; numbered as in FACS',
+    'AU score': 'how well a picture fits the sentence of an action unit: the cosine of their embeddings times a '
+                'constant of the model (its logit scale)',
     'clip-au': 'the model as it was trained, which takes everybody for the same person',
     'personal': "this library's method: a face is described relative to its own rest, which is learned on the way",
-    'clip-autt': "the published method: the prompts of action units are tuned on the most confident window",
-    'oracle': 'a model that was shown some labels of the same persons; what there is to gain, roughly',
+    'clip-autt': 'the published method: the prompts of action units are tuned on the most confident window',
+    'clip-autt-released': 'what the published code does, which departs from the paper',
+    'oracle': 'a model that was tuned on some labels of the same persons: a reference, and no upper bound',
+    'seed': 'the number from which all that is random derives; seeds are several of them',
+    'stream seed': 'the seed of the order in which videos arrive',
+    'shots': 'labelled videos of each person that a method is given',
+    'control': 'films of each person at rest, known to be so, that a method is given',
 }
 
 _READ_NEXT = {
@@ -274,20 +190,15 @@ _READ_NEXT = {
     'nbs/core/00_au.ipynb': 'what action units are',
 }
 
-def _about(faces: str) -> str:
+def _about(faces: str, caveats: Sequence[str]) -> str:
     origin = 'A program rendered them; nobody was filmed. No number here tells how well the method works on people.'
     facts = f'Everything here is about {faces}.' + (f' {origin}' if 'rendered' in faces else '')
-    return f'<div class="note">{_paragraphs([facts, _MEDICAL])}</div>'
-
-def _section(title: str, *parts: str) -> str: return f'<section><h2>{escape(title)}</h2>{"".join(parts)}</section>'
+    own = [f'{note[0].upper()}{note[1:]}.' for note in caveats]
+    return f'<div class="note">{paragraphs([" ".join([facts, *own]), _MEDICAL])}</div>'
 
 def _read_next() -> str:
-    def item(name: str, why: str) -> str:
-        return f'<li><a href="{REPOSITORY}/blob/main/{escape(name)}">{escape(name)}</a>: {escape(why)}</li>'
+    def item(name: str, what: str) -> str: return f'<li><a href="{REPOSITORY}/blob/main/{name}">{escape(what)}</a></li>'
     return f'<ul>{"".join(item(*x) for x in _READ_NEXT.items())}</ul>'
-
-def _words() -> str:
-    return '<dl>' + ''.join(f'<dt>{escape(k)}</dt><dd>{escape(v)}</dd>' for k, v in _WORDS.items()) + '</dl>'
 
 # %% ../../nbs/show/01_report.ipynb #77c1498b
 def _check_parts(results: Results, example: Adapted, clip: Clip) -> None:
@@ -308,23 +219,34 @@ def write_report(
     notes: Sequence[str] = (),  # anything the reader should know
     bank: AUBank | None = None,  # of the example's scores; None: its own
     faces: str = 'rendered faces',  # what the videos show, for the title
+    caveats: Sequence[str] = (),  # what every result of the model must say, such as `model.backbone.caveats`
 ) -> Path:
     "Write one self-contained HTML page; the same arguments give the same bytes. `InputError` where parts do not fit."
     _check_parts(results, example, clip)
-    summary, title = results.summary(), f'Personalized at test time: {task}, on {faces}'
-    none = _paragraphs(['None: no video failed, and no method collapsed to one class.'])
-    confusions = f'<div class="figures many">{"".join(_confusions(results))}</div>'
-    everyone = (_list(_in_short(summary)), _folded('Table of scores', _scores(summary)),
-                _folded('What was taken for what', confusions),
-                _folded('Protocol of each method', _protocol(results.settings)))
-    body = [_headline(results, task), _persons(results), _about(faces),
-            _section('One person', _example(example, clip, bank or example.bank)), _section('All persons', *everyone),
-            _section('Warnings', _list(results.warnings) if results.warnings else none)]
-    if notes: body.append(_section('Notes', _list([notes] if isinstance(notes, str) else notes)))
-    body.append(_section('What to read next', _folded('Words used here', _words()), _read_next()))
-    page = _PAGE.substitute(title=escape(title), style=_STYLE, body=''.join(body))
+    title = f'Personalized at test time: {task}, on {faces}'
+    notes = [notes] if isinstance(notes, str) else notes
+    parts = [f'<div class="first">{headline(results, task)}{change_picture(results, example, clip)}</div>',
+             _about(faces, caveats), section('One person', _example(example, clip, bank or example.bank)),
+             section('All persons', *_everyone(results)), section('Warnings', _warnings(results)),
+             section('Notes', bullets(notes)) if notes else '', section('What to read next', _read_next())]
+    parts = [explained(part, _WORDS) for part in parts]
+    parts.insert(2, folded('Words used here', html_words(_WORDS), name='words'))
+    page = html_page(title, ''.join(parts))
     with atomic_path(path, InputError) as tmp: tmp.write_text(page, encoding='utf-8')
     return Path(path)
+
+def _everyone(results: Results) -> Iterable[str]:
+    "The part about all persons: what it shows in words, the pictures, and what folds away."
+    summary = results.summary()
+    yield bullets(_in_short(summary))
+    yield _persons(results)
+    yield folded('Table of scores', _scores(summary))
+    yield folded('What was taken for what', f'<div class="figures many">{"".join(_confusions(results))}</div>')
+    yield folded('Protocol of each method', _protocol(results.settings))
+
+def _warnings(results: Results) -> str:
+    none = paragraphs(['None: no video failed, and no method collapsed to one class.'])
+    return bullets(results.warnings) if results.warnings else none
 
 # %% ../../nbs/show/01_report.ipynb #4b472fa2
 def report_picture(
@@ -337,14 +259,14 @@ def report_picture(
 ) -> Path:
     "Write one PNG, 1200 by 700 pixels: film strip and window, entropies, change of AU scores, WAR of each method."
     _check_parts(results, example, clip)
-    picture = _png(_overview(results, example, clip, bank or example.bank, faces), 100)
+    picture = small_png(_overview(results, example, clip, bank or example.bank, faces), 100)
     with atomic_path(path, InputError) as tmp: tmp.write_bytes(picture)
     return Path(path)
 
 # %% ../../nbs/show/01_report.ipynb #188dbaee
 def _overview(results: Results, example: Adapted, clip: Clip, bank: AUBank, faces: str) -> Figure:
     "The picture of `report_picture`."
-    fig, war, n = _figure(7, 12), _war(results), results.settings['n_subjects']
+    fig, war, n = page_figure(7, 12), _war(results), results.settings['n_subjects']
     top, bottom = fig.subfigures(2, height_ratios=(3.3, 3.7))
     _draw_film(top, example, clip, 11, 12, 1.3)
     left, right = bottom.subplots(1, 2, width_ratios=(1, 1))

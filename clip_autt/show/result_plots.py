@@ -44,6 +44,7 @@ def plot_confusion(
     colors = dict(cmap='cividis', vmin=0, vmax=100, cbar=False)
     sns.heatmap(percent, annot=labels, fmt='', square=True, linewidths=1, ax=ax, **colors,
                 xticklabels=[*map(short_name, table.columns)], yticklabels=[*map(short_name, table.index)])
+    for text, share in zip(ax.texts, percent.flat): text.set_color('white' if share < 47 else 'black')  # on cividis
     ax.set(xlabel='predicted', ylabel='true')
     ax.tick_params(length=0)
     return ax
@@ -97,7 +98,8 @@ def plot_methods(
         label = f'{mean:.3f} ± {sd:.3f}' if len(war) > 1 else f'{mean:.3f}'
         ax.annotate(label, (1.02, i), xycoords=('axes fraction', 'data'), va='center')
     ax.set(yticks=range(war.shape[1]), yticklabels=map(short_name, war), ylim=(war.shape[1] - .5, -.5))
-    ax.set(xlim=(-.02, 1.02), xlabel='WAR (a dot: one subject)')
+    top = max(1., *(war.mean() + war.std(ddof=1).fillna(0)))  # a bar may reach beyond the best score there is
+    ax.set(xlim=(-.02, top + .02), xticks=np.linspace(0, 1, 6), xlabel='WAR (a dot: one subject)')
     ax.tick_params(axis='y', length=0)
     sns.despine(ax=ax, left=True)
     return ax
