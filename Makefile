@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := settings.ini setup.py pyproject.toml
 DIR ?= clip_autt_tutorials
+FILMS ?= ../shared/data/video
+ACTORS ?= build/real/pyfame
+PAGES := bench scale results personal-settings family beyond departures agreement detector films action-units real-people real-faces
 TESTS ?= -n logical --maxprocesses 4 -p no:terminaldistreporter -q --calm --disable-warnings -o console_output_style=classic
 
 # Google Colab's environment, which `make colab` builds
 COLAB := build/colab-venv
 PYTHON313 ?= python3.13
 
-.PHONY: help demo test colab lab animation site bench assets results personal-settings family beyond departures agreement scale real-people outputs readme clean
+.PHONY: help demo test colab lab animation site bench assets results personal-settings family beyond departures agreement scale real-people detector films action-units real-faces pages outputs readme clean
 
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
@@ -27,6 +30,8 @@ help:
 	@echo "make departures, agreement   what the released code's departures do; whether AU scores follow muscles"
 	@echo "make real-people   measure the personal baseline on StressID's action units, write docs/real_people.md (a quarter of an hour)"
 	@echo "make scale    measure what an hour of video costs, write docs/scale.md (some minutes)"
+	@echo "make detector, films, action-units, real-faces   whose face is found; which films are read; which action units to trust (FILMS=folder ACTORS=folder)"
+	@echo "make pages    make every page of figures anew, one after the other (hours; an interrupted run goes on)"
 	@echo "make outputs  run all notebooks, save their outputs, write README.md"
 	@echo "make animation  make the moving picture at the top of the README"
 	@echo "make clean    remove the environment and everything that was built"
@@ -136,6 +141,30 @@ departures: $(VENV)/.installed-dev
 agreement: $(VENV)/.installed-dev
 	@echo "== measuring whether action-unit scores follow the muscles (some minutes)"
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/agreement.py
+
+detector: $(VENV)/.installed-dev
+	@echo "== measuring whose face is found (some minutes)"
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -W ignore tools/detector_page.py $(wildcard $(FILMS))
+
+films: $(VENV)/.installed-dev
+	@echo "== reading films of many kinds (some minutes)"
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -W ignore tools/films_page.py
+
+action-units: $(VENV)/.installed-dev
+	@echo "== measuring the reader of action units (needs the features of make assets, real films and clips of actors; some minutes)"
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -W ignore tools/action_units_page.py $(FILMS) $(ACTORS)
+
+real-faces: $(VENV)/.installed-dev
+	@echo "== measuring the scores of real faces (needs real films and clips of actors, see tools/real_faces.py; a quarter of an hour)"
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -W ignore tools/real_faces_page.py $(FILMS) $(ACTORS)
+
+# every page of figures; what needs films that are not here is named and left as it is
+pages: $(VENV)/.installed-dev
+	@for page in $(PAGES); do \
+		case $$page in action-units|real-faces) [ -d $(FILMS) ] && [ -d $(ACTORS) ] || { echo "== $$page: left as it is, no $(FILMS) or $(ACTORS)"; continue; };; esac; \
+		began=$$(date +%s); $(MAKE) --no-print-directory $$page > /dev/null || exit 1; \
+		echo "== $$page: $$(( ($$(date +%s) - began) / 60 )) minutes"; \
+	done
 
 readme: $(VENV)/.installed-dev
 	@$(BIN)/python tools/readme.py

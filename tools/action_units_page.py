@@ -88,6 +88,7 @@ def main() -> None:
     write_page(
         ROOT / "docs" / "action_units.md",
         "action_units.md",
+        "make action-units",
         lines=rows(lines_of(real)),
         mean=number(float(np.nanmean(real["mean"]))),
         geometry=number(float(np.nanmean(real["geometry"]))),

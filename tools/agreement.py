@@ -102,6 +102,7 @@ def main() -> None:
     write_page(
         args.page,
         "explanations.md",
+        "make agreement",
         n=20 * N_TARGETS * len(args.seeds),
         seeds=", ".join(map(str, args.seeds)),
         aus=f"{found[0]} to {found[-1]}",

@@ -23,7 +23,7 @@ def main(names: list[str]) -> None:
     if names:
         print(*map(section, names), sep="\n\n")
         return
-    write_page(ROOT / "docs" / "beyond.md", "beyond.md", sections="\n\n".join(map(section, SECTIONS)))
+    write_page(ROOT / "docs" / "beyond.md", "beyond.md", "make beyond", sections="\n\n".join(map(section, SECTIONS)))
 
 
 if __name__ == "__main__":

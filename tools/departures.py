@@ -1,8 +1,5 @@
 """What each departure of the released CLIP-AUTT code does, one at a time: writes docs/departures.md.
 
-A line below the title of `departures_page.md` names the model that the present numbers belong to. Whoever measures anew
-and writes the page takes that line out.
-
 python tools/departures.py                                    # the embedded benchmark: seeds 0, 10, 20, 30, 40
 python tools/departures.py --seeds 30000 30010 --page x.md    # other strangers, another page
 """
@@ -16,12 +13,11 @@ import numpy as np
 from departure_rows import ROWS
 from departure_setups import ASSETS, PAPER, RELEASED, Setup, measure, prepare, strangers
 from joblib import Parallel, delayed
-from pages import ROOT
+from pages import ROOT, write_page
 
 from clip_autt.backbone import UnseenTokenWarning
 from clip_autt.faces.tasks import TASKS
 
-PAGE = Path(__file__).with_name("departures_page.md")
 SEEDS = 0, 10, 20, 30, 40
 
 
@@ -80,11 +76,16 @@ def main() -> None:
         level(args.folder, args.seeds, name, setup) for name, setup in (("as described", PAPER), ("released", RELEASED))
     )
     tables = {column: table(args.folder, args.seeds, column) for column in ("paper", "released")}
-    page = PAGE.read_text(encoding="utf-8").format(
-        seeds=", ".join(map(str, args.seeds)), n=200 * len(args.seeds), tasks=" | ".join(TASKS), levels=levels, **tables
+    write_page(
+        args.page,
+        "departures.md",
+        "make departures",
+        seeds=", ".join(map(str, args.seeds)),
+        n=200 * len(args.seeds),
+        tasks=" | ".join(TASKS),
+        levels=levels,
+        **tables,
     )
-    args.page.write_text(page, encoding="utf-8")
-    print(page)
 
 
 if __name__ == "__main__":

@@ -132,6 +132,7 @@ def main() -> None:
     write_page(
         ROOT / "docs" / "detector.md",
         "detector.md",
+        "make detector",
         n_people=N_PEOPLE,
         first=FIRST,
         counts=", ".join(f"{n} {name}" for n, name in zip(np.bincount(third, minlength=3), THIRDS)),

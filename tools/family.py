@@ -174,6 +174,7 @@ def main() -> None:
     write_page(
         ROOT / "docs" / "family.md",
         "family.md",
+        "make family",
         seeds=", ".join(map(str, SEEDS)),
         n_people=10 * len(SEEDS),
         n_videos=n_videos,

@@ -167,7 +167,13 @@ def main() -> None:
         lines = [line(film, Path(folder) / f"{i}.{film.suffix}", ffmpeg) for i, film in enumerate(films())]
     against = f"version {version.split('-')[0].lstrip('n')}" if version else "which was not at hand in this run"
     write_page(
-        ROOT / "docs" / "films.md", "films.md", n=N, films=rows(lines), n_films=len(lines), ffmpeg=against,
+        ROOT / "docs" / "films.md",
+        "films.md",
+        "make films",
+        n=N,
+        films=rows(lines),
+        n_films=len(lines),
+        ffmpeg=against,
         agree=sum(str(decoded) == kept for _, _, _, decoded, _, kept, *_ in lines), pyav=av.__version__,
     )  # fmt: skip
 

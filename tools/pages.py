@@ -1,7 +1,11 @@
 """What the writers of pages share: tables of Markdown, means with their spread, numbers computed once, templates."""
 
 import json
+import os
+import platform
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +52,19 @@ def kept(path: Path, make: Callable[[], Any]) -> Any:
     return json.loads(path.read_text())
 
 
-def write_page(path: Path, template: str, **facts: object) -> None:
-    "Fill a template of tools/templates with what was measured, write the page, and print it."
-    text = (TEMPLATES / template).read_text(encoding="utf-8").format(**facts)
+def measured(command: str) -> str:
+    "When, with what and on what a page was measured: the line under its title."
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "open_clip_torch", "clip_autt"))
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return (
+        f"*Measured on {date.today()} by `{command}`: Python {platform.python_version()}, {versions}; "
+        f"{os.cpu_count()} CPU cores, {memory_gb:.0f} GB of memory.*"
+    )
+
+
+def write_page(path: Path, template: str, command: str, **facts: object) -> None:
+    "Fill a template of tools/templates with what `command` measured, write the page, and print it."
+    text = (TEMPLATES / template).read_text(encoding="utf-8").format(measured=measured(command), **facts)
     with atomic_path(path) as tmp:
         tmp.write_text(text, encoding="utf-8")
     print(text)

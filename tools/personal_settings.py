@@ -231,6 +231,7 @@ def main() -> None:
     write_page(
         ROOT / "docs" / "personal_settings.md",
         "personal_settings.md",
+        "make personal-settings",
         n_validation=len(people("pain", "validation")),
         n_filmed=len(FILMED),
         n_strangers=len(people("pain", "strangers")),

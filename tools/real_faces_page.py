@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     args.build.mkdir(parents=True, exist_ok=True)
     facts = measure(load_backbone("facs-tiny"), paths, tracker, args.build)
-    write_page(args.page, "real_faces.md", **facts_of(facts))
+    write_page(args.page, "real_faces.md", "make real-faces", **facts_of(facts))
 
 
 if __name__ == "__main__":

@@ -397,7 +397,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     facts = measure(args.table, args.labels, args.build, args.repeats)
     films = read_films(args.wheel, args.build)
     section = calm_faces(films, args.page.parent / "images" / "real_people.svg")
-    write_page(args.page, "real_people.md", **facts_of(facts), films=section)
+    write_page(args.page, "real_people.md", "make real-people", **facts_of(facts), films=section)
 
 
 if __name__ == "__main__":

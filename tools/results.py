@@ -216,6 +216,7 @@ def main() -> None:
     write_page(
         ROOT / "docs" / "results.md",
         "results.md",
+        "make results",
         **facts,
         worst=min(facts["auc"], key=facts["auc"].get),
         n_test=4_000,

@@ -149,6 +149,7 @@ def main() -> None:
     write_page(
         ROOT / "docs" / "scale.md",
         "scale.md",
+        "make scale",
         parts=rows([name, f"{s:,.0f}", f"{3600 / s:.1f}x"] for name, s in parts),
         total=c.features + c.personal,
         passes=passes,
@@ -160,7 +161,6 @@ def main() -> None:
         restart=RESTART_S // 60,
         share=100 * c.encode / c.features,
         without=100 * (c.find + c.decode) / c.features,
-        torch=torch.__version__.split("+")[0],
     )
 
 

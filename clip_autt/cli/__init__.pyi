@@ -4,8 +4,7 @@ from .au_command import (
     CAVEAT as CAVEAT, aus as aus, not_read as not_read, summary_text as summary_text,
 )
 from .course import (
-    ONLINE as ONLINE, copy_tutorials as copy_tutorials, lab as lab, outside_code as outside_code, relink as relink,
-    tutorial_files as tutorial_files,
+    ONLINE as ONLINE, copy_tutorials as copy_tutorials, lab as lab, relink as relink, tutorial_files as tutorial_files,
 )
 from .data_commands import (
     Layout as Layout, NAMES as NAMES, Name as Name, StoreFolder as StoreFolder, check_command as check_command,
@@ -41,6 +40,10 @@ from .records import (
     run_batch as run_batch, write_records_csv as write_records_csv,
 )
 from .rests import check_enrolls as check_enrolls, enroll_rest as enroll_rest, rest_films as rest_films
+from .slides import (
+    cut_slides as cut_slides, mathml as mathml, outside_code as outside_code, slides_page as slides_page,
+    write_slides as write_slides,
+)
 from .study_commands import (
     BELONGS as BELONGS, Balanced as Balanced, CV as CV, CacheDir as CacheDir, Epochs as Epochs,
     ManifestFile as ManifestFile, Personal as Personal, Repeats as Repeats, Root as Root, Store as Store,

@@ -6,19 +6,20 @@
 from __future__ import annotations
 
 import json, os, re, subprocess, sys
-from collections.abc import Callable
+
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
+from .slides import outside_code, write_slides
 from ..utils.assets import REPOSITORY, pip_requirement
 from ..utils.errors import ClipAUTTError, InputError, check
 from ..utils.files import atomic_path
 
 # %% auto #0
-__all__ = ['ONLINE', 'tutorial_files', 'outside_code', 'relink', 'copy_tutorials', 'lab']
+__all__ = ['ONLINE', 'tutorial_files', 'relink', 'copy_tutorials', 'lab']
 
 # %% ../../nbs/cli/01_course.ipynb #94cd44c6
 ONLINE = f'{REPOSITORY}/blob/main/'  # where links lead that leave the folder
@@ -36,14 +37,7 @@ def tutorial_files() -> list[Path]:
 
 # %% ../../nbs/cli/01_course.ipynb #aa510a4e
 _LINK = re.compile(r'\]\((?!https?:|data:|#)([^)\s]+)\)')
-_CODE = re.compile(r'(```.*?```|`[^`\n]*`)', re.S)
 
-def outside_code(
-    change: Callable[[str], str],
-    text: str,  # markdown
-) -> str:
-    "The text with its prose changed, and its code as it is."
-    return ''.join(part if part.startswith('`') else change(part) for part in _CODE.split(text))
 
 def relink(
     text: str,  # markdown of a tutorial or of the glossary
@@ -87,6 +81,19 @@ def copy_tutorials(
         with atomic_path(target) as tmp: tmp.write_text(_copy(file), encoding='utf-8')
     return written, kept
 
+# %% ../../nbs/cli/01_course.ipynb #23f7296d
+def _write_slides(folder: Path) -> None:
+    "Write the slides of a folder of tutorials, and say so; one clear error where that fails."
+    try:
+        check(find_spec('nbconvert') and find_spec('latex2mathml'),
+              f'slides are drawn by nbconvert and latex2mathml: pip install "{pip_requirement("lab")}". '
+              f'The tutorials are in {folder}.', InputError)
+        pages = write_slides(folder)
+    except ClipAUTTError as e:
+        typer.echo(f'error: {e}', err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f'{folder}: slides of {len(pages)} tutorials; open {pages[0]} in a browser')
+
 # %% ../../nbs/cli/01_course.ipynb #d106c009
 _LARGEST_UPLOAD = 512 * 2 ** 20  # bytes of a film that travels from the browser; Jupyter's own limit is 10 MB
 
@@ -95,6 +102,8 @@ def lab(
         help='Where the tutorials go; files that are there are kept.')] = Path('clip_autt_tutorials'),
     copy_only: Annotated[bool, typer.Option(
         '--copy-only', help='Copy the tutorials, and do not start JupyterLab.')] = False,
+    slides: Annotated[bool, typer.Option(
+        '--slides', help='Also write slides of each tutorial, as a page beside it that needs no network.')] = False,
     no_browser: Annotated[bool, typer.Option(
         '--no-browser', help='Print the address instead of opening a browser.')] = False,
     options: Annotated[Optional[list[str]], typer.Argument(
@@ -106,6 +115,7 @@ def lab(
         typer.echo(f'error: {e}', err=True)
         raise typer.Exit(1) from None
     typer.echo(f'{folder}: {len(written)} files written, {len(kept)} kept as they were')
+    if slides: _write_slides(folder)
     if copy_only: return
     if not find_spec('jupyterlab'):
         typer.echo(f'error: JupyterLab is not installed: pip install "{pip_requirement("lab")}". '

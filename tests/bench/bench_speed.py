@@ -15,7 +15,7 @@ from statistics import median
 import numpy as np
 import pytest
 import torch
-from bench_core import full_prompts, models  # noqa: F401, a fixture
+from bench_core import full_prompts, models, multiplications  # noqa: F401, a fixture
 
 from clip_autt import Clip, ClipAUTT, VideoFeatures, encode
 from clip_autt.autt import entropy
@@ -40,7 +40,11 @@ def in_turn(benchmark, group, plain, fast, rounds=3, times=(1, 1), note=""):
     plain(), fast()
     benchmark.pedantic(run, rounds=1)
     benchmark.extra_info.update(
-        plain=median(seconds["plain"]) * times[0], fast=median(seconds["fast"]) * times[1], note=note
+        plain=median(seconds["plain"]) * times[0],
+        fast=median(seconds["fast"]) * times[1],
+        plain_multiplications=multiplications(plain) * times[0],
+        fast_multiplications=multiplications(fast) * times[1],
+        note=note,
     )
 
 
@@ -77,7 +81,7 @@ def test_first_adaptation(benchmark, models, ctx_position):  # noqa: F811
     clip = Clip(pixels.numpy(), np.arange(T) / 12.5, found=np.ones(T, bool))
 
     def fast():
-        method.prompts._known.clear()  # nothing is remembered from an earlier video
+        method.prompts._graphs.clear()  # nothing is remembered from an earlier video
         return method.adapt(encode(model.backbone, clip))
 
     in_turn(
