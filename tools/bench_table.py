@@ -5,7 +5,7 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
-from pages import ROOT, row, write_page
+from pages import ROOT, TEMPLATES, row, write_page
 
 AIMS = {
     "text forward and backward, 47 prompts, context at the front": 5,
@@ -63,6 +63,7 @@ def main(path: Path) -> None:
         comparisons="\n".join(lines),
         memory="\n".join(memory),
         starts="\n".join(starts),
+        gpu=(TEMPLATES / "gpu.md").read_text(encoding="utf-8").strip(),  # written by tests/bench/gpu.py --keep
     )
 
 

@@ -62,12 +62,14 @@ class FaceNet(nn.Module):
         return [torch.cat([head[i](level) for head in self.heads.values()], 1) for i, level in levels]
 
 # %% ../../nbs/video/04_detector.ipynb #05c59849
-@lru_cache(maxsize=1)
-def load_face_net() -> FaceNet:
+@lru_cache(maxsize=2)
+def load_face_net(
+    device: str = 'cpu',  # where it computes
+) -> FaceNet:
     "The network with its weights, which are compared with their hash."
     net = FaceNet()
     net.load_state_dict(load_file(asset('face-detector/model.safetensors')))
-    return net.eval().requires_grad_(False)
+    return net.eval().requires_grad_(False).to(device)
 
 # %% ../../nbs/video/04_detector.ipynb #ca5b9f79
 def decode(
@@ -116,6 +118,7 @@ def detect_faces(
     image: np.ndarray,  # uint8 [H, W, 3]
     max_side: int = 320,  # the image is reduced to this for the search; faces under 20 pixels in it may be missed
     min_score: float = .6,  # what a face must reach, 0 to 1
+    device: str = 'cpu',  # where the network computes, such as 'cuda'
 ) -> Faces:
     "Every face in an image, from the front to the profile, upright or tilted (YuNet)."
     check_frames(image[None])
@@ -125,8 +128,8 @@ def detect_faces(
     small = np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
     x = torch.zeros(1, 3, -(-height // 32) * 32, -(-width // 32) * 32)
     x[0, :, :height, :width] = torch.from_numpy(small).flip(2).permute(2, 0, 1)  # red, green, blue to blue, green, red
-    levels = zip(load_face_net()(x), STRIDES)
-    found = torch.cat([decode(level[0], stride) for level, stride in levels]).numpy().astype(float)
+    levels = zip(load_face_net(device)(x.to(device)), STRIDES)
+    found = torch.cat([decode(level[0].cpu(), stride) for level, stride in levels]).numpy().astype(float)
     found = found[found[:, 0] > min_score]
     found = found[distinct(found[:, 1:5], found[:, 0])]
     return Faces(found[:, 1:5] * scale, found[:, 0], found[:, 5:].reshape(-1, 5, 2) * scale)
@@ -134,12 +137,13 @@ def detect_faces(
 # %% ../../nbs/video/04_detector.ipynb #7b7eb0a5
 def best_faces(
     images: np.ndarray,  # uint8 [N, S, S, 3], S a multiple of 32
+    device: str = 'cpu',  # where the network computes, such as 'cuda'
 ) -> tuple[np.ndarray, np.ndarray]:  # scores float [N], points float [N, 5, 2] in pixels
     "The most confident face of each of many small pictures, however faint."
     check(images.ndim == 4 and len(images) > 0 and images.shape[1] % 32 == 0 == images.shape[2] % 32,
           f'images must be [N, S, S, 3] with S a multiple of 32, got {list(images.shape)}')
     x = torch.from_numpy(np.ascontiguousarray(images)).flip(3).permute(0, 3, 1, 2).float()
-    levels = load_face_net()(x)
+    levels = [level.cpu() for level in load_face_net(device)(x.to(device))]
     rows = [torch.cat([decode(level[i], stride) for level, stride in zip(levels, STRIDES)]) for i in range(len(images))]
     best = torch.stack([row[row[:, 0].argmax()] for row in rows]).numpy().astype(float)
     return best[:, 0], best[:, 5:].reshape(-1, 5, 2)
