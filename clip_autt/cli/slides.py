@@ -176,7 +176,7 @@ def write_slides(
     for file in notebooks:
         try: nb = nbformat.read(file, 4)
         except Exception as e:
-            wrong.append(f'{file} is no notebook ({type(e).__name__}). Delete it, and the next call brings a fresh copy.')
+            wrong.append(f'{file} is no notebook ({type(e).__name__}). Delete it; the next call brings a fresh copy.')
             continue
         page = re.sub(r'(?<=href=")([^"/]+\.ipynb)(?=["#])',
                       lambda m: m[1][:-len('.ipynb')] + '.slides.html' if m[1] in near else m[1], slides_page(nb))
