@@ -4,7 +4,8 @@ from .au_command import (
     CAVEAT as CAVEAT, aus as aus, not_read as not_read, summary_text as summary_text,
 )
 from .course import (
-    ONLINE as ONLINE, copy_tutorials as copy_tutorials, lab as lab, outside_code as outside_code, relink as relink,
+    ONLINE as ONLINE, copy_tutorials as copy_tutorials, kernel_metadata as kernel_metadata, lab as lab,
+    outside_code as outside_code, relink as relink,
     tutorial_files as tutorial_files,
 )
 from .data_commands import (

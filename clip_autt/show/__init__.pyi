@@ -41,7 +41,7 @@ from .video_view import (
 from .videolab import VideoLab as VideoLab, sample_videos as sample_videos
 from .where import draw_where as draw_where, plot_heat as plot_heat, plot_where as plot_where
 from .widgets import (
-    AUExplorer as AUExplorer, LiveFigure as LiveFigure, MethodRace as MethodRace, PATTERNS as PATTERNS,
+    AUExplorer as AUExplorer, CUSTOM as CUSTOM, DIALS_MEAN as DIALS_MEAN, LiveFigure as LiveFigure, MethodRace as MethodRace, PATTERNS as PATTERNS,
     RENDERING as RENDERING, SubjectMixer as SubjectMixer, TuningStepper as TuningStepper,
     WindowExplorer as WindowExplorer, progress as progress,
 )

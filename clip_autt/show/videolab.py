@@ -240,7 +240,7 @@ def save_profile(self: VideoLab, button=None) -> None:
     "Write the profile, and say what is in it."
     path = Path(self.path.value.strip()).expanduser().resolve()
     with _working(self):
-        if self.method.person is not None: path.parent.mkdir(parents=True, exist_ok=True)
+        if self.method.person is not None and not path.parent.exists(): path.parent.mkdir(parents=True)
         self.method.save_profile(path)
         person, answers = self.method.person, _count(len(self.method.logits), 'answer')
         held = f'where the face rests and how far it moves, 2 × {len(person.center)} numbers, and {answers}'
