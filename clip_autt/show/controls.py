@@ -34,7 +34,7 @@ def wrapped_row(*widgets: w.Widget) -> w.HBox:
     return w.HBox(widgets, layout=w.Layout(flex_flow='row wrap'))
 
 # %% ../../nbs/show/04a_controls.ipynb #6dffd63f
-_INCH = 96  # pixels of a page
+_INCH, _LEAST = 96, 560  # pixels of a page: for an inch, and for a picture that is still legible
 _UNKNOWN = dict.fromkeys(('Creator', 'Date', 'Format', 'Type'))
 
 def picture_html(
@@ -47,7 +47,8 @@ def picture_html(
         figure.savefig(out, format='svg', dpi=2 * figure.dpi, transparent=True, metadata=_UNKNOWN)
     svg = out.getvalue()
     svg = svg[svg.index('<svg'):].replace('#000000', 'currentColor')
-    look = f'width:{_INCH * figure.get_figwidth():.0f}px;min-width:min(100%,560px);max-width:100%;height:auto'
+    wide = _INCH * figure.get_figwidth()
+    look = f'width:{wide:.0f}px;min-width:{min(wide, _LEAST):.0f}px;max-width:100%;height:auto'
     about = f'role="img" aria-label="{escape(says, quote=True)}" fill="currentColor" style="{look}"'
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', lambda _: about, svg, count=1)
     return f'<div style="overflow-x:auto">{svg}</div>'
