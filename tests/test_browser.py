@@ -452,7 +452,7 @@ def test_the_camera_asks_first_and_its_clip_is_answered(video_lab):
     assert page.evaluate(off) and "camera.webm, with a box" in out.locator(PICTURE).get_attribute("aria-label")
     press(out, "predict")
     says(out, "1 video of this person")
-    press(out, "film")
+    press(out, "annotated film")
     assert len(download(page, out, "camera-annotated.mp4")) > 10_000
 
 

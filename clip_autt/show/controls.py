@@ -46,12 +46,12 @@ def picture_html(
     with matplotlib.rc_context({'svg.hashsalt': 'clip_autt'}):  # the same figure is the same text
         figure.savefig(out, format='svg', dpi=2 * figure.dpi, transparent=True, metadata=_UNKNOWN)
     svg = out.getvalue()
-    svg = svg[svg.index('<svg'):].replace('#000000', 'currentColor')
+    svg = svg[svg.index('<svg'):].replace('#000000', 'currentColor').replace('#696969', 'currentColor')  # and dim grey
     wide = _INCH * figure.get_figwidth()
     look = f'width:{wide:.0f}px;min-width:{min(wide, _LEAST):.0f}px;max-width:100%;height:auto'
     about = f'role="img" aria-label="{escape(says, quote=True)}" fill="currentColor" style="{look}"'
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', lambda _: about, svg, count=1)
-    return f'<div style="overflow-x:auto">{svg}</div>'
+    return f'<div style="width:0;min-width:100%;overflow-x:auto">{svg}</div>'
 
 def live_picture() -> w.HTML:
     "A picture whose content will be replaced, by `picture_html`."
@@ -76,8 +76,7 @@ LIVE = 'clip-autt-live'  # the class of a widget that has a still picture
 _STILL = '''<style>
 .clip-autt-still { display: none }
 .jp-OutputArea:has(.clip-autt-still):not(:has(.clip-autt-live)) .clip-autt-still { display: block }
-.jp-OutputArea:has(.clip-autt-still) > .jp-OutputArea-child:not(:has(.clip-autt-still, .clip-autt-live)):has(
-  > [data-mime-type="application/vnd.jupyter.widget-view+json"]) { display: none }
+.jp-OutputArea:has(.clip-autt-still) > .jp-OutputArea-child:has(> .jupyter-widgets) { display: none }
 .jp-OutputArea:has(.clip-autt-live) > .jp-OutputArea-child:has(.clip-autt-still) { display: none }
 </style>'''
 

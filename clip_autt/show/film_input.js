@@ -55,7 +55,8 @@ function camera(el, model, send, say) {
   const consent = add(label, "input");
   consent.type = "checkbox";
   add(label, "span", "", " " + model.get("consent"));
-  const view = add(panel, "video");
+  const view = add(add(panel, "div"), "video");
+  view.style.maxWidth = "min(100%, 320px)";
   view.muted = view.playsInline = view.autoplay = true;
   view.setAttribute("aria-label", "what the camera sees");
   const record = addButton(panel, "record");

@@ -143,7 +143,7 @@ def _tuning_figure(v: TuningView) -> Drawing:
 def _plot_course(ax: Axes, rows: Mapping[str, Tensor], k: int) -> None:
     "Values over steps."
     for (name, row), color in zip(rows.items(), cycle((AFTER, CHOSEN))):
-        ax.plot(row, color='lightgray')
+        ax.plot(row, color='black', alpha=.25)
         ax.plot(row[:k + 1], '-', color=color, label=name)
         ax.plot(k, row[k], 'o', color=color)
     ax.set_xlabel('steps taken')
@@ -250,7 +250,7 @@ def _mark_people(ax: Axes, who: np.ndarray) -> None:
     "A line between two people, and who they are."
     begins = [0, *(np.flatnonzero(who[1:] != who[:-1]) + 1), len(who)]
     for left, right in pairwise(begins):
-        if left: ax.axvline(left + .5, color='lightgray', linewidth=.8)
+        if left: ax.axvline(left + .5, color='black', alpha=.3, linewidth=.8)
         if len(begins) > 12: continue
         ax.annotate(who[left], ((left + right + 1) / 2, 0), (0, 3), textcoords='offset points', fontsize=8, ha='center')
 

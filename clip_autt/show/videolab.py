@@ -70,10 +70,10 @@ class VideoLab(w.VBox):
         show_in_colab()
         wide = lambda: w.Layout(width='24em', max_width='100%')
         self.clips = w.Dropdown(options=['choose a clip', *self.videos], description='clip', layout=wide())
-        self.file = w.Text(placeholder='or its path, and Enter', description='film', continuous_update=False,
+        self.file = w.Text(placeholder='or a path here, and Enter', description='film', continuous_update=False,
                            layout=wide())
         self.upload = FilmInput(self.receive)
-        names = 'predict', 'action units', 'film', 'new person', 'save profile', 'load profile'
+        names = 'predict', 'action units', 'annotated film', 'new person', 'save profile', 'load profile'
         self.predict, self.aus, self.film, self.new_person, self.save, self.load = (
             w.Button(description=name) for name in names)
         self.path = w.Text('profile.safetensors', description='profile', layout=wide())
