@@ -30,7 +30,7 @@ from clip_autt.utils.errors import BankError
 from clip_autt.evaluation.attribution import explain
 from clip_autt.features import encode_clip, encode_video
 from clip_autt.video.io import sample_indices
-from clip_autt.show.controls import ALARM, picture_html, show_in_colab
+from clip_autt.show.controls import ALARM, WITHIN, picture_html, show_in_colab
 from clip_autt.show.film_input import FilmInput
 from clip_autt.show.figures import face_view, mix_view
 from clip_autt.show.videolab import VideoLab
@@ -480,7 +480,7 @@ def test_nothing_is_pushed_out_of_a_narrow_page(lab, facs, explorer, clip):
         rows = [child for child in widget.children if isinstance(child, ipywidgets.HBox)]
         assert rows and all(row.layout.flex_flow == "row wrap" for row in rows), type(widget)
         wide = [x for x in tree(widget) if isinstance(x, (*SLIDERS, ipywidgets.Dropdown, ipywidgets.Text))]
-        assert all(x.layout.max_width == "100%" for x in wide if x.layout.width), type(widget)
+        assert all(x.layout.max_width == WITHIN for x in wide if x.layout.width), type(widget)
 
 
 def test_every_fact_stands_once_and_every_answer_says_what_the_model_is(lab):

@@ -2,8 +2,8 @@
 
 from .au_timeline import moved_most as moved_most, plot_au_table as plot_au_table
 from .controls import (
-    ALARM as ALARM, LIVE as LIVE, Names as Names, heard_names as heard_names, live_picture as live_picture,
-    picture_html as picture_html, script as script, show_in_colab as show_in_colab,
+    ALARM as ALARM, LIVE as LIVE, Names as Names, WITHIN as WITHIN, heard_names as heard_names,
+    live_picture as live_picture, picture_html as picture_html, script as script, show_in_colab as show_in_colab,
     show_with_still as show_with_still, still_html as still_html, wrapped_row as wrapped_row,
 )
 from .figures import (

@@ -23,11 +23,13 @@ from matplotlib.figure import Figure
 from .figures import png_bytes
 
 # %% auto #0
-__all__ = ['ALARM', 'LIVE', 'wrapped_row', 'picture_html', 'live_picture', 'script', 'Names', 'heard_names', 'still_html',
-           'show_with_still', 'show_in_colab']
+__all__ = ['ALARM', 'WITHIN', 'LIVE', 'wrapped_row', 'picture_html', 'live_picture', 'script', 'Names', 'heard_names',
+           'still_html', 'show_with_still', 'show_in_colab']
 
 # %% ../../nbs/show/04a_controls.ipynb #5f2411ba
 ALARM = 'var(--jp-error-color1, #d32f2f)'  # the colour of a warning: the page's own red
+
+WITHIN = 'calc(100% - 4px)'  # the widest that a control can be on a narrow page, beside its margins
 
 def wrapped_row(*widgets: w.Widget) -> w.HBox:
     "Side by side where there is room, else below one another."

@@ -27,7 +27,7 @@ from ..faces.portraits import moving_portrait
 from ..faces.tasks import TARGET_DOMAIN, TASKS, make_clip, stride
 from ..video.io import write_video
 from clip_autt.show.controls import (
-    ALARM, live_picture, picture_html, show_in_colab, show_with_still, still_html, wrapped_row,
+    ALARM, WITHIN, live_picture, picture_html, show_in_colab, show_with_still, still_html, wrapped_row,
 )
 from .figures import Drawing, new_drawing
 from .film import annotate_aus, annotate_video
@@ -68,7 +68,7 @@ class VideoLab(w.VBox):
         self.videos = sample_videos(self.model) if videos is None else dict(videos)
         self.names, self.source, self.view, self.shown = [], None, None, None
         show_in_colab()
-        wide = lambda: w.Layout(width='24em', max_width='100%')
+        wide = lambda: w.Layout(width='24em', max_width=WITHIN)
         self.clips = w.Dropdown(options=['choose a clip', *self.videos], description='clip', layout=wide())
         self.file = w.Text(placeholder='or a path here, and Enter', description='film', continuous_update=False,
                            layout=wide())

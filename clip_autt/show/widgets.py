@@ -30,7 +30,7 @@ from ..faces.tasks import find_task
 from .figures import DIALS, Drawing, MixView, face_view, mix_view, score_video
 from .plots import au_name
 from clip_autt.show.controls import (
-    ALARM, heard_names, live_picture, picture_html, show_in_colab, show_with_still, still_html, wrapped_row,
+    ALARM, WITHIN, heard_names, live_picture, picture_html, show_in_colab, show_with_still, still_html, wrapped_row,
 )
 from ..utils.patch import patch
 
@@ -96,13 +96,13 @@ def _model(model: ClipAU | None, name: str = 'facs-tiny') -> ClipAU:
 # %% ../../nbs/show/06_widgets.ipynb #b05ba268
 def _slider(name: str, value: float, top: float, live: bool = True) -> w.FloatSlider:
     "A slider from 0, wide enough for its name."
-    place = w.Layout(width='29em', max_width='100%')
+    place = w.Layout(width='29em', max_width=WITHIN)
     look = dict(style={'description_width': '13.5em'}, layout=place, readout_format='.2f')
     return w.FloatSlider(value, min=0., max=top, step=.05, description=name, continuous_update=live, **look)
 
 def _whole_number(name: str, value: int, low: int, high: int) -> w.IntSlider:
     "A wide slider; nothing to move where there is one value only."
-    wide = w.Layout(width='40em', max_width='100%')
+    wide = w.Layout(width='40em', max_width=WITHIN)
     return w.IntSlider(value, min=low, max=high, description=name, disabled=low == high, layout=wide)
 
 # %% ../../nbs/show/06_widgets.ipynb #28f74e20
