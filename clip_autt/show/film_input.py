@@ -11,14 +11,15 @@ from anywidget import AnyWidget
 from traitlets import Int, Unicode
 
 from .controls import script
+from ..utils.patch import patch
 
 # %% auto #0
 __all__ = ['CONSENT', 'FilmInput']
 
-# %% ../../nbs/show/04b_film_input.ipynb #b5c307cd
-CONSENT = ('I am the only person in the picture, or everybody in it agrees. The camera starts when this is ticked. The clip '
-           'goes to the kernel of this notebook and nowhere else; it is in no file, and the next film, or a new person, '
-           'takes its place.')
+# %% ../../nbs/show/04b_film_input.ipynb #c4ab9faf
+CONSENT = ('I am the only person in the picture, or everybody in it agrees. The camera starts when this is ticked. The '
+           'clip goes to the kernel of this notebook and nowhere else; it is in no file, and the next film, or a new '
+           'person, takes its place.')
 
 class FilmInput(AnyWidget):
     "Two buttons that bring a film from the browser to the kernel: one for a file, and one for the camera."
@@ -35,15 +36,17 @@ class FilmInput(AnyWidget):
         self.on_film, self.parts = on_film, []
         self.on_msg(self.receive)
 
-    def receive(self, widget: AnyWidget, message: Mapping, buffers: Sequence[memoryview]) -> None:
-        "Take a part and answer; the last one makes the film."
-        at, of, name = message['part'], message['parts'], message['name']
-        if at == 0: self.parts = []
-        if at != len(self.parts):
-            self.parts = []
-            return self.send({'error': f'{name}: part {at + 1} of {of} came out of turn. Choose the film again.'})
-        self.parts.append(bytes(buffers[0]))
-        self.send({'have': len(self.parts)})
-        if len(self.parts) < of: return
-        film, self.parts = b''.join(self.parts), []
-        self.on_film(name, film)
+# %% ../../nbs/show/04b_film_input.ipynb #371f7441
+@patch
+def receive(self: FilmInput, widget: AnyWidget, message: Mapping, buffers: Sequence[memoryview]) -> None:
+    "Take a part and answer; the last one makes the film."
+    at, of, name = message['part'], message['parts'], message['name']
+    if at == 0: self.parts = []
+    if at != len(self.parts):
+        self.parts = []
+        return self.send({'error': f'{name}: part {at + 1} of {of} came out of turn. Choose the film again.'})
+    self.parts.append(bytes(buffers[0]))
+    self.send({'have': len(self.parts)})
+    if len(self.parts) < of: return
+    film, self.parts = b''.join(self.parts), []
+    self.on_film(name, film)

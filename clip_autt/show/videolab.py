@@ -163,7 +163,8 @@ def _html(lab: VideoLab) -> str:
     if v.result is not None and not v.result.seen: parts.append('<b>No prediction.</b>')
     if v.result is not None: parts += [f'<b>{escape(note)}</b>' for note in lab.model.backbone.caveats]
     if v.result is not None and v.truth: parts.append(f'The rendered person acted: <b>{escape(v.truth)}</b>.')
-    if lab.names: parts.append(f'{_count(len(lab.names), "video")} of this person so far: {escape(", ".join(lab.names))}.')
+    seen = escape(', '.join(lab.names))
+    if lab.names: parts.append(f'{_count(len(lab.names), "video")} of this person so far: {seen}.')
     return '<br>'.join(parts)
 
 def _count(n: int, what: str) -> str: return f'{n} {what}{"s" * (n != 1)}'

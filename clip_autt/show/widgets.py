@@ -195,13 +195,13 @@ class WindowExplorer(LiveFigure):
 
 # %% ../../nbs/show/06_widgets.ipynb #ba6212a9
 RENDERING = 'rendering the scene ...'
-DIALS_MEAN = ('At 1 a person differs from others as much as people of the training set do; at 0 not at all, but for age, '
-              'sex, ethnicity, build, skin and hair; at 2.5 far more. The grey bars are the same scene with all dials at '
-              '0 and at 1. Release a dial to see the answer drift, though the same is acted.')
+DIALS_MEAN = ('At 1 a person differs from others as much as people of the training set do; at 0 not at all, but for '
+              'age, sex, ethnicity, build, skin and hair; at 2.5 far more. The grey bars are the same scene with all '
+              'dials at 0 and at 1. Release a dial to see the answer drift, though the same is acted.')
 
 class SubjectMixer(LiveFigure):
     "One scene, played by a person whose traits you choose."
-    shows = 'Frames of the scene, the probability now and at fixed positions of the dials, and after each of your moves.'
+    shows = 'Frames of the scene, the probability now and at two positions of the dials, and after each of your moves.'
 
     def __init__(
         self,
@@ -215,7 +215,8 @@ class SubjectMixer(LiveFigure):
         self.dials = {name: _slider(name, 1., 2.5, live=False) for name in DIALS}
         self.label = w.Dropdown(options=[*classes], description='acts')
         self.trail, self.fixed = (), {}
-        super().__init__(wrapped_row(w.VBox([*self.dials.values()]), self.label), w.HTML(f'<small>{DIALS_MEAN}</small>'))
+        dials, meaning = w.VBox([*self.dials.values()]), w.HTML(f'<small>{DIALS_MEAN}</small>')
+        super().__init__(wrapped_row(dials, self.label), meaning)
         self.label.observe(self.start_scene, 'value')
         self.start_scene()
         self.listen(*self.dials.values())
