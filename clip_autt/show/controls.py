@@ -46,7 +46,7 @@ def picture_html(
     "A figure as HTML: sharp on every screen, in the colours of the page, with words for those who do not see it."
     out = io.StringIO()
     with matplotlib.rc_context({'svg.hashsalt': 'clip_autt'}):  # the same figure is the same text
-        figure.savefig(out, format='svg', dpi=2 * figure.dpi, transparent=True, metadata=_UNKNOWN)
+        figure.savefig(out, format='svg', dpi=1.5 * figure.dpi, transparent=True, metadata=_UNKNOWN)
     svg = out.getvalue()
     svg = svg[svg.index('<svg'):].replace('#000000', 'currentColor').replace('#696969', 'currentColor')  # and dim grey
     wide = _INCH * figure.get_figwidth()
