@@ -83,3 +83,13 @@ def test_options_after_two_dashes_go_to_jupyterlab(tmp_path, monkeypatch):
     assert (first, rest, folder) == ("--no-browser", ["--allow-root", "--port=9999"], "course")
     limit = json.loads(uploads.removeprefix("--ServerApp.tornado_settings="))["websocket_max_message_size"]
     assert limit >= 500e6, "a film of a phone can be uploaded"
+
+
+def test_the_copies_say_which_kernel_runs_them(tmp_path):
+    "Else JupyterLab writes it into them, and a notebook is unsaved as soon as it is opened."
+    from ipykernel.ipkernel import IPythonKernel
+
+    copy_tutorials(tmp_path)
+    for path in tmp_path.glob("*.ipynb"):
+        metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]
+        assert metadata["language_info"] == IPythonKernel.language_info and metadata["kernelspec"]["name"] == "python3"

@@ -263,7 +263,9 @@ def test_the_squares_are_the_answers(facs, stream):
     truth, said = np.asarray(squares.images[0].get_array())
     first, second = truth[0].tolist(), truth[1].tolist()
     assert first != second and [p.tolist() for p in truth[:7]] == [first, second] * 3 + [first]
-    assert all(p.tolist() == first for p in said[:7]) and all(p.tolist() == [255] * 3 for p in said[7:])
+    wrong = next(line for line in squares.lines if line.get_label() == "wrong")
+    assert {(x, y) for x, y in wrong.get_xydata()} == {(x, 1) for x in (2, 4, 6)}, "a cross for each mistake"
+    assert all(p.tolist() == first for p in said[:7]) and all(p[3] == 0 for p in said[7:])
     assert np.allclose(lines.lines[0].get_ydata(), view.accuracy["stubborn"])
 
 

@@ -6,6 +6,10 @@ from .au_command import (
 from .course import (
     ONLINE as ONLINE, copy_tutorials as copy_tutorials, lab as lab, relink as relink, tutorial_files as tutorial_files,
 )
+    ONLINE as ONLINE, copy_tutorials as copy_tutorials, kernel_metadata as kernel_metadata, lab as lab,
+    outside_code as outside_code, relink as relink,
+    tutorial_files as tutorial_files,
+)
 from .data_commands import (
     Layout as Layout, NAMES as NAMES, Name as Name, StoreFolder as StoreFolder, check_command as check_command,
     check_name as check_name, datasets_app as datasets_app, info_command as info_command, is_manifest as is_manifest,

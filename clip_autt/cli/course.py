@@ -19,7 +19,7 @@ from ..utils.errors import ClipAUTTError, InputError, check
 from ..utils.files import atomic_path
 
 # %% auto #0
-__all__ = ['ONLINE', 'tutorial_files', 'relink', 'copy_tutorials', 'lab']
+__all__ = ['ONLINE', 'tutorial_files', 'relink', 'kernel_metadata', 'copy_tutorials', 'lab']
 
 # %% ../../nbs/cli/01_course.ipynb #94cd44c6
 ONLINE = f'{REPOSITORY}/blob/main/'  # where links lead that leave the folder
@@ -54,6 +54,15 @@ def relink(
         return f']({parts[-1] if near else ONLINE + "/".join(parts)}{"#" + anchor if anchor else ""})'
     return outside_code(lambda prose: _LINK.sub(target, prose), text)
 
+# %% ../../nbs/cli/01_course.ipynb #2f27b4f4
+def kernel_metadata() -> dict:
+    "What JupyterLab writes into a notebook that runs in this Python, so that it has nothing to change."
+    spec = dict(name='python3', display_name='Python 3 (ipykernel)', language='python')
+    language = dict(name='python', version=sys.version.split()[0], mimetype='text/x-python', file_extension='.py',
+                    codemirror_mode=dict(name='ipython', version=3), pygments_lexer='ipython3',
+                    nbconvert_exporter='python')
+    return dict(kernelspec=spec, language_info=language)
+
 # %% ../../nbs/cli/01_course.ipynb #50e4679f
 def _copy(file: Path) -> str:
     "The text of a tutorial, or of the glossary, for the folder of copies."
@@ -62,6 +71,7 @@ def _copy(file: Path) -> str:
     nb = json.loads(text)
     for cell in nb['cells']:
         if cell['cell_type'] == 'markdown': cell['source'] = relink(''.join(cell['source'])).splitlines(keepends=True)
+    nb['metadata'] |= kernel_metadata()
     return json.dumps(nb, indent=1, ensure_ascii=False) + '\n'
 
 # %% ../../nbs/cli/01_course.ipynb #sq621856

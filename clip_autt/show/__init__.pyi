@@ -2,7 +2,9 @@
 
 from .au_timeline import moved_most as moved_most, plot_au_table as plot_au_table
 from .controls import (
-    ALARM as ALARM, live_picture as live_picture, show_in_colab as show_in_colab, wrapped_row as wrapped_row,
+    ALARM as ALARM, LIVE as LIVE, Names as Names, WITHIN as WITHIN, heard_names as heard_names,
+    live_picture as live_picture, picture_html as picture_html, script as script, show_in_colab as show_in_colab,
+    show_with_still as show_with_still, still_html as still_html, wrapped_row as wrapped_row,
 )
 from .figures import (
     DIALS as DIALS, Drawing as Drawing, FaceView as FaceView, MixView as MixView, ScoredWindows as ScoredWindows,
@@ -23,6 +25,7 @@ from .page import (
     number_or_dash as number_or_dash, PAGE_DARK as PAGE_DARK, page_figure as page_figure, PAGE_WIDTH as PAGE_WIDTH,
     paragraphs as paragraphs, section as section, small_png as small_png,
 )
+from .film_input import CONSENT as CONSENT, FilmInput as FilmInput
 from .plots import (
     AFTER as AFTER, BEFORE as BEFORE, CHOSEN as CHOSEN, axes_or_new as axes_or_new,
     checked_numbers as checked_numbers, color_range as color_range, compared_bars as compared_bars,
@@ -46,9 +49,14 @@ from .videolab import (
     encode_with_progress as encode_with_progress, preview as preview, sample_videos as sample_videos,
     take_upload as take_upload, uploaded as uploaded,
 )
+from .video_view import (
+    VideoView as VideoView, adapt_and_explain as adapt_and_explain, encode_with_progress as encode_with_progress,
+    preview as preview,
+)
+from .videolab import VideoLab as VideoLab, sample_videos as sample_videos
 from .where import draw_where as draw_where, plot_heat as plot_heat, plot_where as plot_where
 from .widgets import (
-    AUExplorer as AUExplorer, LiveFigure as LiveFigure, MethodRace as MethodRace, PATTERNS as PATTERNS,
+    AUExplorer as AUExplorer, CUSTOM as CUSTOM, DIALS_MEAN as DIALS_MEAN, LiveFigure as LiveFigure, MethodRace as MethodRace, PATTERNS as PATTERNS,
     RENDERING as RENDERING, SubjectMixer as SubjectMixer, TuningStepper as TuningStepper,
     WindowExplorer as WindowExplorer, progress as progress,
 )

@@ -167,7 +167,8 @@ def _mix_figure(v: MixView) -> Drawing:
     bars, line = page.add_axes((.2, .14, .26, .36)), page.add_axes((.56, .14, .42, .36))
     rows = {**v.fixed, 'now': v.probability}
     bars.barh([*rows], [*rows.values()], .6, color=[*[BEFORE] * len(v.fixed), AFTER])
-    bars.set(xlim=(0, 1), xlabel=f'probability of {name}', ylim=(len(rows) - .4, -.6))
+    for y, x in enumerate(rows.values()): bars.text(x + .02, y, f'{x:.0%}', va='center', fontsize=8)
+    bars.set(xlim=(0, 1.15), xlabel=f'probability of {name}', ylim=(len(rows) - .4, -.6), xticks=(0, .5, 1))
     trail = v.trail[-_TRAIL:]
     line.plot(trail, 'o-', color=AFTER, markersize=3)
     line.set(xlim=(-.5, max(len(trail), 8) - .5), xticks=[], xlabel='your moves, the present one last')
@@ -238,8 +239,9 @@ class WindowView:
     def n_frames(self) -> int: return self.prediction.n_frames
 
     def largest(self, n: int = 8) -> list[int]:
-        "The AUs that differ most between this window and the whole video."
-        return (self.prediction.au - self.all.whole.au).abs().topk(min(n, len(self.prediction.bank))).indices.tolist()
+        "The AUs that differ most between some window and the whole video: the same for every window."
+        apart = (self.all.au - self.all.whole.au).abs().amax(0)
+        return apart.topk(min(n, len(self.prediction.bank))).indices.tolist()
 
     def figure(self) -> Drawing: return _window_figure(self)
 
@@ -264,6 +266,7 @@ def _window_figure(v: WindowView) -> Drawing:
     top = v.largest()
     names, labels = [au_name(p.bank, p.bank.ids[i]) for i in top], ('whole video', 'this window')
     compared_bars(bars, names, whole.au[top].tolist(), p.au[top].tolist(), labels)
-    bars.set_xlabel('AU score')
+    scores = torch.cat([v.all.au, whole.au[None]])[:, top]
+    bars.set(xlabel='AU score', xlim=(min(0, 1.05 * float(scores.min())), max(0, 1.05 * float(scores.max()))))
     probability_bars(probs, p.probs, whole.probs, labels)
     return page

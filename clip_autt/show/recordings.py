@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import cycle
+from itertools import cycle, pairwise
 
 import numpy as np
 import pandas as pd
@@ -143,7 +143,7 @@ def _tuning_figure(v: TuningView) -> Drawing:
 def _plot_course(ax: Axes, rows: Mapping[str, Tensor], k: int) -> None:
     "Values over steps."
     for (name, row), color in zip(rows.items(), cycle((AFTER, CHOSEN))):
-        ax.plot(row, color='lightgray')
+        ax.plot(row, color='black', alpha=.25)
         ax.plot(row[:k + 1], '-', color=color, label=name)
         ax.plot(k, row[k], 'o', color=color)
     ax.set_xlabel('steps taken')
@@ -158,7 +158,9 @@ def _plot_moves(ax: Axes, run: TuningRun, k: int) -> None:
     ax.plot(*run.xy[k].T, 'o', color=BEFORE, markersize=3)
     for i in far if k else ():  # at the start all lie at one point
         ax.plot(*run.xy[:k + 1, i].T, '-', color=AFTER)
-        ax.annotate(run.bank.ids[i], run.xy[k, i], (2, 2), textcoords='offset points', fontsize=8, color=AFTER)
+        way = np.sign(run.xy[k, i]).astype(int)  # the name stands where the path leads to, beyond its end
+        place = dict(ha=('right', 'center', 'left')[way[0] + 1], va=('top', 'center', 'bottom')[way[1] + 1])
+        ax.annotate(run.bank.ids[i], run.xy[k, i], 3 * way, textcoords='offset points', fontsize=8, zorder=5, **place)
     low, high = run.xy.min((0, 1)), run.xy.max((0, 1))
     pad = .12 * (high - low).max() + 1e-6
     ax.set(xlim=(low[0] - pad, high[0] + 2 * pad), ylim=(low[1] - pad, high[1] + pad))
@@ -221,9 +223,8 @@ class ComparisonView:
 
 # %% ../../nbs/show/04_recordings.ipynb #fb5953b3
 _LINES = ('#000000', '#d55e00', '#009e73', '#0072b2', '#cc79a7', '#e69f00', '#56b4e9', '#8c6bb1')
-# white: no answer yet
-_COLORS = (255, 255, 255), (214, 222, 232), (46, 84, 128), (240, 180, 80), (90, 160, 90), (160, 90, 150)
-_CLASSES = np.array(_COLORS, np.uint8)
+_COLORS = (214, 222, 232), (46, 84, 128), (240, 180, 80), (90, 160, 90), (160, 90, 150)
+_CLASSES = np.array([(0, 0, 0, 0), *((*color, 255) for color in _COLORS)], np.uint8)  # first: no answer yet
 
 def _comparison_figure(v: ComparisonView) -> Drawing:
     "Running accuracies, and every answer so far."
@@ -239,11 +240,19 @@ def _comparison_figure(v: ComparisonView) -> Drawing:
         lines.plot(np.arange(1, v.position + 1), accuracy[name], **line)
     lines.set(ylim=(-.03, 1.03), xlim=(.5, n + .5), ylabel='accuracy so far', title=f'after {v.position} of {n} videos')
     lines.legend(loc='upper left', bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
-    who = v.comparison.results.of(names[0]).subject.to_numpy()
-    for at in np.flatnonzero(who[1:] != who[:-1]): lines.axvline(at + 1.5, color='lightgray', linewidth=.8)
+    _mark_people(lines, v.comparison.results.of(names[0]).subject.to_numpy())
     _plot_answers(answers, v, n)
     for ax in (lines, answers): small_labels(ax)
     return page
+
+# %% ../../nbs/show/04_recordings.ipynb #62bc138d
+def _mark_people(ax: Axes, who: np.ndarray) -> None:
+    "A line between two people, and who they are."
+    begins = [0, *(np.flatnonzero(who[1:] != who[:-1]) + 1), len(who)]
+    for left, right in pairwise(begins):
+        if left: ax.axvline(left + .5, color='black', alpha=.3, linewidth=.8)
+        if len(begins) > 12: continue
+        ax.annotate(who[left], ((left + right + 1) / 2, 0), (0, 3), textcoords='offset points', fontsize=8, ha='center')
 
 # %% ../../nbs/show/04_recordings.ipynb #22532e06
 def _plot_answers(ax: Axes, v: ComparisonView, n: int) -> None:
@@ -257,5 +266,8 @@ def _plot_answers(ax: Axes, v: ComparisonView, n: int) -> None:
     ax.imshow(_CLASSES[rows % len(_CLASSES)], **squares)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(yticks=range(len(rows)), yticklabels=['true', *v.so_far.methods], xlabel='videos')
+    row, video = np.nonzero((rows != rows[0]) & (rows > 0))
+    cross = dict(markersize=min(7, max(2, 300 / n)), markeredgecolor='white', markeredgewidth=.6, color=CHOSEN)
+    wrong = ax.plot(video + 1, row, 'X', label='wrong', **cross)
     patches = [Patch(color=_CLASSES[i % len(_CLASSES)] / 255, label=name) for name, i in number.items()]
-    ax.legend(handles=patches, loc='upper left', bbox_to_anchor=(1, 1.1), frameon=False, fontsize=8)
+    ax.legend(handles=[*patches, *wrong], loc='upper left', bbox_to_anchor=(1, 1.1), frameon=False, fontsize=8)

@@ -6,166 +6,37 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
 from functools import partial
 from html import escape
 from pathlib import Path
-from textwrap import fill
+from tempfile import TemporaryDirectory
 
 import ipywidgets as w
-import numpy as np
-from matplotlib.patches import Rectangle
-from PIL import Image
 
 from ..au import AUBank
 from ..data.readout import frame_table, read_aus
 from .au_timeline import moved_most
 from ..video.clip import Clip
 from ..utils.errors import ClipAUTTError
-from ..evaluation.attribution import Explanation, explain, plot_explanation
-from ..video.face import FaceBox, center_box, choose_box, crop_face, crop_frames, face_scores
-from ..features import FPS, Crops, VideoFeatures, crop_batches, embed_crops, encode_clip
+from ..features import FPS
 from ..model import ClipAU
 from ..faces.people import Subject
 from ..personal.method import PersonalBaseline
 from ..faces.portraits import moving_portrait
-from ..outputs import Adapted
 from ..faces.tasks import TARGET_DOMAIN, TASKS, make_clip, stride
-from ..video.io import clip_id, is_cropped, sample_frames, sample_indices
-from .controls import ALARM, live_picture, show_in_colab, wrapped_row
-from .figures import Drawing, new_drawing, png_bytes, show_image
-from .plots import CHOSEN, probability_bars, small_labels
+from ..video.io import write_video
+from clip_autt.show.controls import (
+    ALARM, WITHIN, live_picture, picture_html, show_in_colab, show_with_still, still_html, wrapped_row,
+)
+from .figures import Drawing, new_drawing
+from .film import annotate_aus, annotate_video
+from .film_input import FilmInput
+from .video_view import adapt_and_explain, preview
 from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['VideoView', 'preview', 'encode_with_progress', 'adapt_and_explain', 'uploaded', 'take_upload', 'sample_videos',
-           'VideoLab']
-
-# %% ../../nbs/show/05_videolab.ipynb #840b06c4
-@dataclass(frozen=True, eq=False)
-class VideoView:
-    "A video in the lab: a frame, what is cut out of it, and later the prediction and its reasons."
-    name: str
-    frame: np.ndarray = field(repr=False)  # uint8 [H, W, 3], small, from the middle of the video
-    size: tuple[int, int]  # height and width of the video's frames
-    crop: np.ndarray = field(repr=False)  # uint8 [S, S, 3], what the model reads of that frame
-    box: FaceBox | None = None  # in pixels of the video; None where the frames are faces already, or no face was found
-    notes: tuple[str, ...] = ()
-    n_frames: int = 0  # about so many are read
-    truth: str | None = None  # the class, where it is known
-    result: Adapted | None = None
-    reasons: Explanation | None = None  # None where there is no answer
-
-    def figure(self) -> Drawing: return _video_figure(self)
-
-# %% ../../nbs/show/05_videolab.ipynb #051d747c
-def preview(
-    source: Clip | str | Path | bytes,  # a clip, a video file, or its content
-    name: str,
-    size: int = 96,  # side of the crop in pixels
-) -> VideoView:
-    "Find the face in a few frames of the video. A file that is not a video is a `VideoError`."
-    if isinstance(source, Clip):
-        sampled, cropped, n = source[sample_indices(len(source), 8)], source.found is not None, len(source)
-    else:
-        sampled, cropped = sample_frames(source, 8, FPS), is_cropped(source)
-        n = round(FPS * sampled.times[-1]) + 1
-    box, notes = (None, ()) if cropped else choose_box('auto', sampled.frames)
-    best = int(face_scores(sampled.frames, box).argmax()) if box else len(sampled) // 2
-    if not cropped and box is None: notes = ('no face was found; the middle of the picture is shown',)
-    frame, shape = sampled.frames[best], sampled.frames.shape[1:3]
-    square = box.square(*shape) if box else center_box(*shape)
-    crop, small = crop_frames(frame[None], square, size)[0], Image.fromarray(frame)
-    small.thumbnail((320, 320))
-    truth = source.label if isinstance(source, Clip) else None
-    return VideoView(name, np.asarray(small), shape, crop, box, notes, n, truth)
-
-# %% ../../nbs/show/05_videolab.ipynb #5450c340
-def _video_figure(v: VideoView) -> Drawing:
-    "Frame and crop; with an answer also probabilities and the contributions of the action units."
-    page = new_drawing(10, 3.9)
-    frame, crop = page.add_axes((.01, .3, .24, .6)), page.add_axes((.01, .02, .1, .24))
-    frame.imshow(v.frame, extent=(0, v.size[1], v.size[0], 0))
-    frame.set_title(v.name[:40].replace('$', r'\$'), fontsize=9)
-    frame.axis('off')
-    for box, style in ((v.box, '-'), (v.box and v.box.square(*v.size), '--')):
-        if box is None: continue
-        look = dict(fill=False, color=CHOSEN, linestyle=style, linewidth=2)
-        frame.add_patch(Rectangle((box.x, box.y), box.width, box.height, **look))
-    show_image(crop, v.crop)
-    page.text(.12, .2, 'what the model reads', fontsize=9)
-    if v.result is None: return page
-    probability_bars(page.add_axes((.35, .3, .13, .5)), v.result.probs, v.result.probs_before, ('before', 'after'))
-    if v.reasons is None: return page
-    reasons = page.add_axes((.68, .13, .24, .7))
-    plot_explanation(v.reasons, 8, reasons)
-    reasons.set_title(fill(reasons.get_title('left'), 36), loc='left', fontsize=9)
-    small_labels(reasons)
-    return page
-
-# %% ../../nbs/show/05_videolab.ipynb #9825778a
-def encode_with_progress(
-    model: ClipAU,
-    source: Clip | str | Path | bytes,
-    n_frames: int,  # about so many are expected
-    on_progress: Callable[[float], None] = lambda done: None,  # called with the fraction done, from 0 to 1
-) -> VideoFeatures:
-    "Frame embeddings of a video, with progress."
-    size = model.backbone.image_size
-    if isinstance(source, Clip):
-        faces = source if source.found is not None else crop_face(source, size=size)
-        on_progress(.5)
-        return encode_clip(model.backbone, faces)
-    notes = []
-    batches = _reported(crop_batches(source, size, batch_size=8, notes=notes), n_frames, on_progress)
-    return embed_crops(model.backbone, batches, notes, clip_id(source))
-
-# %% ../../nbs/show/05_videolab.ipynb #150ef5f9
-def _reported(batches: Iterable[Crops], n: int, on_progress: Callable[[float], None]) -> Iterator[Crops]:
-    "The batches, with a call after each."
-    done = 0
-    for batch in batches:
-        yield batch
-        done += len(batch.times)
-        on_progress(min(1., done / n))
-
-# %% ../../nbs/show/05_videolab.ipynb #6328a5e4
-def adapt_and_explain(
-    method: PersonalBaseline,  # knows the person from earlier videos, and learns from this one
-    video: VideoView,
-    source: Clip | str | Path | bytes,  # what the view is of
-    on_progress: Callable[[float], None] = lambda done: None,
-) -> VideoView:
-    "Adapt to the video and predict; explain the answer where there is one."
-    result = method.adapt(encode_with_progress(method.model, source, video.n_frames, on_progress))
-    reasons = explain(method, result) if result.seen else None
-    return replace(video, notes=result.warnings, result=result, reasons=reasons)
-
-# %% ../../nbs/show/05_videolab.ipynb #0ac515dd
-def uploaded(
-    value: Mapping | tuple,  # of a FileUpload
-) -> tuple[str, bytes] | None:
-    "Name and content of the first file; None where there is none."
-    if not value: return None
-    if isinstance(value, Mapping):  # ipywidgets 7
-        name, file = next(iter(value.items()))
-        return name, bytes(file['content'])
-    return value[0]['name'], bytes(value[0]['content'])
-
-# %% ../../nbs/show/05_videolab.ipynb #34fb8cd0
-def take_upload(
-    upload: w.FileUpload,
-) -> tuple[str, bytes] | None:
-    "Name and content of the uploaded file. The widget is empty afterwards."
-    file = uploaded(upload.value)
-    if file is None: return None
-    if isinstance(upload.value, Mapping):  # ipywidgets 7
-        upload.data, upload.metadata = [], []
-        upload.set_trait('value', {})
-        upload._counter = 0
-    else: upload.value = ()
-    return file
+__all__ = ['sample_videos', 'VideoLab']
 
 # %% ../../nbs/show/05_videolab.ipynb #f36c9036
 def sample_videos(
@@ -197,26 +68,31 @@ class VideoLab(w.VBox):
         self.videos = sample_videos(self.model) if videos is None else dict(videos)
         self.names, self.source, self.view, self.shown = [], None, None, None
         show_in_colab()
-        wide = lambda: w.Layout(width='24em', max_width='100%')
-        self.clips = w.Dropdown(options=['choose a clip', *self.videos], layout=wide())
-        self.file = w.Text(placeholder='or the path of a film, and Enter', continuous_update=False, layout=wide())
-        self.upload = w.FileUpload(accept='video/*', multiple=False)
-        names = 'predict', 'action units', 'new person', 'save profile'
-        self.predict, self.aus, self.new_person, self.save = (w.Button(description=name) for name in names)
-        self.path = w.Text('profile.safetensors', layout=wide())
+        wide = lambda: w.Layout(width='24em', max_width=WITHIN)
+        self.clips = w.Dropdown(options=['choose a clip', *self.videos], description='clip', layout=wide())
+        self.file = w.Text(placeholder='or a path here, and Enter', description='film', continuous_update=False,
+                           layout=wide())
+        self.upload = FilmInput(self.receive)
+        names = 'predict', 'action units', 'annotated film', 'new person', 'save profile', 'load profile'
+        self.predict, self.aus, self.film, self.new_person, self.save, self.load = (
+            w.Button(description=name) for name in names)
+        self.path = w.Text('profile.safetensors', description='profile', layout=wide())
         self.bar, self.message = w.IntProgress(max=100, layout=w.Layout(width='10em')), w.HTML()
         self.picture, self.text = live_picture(), w.HTML()
-        rows = ((self.clips, self.upload, self.file), (self.predict, self.aus, self.new_person, self.bar),
-                (self.path, self.save))
+        rows = ((self.clips, self.file), (self.upload,), (self.predict, self.aus, self.film, self.new_person, self.bar),
+                (self.path, self.save, self.load))
         super().__init__([*(wrapped_row(*row) for row in rows), self.message, self.picture, self.text])
         self.clips.observe(self.choose, 'value')
-        self.upload.observe(self.receive, 'value')
         self.file.observe(self.open_file, 'value')
         self.predict.on_click(self.run)
         self.aus.on_click(self.read_action_units)
+        self.film.on_click(self.draw_film)
         self.new_person.on_click(self.forget)
         self.save.on_click(self.save_profile)
+        self.load.on_click(self.load_profile)
         self.forget()
+
+    def _ipython_display_(self, **kwargs) -> None: show_with_still(self, still_html(None, ''), **kwargs)
 
     def figure(self) -> Drawing:
         "The static twin: the same drawing as an ordinary figure."
@@ -231,10 +107,11 @@ def use(
 ) -> None:
     "Take a video and show what would be cut out."
     self.source = self.view = self.shown = None
-    with _working(self):
+    with _working(self, name):
         source = source() if callable(source) else source
         self.view = preview(source, name, self.model.backbone.image_size)
         self.source = self.shown = source
+        self.message.value = 'Is the face cut out well? Then press predict.'
     _show(self)
 
 # %% ../../nbs/show/05_videolab.ipynb #b60eb663
@@ -244,25 +121,23 @@ def choose(self: VideoLab, change=None) -> None:
     if self.clips.value in self.videos: self.use(self.clips.value, self.videos[self.clips.value])
 
 @patch
-def receive(self: VideoLab, change=None) -> None:
-    "A file from the browser."
-    file = take_upload(self.upload)
-    if file is None: return
+def receive(self: VideoLab, name: str, content: bytes) -> None:
+    "A file or a recording from the browser."
     self.clips.value = self.clips.options[0]
-    self.use(*file)
+    self.use(name, content)
 
 @patch
 def open_file(self: VideoLab, change=None) -> None:
     "A film on the machine where the notebook runs, of any size."
-    path = self.file.value.strip()
-    if not path: return
+    path = Path(self.file.value.strip()).expanduser()
+    if not self.file.value.strip(): return
     self.file.value, self.clips.value = '', self.clips.options[0]
-    self.use(Path(path).name, path)
+    self.use(path.name, path)
 
 # %% ../../nbs/show/05_videolab.ipynb #340a67df
 class _working:
     "Show the bar; turn an error of this library into a sentence."
-    def __init__(self, lab: VideoLab): self.lab = lab
+    def __init__(self, lab: VideoLab, name: str = ''): self.lab, self.name = lab, name
 
     def __enter__(self) -> None:
         self.lab.message.value, self.lab.bar.value, self.lab.bar.layout.visibility = '', 5, 'visible'
@@ -270,13 +145,15 @@ class _working:
     def __exit__(self, kind, error, trace) -> bool:
         self.lab.bar.layout.visibility = 'hidden'
         expected = isinstance(error, (ClipAUTTError, OSError))
-        if expected: self.lab.message.value = f'<b style="color:{ALARM}">{escape(str(error))}</b>'
+        if expected:
+            words = str(error).replace('The video in memory', self.name or 'The film')
+            self.lab.message.value = f'<b style="color:{ALARM}">{escape(words)}</b>'
         return expected
 
 # %% ../../nbs/show/05_videolab.ipynb #d3a6f457
 def _show(lab: VideoLab) -> None:
     "Picture and text of the present view; nothing where there is none."
-    lab.picture.value = b'' if lab.view is None else png_bytes(lab.view.figure())
+    lab.picture.value = '' if lab.view is None else picture_html(lab.view.figure(), lab.view.says())
     lab.picture.layout.display = 'none' if lab.view is None else ''
     lab.text.value = '' if lab.view is None else _html(lab)
 
@@ -286,17 +163,18 @@ def _html(lab: VideoLab) -> str:
     if v.result is not None and not v.result.seen: parts.append('<b>No prediction.</b>')
     if v.result is not None: parts += [f'<b>{escape(note)}</b>' for note in lab.model.backbone.caveats]
     if v.result is not None and v.truth: parts.append(f'The rendered person acted: <b>{escape(v.truth)}</b>.')
-    if lab.names: parts.append(f'{_videos(len(lab.names))} of this person so far: {escape(", ".join(lab.names))}.')
+    seen = escape(', '.join(lab.names))
+    if lab.names: parts.append(f'{_count(len(lab.names), "video")} of this person so far: {seen}.')
     return '<br>'.join(parts)
 
-def _videos(n: int) -> str: return f'{n} video{"s" * (n != 1)}'
+def _count(n: int, what: str) -> str: return f'{n} {what}{"s" * (n != 1)}'
 
 # %% ../../nbs/show/05_videolab.ipynb #b24a3bcc
 @patch
 def run(self: VideoLab, button=None) -> None:
     "Adapt to the present video and answer."
     if self.source is None:
-        self.message.value = 'Choose a clip or upload a video first; each one counts once.'
+        self.message.value = 'Choose a clip or upload a film first; each one counts once.'
         return
     def on_progress(done: float) -> None: self.bar.value = 5 + round(90 * done)
     known = self.method.state_dict()
@@ -314,7 +192,7 @@ def run(self: VideoLab, button=None) -> None:
 def read_action_units(self: VideoLab, button=None) -> None:
     "Read the action units of the present video and offer the table."
     if self.shown is None:
-        self.message.value = 'Choose a clip or upload a video first.'
+        self.message.value = 'Choose a clip or upload a film first.'
         return
     with _working(self):
         table = read_aus(self.shown)
@@ -331,23 +209,54 @@ def _link(content: bytes, name: str) -> str:
     return (f'<a download="{escape(name, quote=True)}" href="data:application/octet-stream;base64,{data}" '
             f'style="text-decoration:underline">Download {escape(name)}</a>')
 
+# %% ../../nbs/show/05_videolab.ipynb #7d1ca254
+@patch
+def draw_film(self: VideoLab, button=None) -> None:
+    "Draw answer and action units into the present film, and offer it."
+    if self.shown is None:
+        self.message.value = 'Choose a clip or upload a film first.'
+        return
+    name = f'{Path(self.view.name).stem}-annotated.mp4'
+    with _working(self, self.view.name), TemporaryDirectory() as folder:
+        self.message.value = 'Drawing the film, without sound: about as long as it lasts ...'
+        film, out = self.shown, Path(folder)/name
+        if isinstance(film, Clip): film = write_video(film, Path(folder)/'clip.mp4')
+        if self.view.result is None: annotate_aus(film, out, read_aus(film))
+        else: annotate_video(film, out, self.method, self.view.result, self.view.features)
+        self.message.value = _link(out.read_bytes(), name)
+
 # %% ../../nbs/show/05_videolab.ipynb #ccf6d8a1
 @patch
 def forget(self: VideoLab, button=None) -> None:
     "Start with a new person: nothing of the one before is kept, on the page or in memory."
-    self.method.reset()
+    self.method = PersonalBaseline(self.model, reset='never')
     self.names, self.source, self.view, self.shown, self.message.value = [], None, None, None, ''
     self.clips.value, self.bar.layout.visibility = self.clips.options[0], 'hidden'
+    self.upload.parts = []
     _show(self)
 
 # %% ../../nbs/show/05_videolab.ipynb #9c41991a
 @patch
 def save_profile(self: VideoLab, button=None) -> None:
     "Write the profile, and say what is in it."
+    path = Path(self.path.value.strip()).expanduser().resolve()
     with _working(self):
-        self.method.save_profile(self.path.value)
-        path, person, answers = Path(self.path.value).resolve(), self.method.person, len(self.method.logits)
-        held = f'where the face rests and how far it moves, 2 × {len(person.center)} numbers, and {answers} answers'
-        saved = f'Saved {escape(str(path))}, learned from {_videos(person.n)}: {held}. '
-        self.message.value = (f'{saved}No picture and no name. Load it with load_profile of PersonalBaseline. '
-                              + _link(path.read_bytes(), path.name))
+        if self.method.person is not None and not path.parent.exists(): path.parent.mkdir(parents=True)
+        self.method.save_profile(path)
+        person, answers = self.method.person, _count(len(self.method.logits), 'answer')
+        held = f'where the face rests and how far it moves, 2 × {len(person.center)} numbers, and {answers}'
+        saved = f'Saved {escape(str(path))}, learned from {_count(person.n, "video")}: {held}. '
+        self.message.value = f'{saved}No picture and no name. {_link(path.read_bytes(), path.name)}'
+
+# %% ../../nbs/show/05_videolab.ipynb #01e9c42f
+@patch
+def load_profile(self: VideoLab, button=None) -> None:
+    "Go on with the person of a profile."
+    path = Path(self.path.value.strip()).expanduser().resolve()
+    known = PersonalBaseline(self.model, reset='never')
+    with _working(self):
+        known.load_profile(path)
+        self.forget()
+        self.method = known
+        learned = _count(known.person.n, 'video')
+        self.message.value = f'Loaded {escape(str(path))}, learned from {learned}. Choose a film of the same person.'

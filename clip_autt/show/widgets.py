@@ -5,6 +5,7 @@
 # %% ../../nbs/show/06_widgets.ipynb #356ff921
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,22 +27,29 @@ from .recordings import record_tuning, compare_methods
 from ..evaluation.stream import Stream
 from ..method import TestTimeMethod
 from ..faces.tasks import find_task
-from .figures import DIALS, Drawing, MixView, face_view, mix_view, png_bytes, score_video
+from .figures import DIALS, Drawing, MixView, face_view, mix_view, score_video
 from .plots import au_name
-from .controls import ALARM, live_picture, show_in_colab, wrapped_row
+from clip_autt.show.controls import (
+    ALARM, WITHIN, heard_names, live_picture, picture_html, show_in_colab, show_with_still, still_html, wrapped_row,
+)
 from ..utils.patch import patch
 
 # %% auto #0
-__all__ = ['PATTERNS', 'RENDERING', 'LiveFigure', 'progress', 'AUExplorer', 'WindowExplorer', 'SubjectMixer', 'TuningStepper',
-           'MethodRace']
+__all__ = ['PATTERNS', 'CUSTOM', 'RENDERING', 'DIALS_MEAN', 'LiveFigure', 'progress', 'AUExplorer', 'WindowExplorer',
+           'SubjectMixer', 'TuningStepper', 'MethodRace']
 
 # %% ../../nbs/show/06_widgets.ipynb #e311caad
 class LiveFigure(w.VBox):
     "Controls, one picture and one line of text. Subclasses define `compute_view`: the view for the present controls."
+    shows = 'A drawing of what the controls are set to.'  # in words, for those who do not see it
+
     def __init__(self, *controls: w.Widget):
         show_in_colab()
         self.picture, self.text = live_picture(), w.HTML()
-        super().__init__([*controls, self.picture, self.text])
+        super().__init__([*controls, self.picture, self.text, heard_names()])
+
+    def _ipython_display_(self, **kwargs) -> None:
+        show_with_still(self, still_html(self.figure(), self.says()), **kwargs)
 
     def listen(self, *controls: w.Widget) -> None:
         "Let these controls refresh the picture, and draw it for the first time."
@@ -54,10 +62,14 @@ class LiveFigure(w.VBox):
         "What stands below the picture, as HTML."
         return ''
 
+    def says(self) -> str:
+        "The picture in words."
+        return f'{self.shows} {re.sub("<[^>]*>", " ", self.caption())}'
+
     def refresh(self, change=None) -> None:
         "Compute the view again and show it."
         self.view = self.compute_view()
-        self.picture.value, self.text.value = png_bytes(self.figure()), self.caption()
+        self.picture.value, self.text.value = picture_html(self.figure(), self.says()), self.caption()
 
     def figure(self) -> Drawing:
         "The static twin: the same drawing as an ordinary figure."
@@ -84,20 +96,23 @@ def _model(model: ClipAU | None, name: str = 'facs-tiny') -> ClipAU:
 # %% ../../nbs/show/06_widgets.ipynb #b05ba268
 def _slider(name: str, value: float, top: float, live: bool = True) -> w.FloatSlider:
     "A slider from 0, wide enough for its name."
-    place = w.Layout(width='29em', max_width='100%')
+    place = w.Layout(width='29em', max_width=WITHIN)
     look = dict(style={'description_width': '13.5em'}, layout=place, readout_format='.2f')
     return w.FloatSlider(value, min=0., max=top, step=.05, description=name, continuous_update=live, **look)
 
 def _whole_number(name: str, value: int, low: int, high: int) -> w.IntSlider:
     "A wide slider; nothing to move where there is one value only."
-    wide = w.Layout(width='40em', max_width='100%')
+    wide = w.Layout(width='40em', max_width=WITHIN)
     return w.IntSlider(value, min=low, max=high, description=name, disabled=low == high, layout=wide)
 
 # %% ../../nbs/show/06_widgets.ipynb #28f74e20
 PATTERNS: dict[str, tuple[int, ...]] = {'at rest': (), **EMOTIONS, 'pain': PAIN}
+CUSTOM = 'custom'  # what the menu says of a face of one's own
 
 class AUExplorer(LiveFigure):
     "A face, a slider for each action unit, and what CLIP sees in it."
+    shows = 'A rendered face, and bars of its similarity to the sentence of each action unit, at rest and now.'
+
     def __init__(
         self,
         model: ClipAU | None = None,  # 'facs-tiny' if None; its backbone looks, its sentences are compared with
@@ -108,14 +123,14 @@ class AUExplorer(LiveFigure):
         self.person = person if isinstance(person, Subject) else Subject.sample(person)
         aus = sorted({au for pattern in PATTERNS.values() for au in pattern}) if aus is None else aus
         self.sliders = {key: _slider(au_name(self.model.bank, key), 0., 1.) for key in aus}
-        self.pattern = w.Dropdown(options=[*PATTERNS], description='pattern')
+        self.pattern = w.Dropdown(options=[*PATTERNS, CUSTOM], description='pattern')
         sliders, half = [*self.sliders.values()], (len(self.sliders) + 1) // 2
         super().__init__(self.pattern, wrapped_row(w.VBox(sliders[:half]), w.VBox(sliders[half:])))
         self.pattern.observe(self.choose, 'value')
         self.listen(*sliders)
 
     def refresh(self, change=None) -> None:
-        if change: self.pattern.value = None  # a face of one's own
+        if change: self.pattern.value = CUSTOM
         super().refresh(change)
 
     def compute_view(self): return face_view(self.model, self.person, {key: s.value for key, s in self.sliders.items()})
@@ -137,19 +152,21 @@ def set(
 @patch
 def choose(self: AUExplorer, change=None) -> None:
     "Show the pattern of the menu, at four fifths of full strength."
-    if self.pattern.value: self.set(dict.fromkeys(PATTERNS[self.pattern.value], .8))
+    if self.pattern.value in PATTERNS: self.set(dict.fromkeys(PATTERNS[self.pattern.value], .8))
 
 @patch
 def caption(self: AUExplorer) -> str:
     "The sentences whose similarity rose most."
     rise = self.view.change.head(5)
     if rise.max() < .005: return 'The face is at rest: move a slider.'
-    rows = ', '.join(f'{au} {x:+.2f}' for au, x in rise.items())
+    rows = ', '.join(f'{au_name(self.model.bank, au)} {x:+.2f}' for au, x in rise.items())
     return f'Largest rise since rest, of {len(self.model.bank)} sentences: {rows}'
 
 # %% ../../nbs/show/06_widgets.ipynb #027ee3bc
 class WindowExplorer(LiveFigure):
     "A window that is dragged along a video: its entropy, frames, action units and prediction."
+    shows = 'A film with a window framed, the entropy of every window, the action units and the answer of this one.'
+
     def __init__(
         self,
         model: ClipAU,
@@ -178,9 +195,14 @@ class WindowExplorer(LiveFigure):
 
 # %% ../../nbs/show/06_widgets.ipynb #ba6212a9
 RENDERING = 'rendering the scene ...'
+DIALS_MEAN = ('At 1 a person differs from others as much as people of the training set do; at 0 not at all, but for '
+              'age, sex, ethnicity, build, skin and hair; at 2.5 far more. The grey bars are the same scene with all '
+              'dials at 0 and at 1. Release a dial to see the answer drift, though the same is acted.')
 
 class SubjectMixer(LiveFigure):
     "One scene, played by a person whose traits you choose."
+    shows = 'Frames of the scene, the probability now and at two positions of the dials, and after each of your moves.'
+
     def __init__(
         self,
         model: ClipAU | None = None,  # the package's own of the task if None
@@ -193,7 +215,8 @@ class SubjectMixer(LiveFigure):
         self.dials = {name: _slider(name, 1., 2.5, live=False) for name in DIALS}
         self.label = w.Dropdown(options=[*classes], description='acts')
         self.trail, self.fixed = (), {}
-        super().__init__(wrapped_row(w.VBox([*self.dials.values()]), self.label))
+        dials, meaning = w.VBox([*self.dials.values()]), w.HTML(f'<small>{DIALS_MEAN}</small>')
+        super().__init__(wrapped_row(dials, self.label), meaning)
         self.label.observe(self.start_scene, 'value')
         self.start_scene()
         self.listen(*self.dials.values())
@@ -225,6 +248,8 @@ def caption(self: SubjectMixer) -> str:
 # %% ../../nbs/show/06_widgets.ipynb #68ae588d
 class TuningStepper(LiveFigure):
     "Prompt tuning step by step: loss, movement of the action units, probabilities."
+    shows = 'The loss after each step, the way of each action unit in two directions, and the probabilities.'
+
     def __init__(
         self,
         model: ClipAU,
@@ -252,6 +277,8 @@ class TuningStepper(LiveFigure):
 # %% ../../nbs/show/06_widgets.ipynb #db4375d1
 class MethodRace(LiveFigure):
     "Methods along the same stream of videos: running accuracy, answers, alarms."
+    shows = 'The accuracy of each method so far, and a square for each answer, with a cross where it is wrong.'
+
     def __init__(
         self,
         model: ClipAU,
@@ -271,5 +298,6 @@ class MethodRace(LiveFigure):
     def compute_view(self): return self.comparison.at(self.position.value)
 
     def caption(self) -> str:
-        lines = [f'<b style="color:{ALARM}">alarm</b> {escape(a)}' for a in self.view.alarms]
-        return '<br>'.join(lines) or 'no alarm so far'
+        so_far = ', '.join(f'{escape(name)} {x.iloc[-1]:.0%}' for name, x in self.view.accuracy.items())
+        lines = [f'<b style="color:{ALARM}">alarm</b> {escape(a)}' for a in self.view.alarms] or ['no alarm so far']
+        return '<br>'.join([f'right of {self.position.value}: {so_far}', *lines])
