@@ -44,11 +44,6 @@ from .result_plots import (
     plot_subjects as plot_subjects, plot_tsne as plot_tsne,
 )
 from .sound import add_sound as add_sound
-from .videolab import (
-    VideoLab as VideoLab, VideoView as VideoView, adapt_and_explain as adapt_and_explain,
-    encode_with_progress as encode_with_progress, preview as preview, sample_videos as sample_videos,
-    take_upload as take_upload, uploaded as uploaded,
-)
 from .video_view import (
     VideoView as VideoView, adapt_and_explain as adapt_and_explain, encode_with_progress as encode_with_progress,
     preview as preview,
@@ -56,7 +51,7 @@ from .video_view import (
 from .videolab import VideoLab as VideoLab, sample_videos as sample_videos
 from .where import draw_where as draw_where, plot_heat as plot_heat, plot_where as plot_where
 from .widgets import (
-    AUExplorer as AUExplorer, CUSTOM as CUSTOM, DIALS_MEAN as DIALS_MEAN, LiveFigure as LiveFigure, MethodRace as MethodRace, PATTERNS as PATTERNS,
-    RENDERING as RENDERING, SubjectMixer as SubjectMixer, TuningStepper as TuningStepper,
+    AUExplorer as AUExplorer, CUSTOM as CUSTOM, DIALS_MEAN as DIALS_MEAN, LiveFigure as LiveFigure,
+    MethodRace as MethodRace, PATTERNS as PATTERNS, RENDERING as RENDERING, SubjectMixer as SubjectMixer, TuningStepper as TuningStepper,
     WindowExplorer as WindowExplorer, progress as progress,
 )
