@@ -29,7 +29,7 @@ help:
 	@echo "make beyond   measure fusion, privileged teachers, words, AU maps, BAH and ABAW, write docs/beyond.md (half an hour)"
 	@echo "make departures, agreement   what the released code's departures do; whether AU scores follow muscles"
 	@echo "make real-people   measure the personal baseline on StressID's action units, write docs/real_people.md (a quarter of an hour)"
-	@echo "make scale    measure what an hour of video costs, write docs/scale.md (some minutes)"
+	@echo "make scale    measure what an hour of video costs and what grows with a study, write docs/scale.md (a quarter of an hour)"
 	@echo "make detector, films, action-units, real-faces   whose face is found; which films are read; which action units to trust (FILMS=folder ACTORS=folder)"
 	@echo "make pages    make every page of figures anew, one after the other (hours; an interrupted run goes on)"
 	@echo "make outputs  run all notebooks, save their outputs, write README.md"

@@ -288,3 +288,9 @@ def test_portraits_through_the_store(tiny, tmp_path):
         encode_manifest(tiny, [Item(path, "a", "b")], progress=False, store=tmp_path / "s")[0].video for _ in range(2)
     ]
     assert same(*runs) and runs[0].warnings == runs[1].warnings and int(runs[0].found.sum()) == len(runs[0])
+
+
+@pytest.mark.parametrize("size, most_mb", [(32, 1), (96, 8), (224, 16), (448, 39)])
+def test_waiting_crops_are_bounded_in_bytes(size, most_mb):
+    waiting = encoding._room(size) * 32 * size * size * 3
+    assert waiting <= most_mb * 1e6 and 2 <= encoding._room(size) <= encoding._ROOM

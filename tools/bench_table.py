@@ -53,9 +53,10 @@ def main(path: Path) -> None:
             starts.append(row(f"`{group}`", f"{members[0]['stats']['median']:.2f}", aim))
         else:
             facts = [b["extra_info"] for b in members]
-            memory += [
-                f"{group}: {x['frames']:,} frames, peak {x['peak_mb']:,} MB (aim: below 2,000 MB)." for x in facts
-            ]
+            for x in facts:
+                mb, mib = x["peak_bytes"] / 1e6, x["peak_bytes"] / 2**20
+                peak = f"peak {mb:,.0f} MB ({mib:,.0f} MiB; aim: below 2,000 MB)"
+                memory.append(f"{group}: {x['frames']:,} frames, {peak}.")
     write_page(
         ROOT / "docs" / "benchmarks.md",
         "benchmarks.md",

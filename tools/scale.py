@@ -4,6 +4,7 @@ import heapq
 import math
 import os
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from clip_autt.video.face import choose_box, crop_frames, face_present
 from clip_autt.features import FPS
 from clip_autt.utils.files import content_hash
 from clip_autt.video.io import sample_frames
+
+sys.path.insert(0, str(ROOT / "tests" / "bench"))
+from many import SIZES, in_process
 
 CLIP_S, ROUNDS = 10, 3
 # assumptions about a machine: one failure a month, five minutes until another takes over
@@ -121,7 +125,30 @@ def amount(n: float) -> str:
     return f"{n:,.0f} bytes"
 
 
+def growth() -> dict[str, str]:
+    "What grows with a film, with clips and with people: three tables."
+    found = {kind: [(size, in_process(kind, size)) for size in sizes] for kind, sizes in SIZES.items()}
+    films = [
+        [duration(n), f"{x['frames']:,}", f"{x['features_mb']:.0f}", f"{x['cpu_s']:,.0f}"]
+        + [f"{x[key]:,.0f}" for key in ("before_mb", "encoded_mb", "peak_mb", "peak_mib")]
+        for n, x in found["film"]
+    ]
+    times = "manifest_ms", "alone_ms", "kept_ms", "again_ms"
+    clips = [
+        [f"{n:,}", *(f"{x[key]:.2f}" for key in times), f"{x['kept_files']:.0f} / {x['again_files']:.0f}",
+         f"{x['info_ms']:.2f}, {x['verify_ms']:.2f}", f"{x['peak_mb']:,.0f}"]
+        for n, x in found["clips"]
+    ]  # fmt: skip
+    times = "ms_a_person", "shown_ms", "again_ms"
+    people = [
+        [f"{n:,}", f"{x['cpu_s']:.1f}", *(f"{x[key]:.1f}" for key in times), f"{x['grown_mb']:.0f}"]
+        for n, x in found["people"]
+    ]
+    return dict(films=rows(films), clips=rows(clips), people=rows(people))
+
+
 def main() -> None:
+    grown = growth()  # before this process is bound to one core, which its children would be, too
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # decoders start threads of their own
@@ -161,6 +188,7 @@ def main() -> None:
         restart=RESTART_S // 60,
         share=100 * c.encode / c.features,
         without=100 * (c.find + c.decode) / c.features,
+        **grown,
     )
 
 

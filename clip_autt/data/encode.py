@@ -76,7 +76,11 @@ class _Settings:
 
 # %% ../../nbs/data/08_encode.ipynb #73507519
 _END, _TAKEN = 'end', 'taken'
-_ROOM = 8  # batches of 32 crops, 38 MB, that may wait for the encoder for each video
+_ROOM, _WAITING = 8, 16e6  # batches, and bytes of crops, that may wait for the encoder for each video
+
+def _room(size: int, batch_size: int = 32) -> int:
+    "Batches of crops [size, size, 3] that may wait: what fits, but 2 at least."
+    return min(_ROOM, max(2, int(_WAITING / (3 * batch_size * size**2))))
 
 @dataclass(eq=False)
 class _Job:
@@ -84,12 +88,14 @@ class _Job:
     settings: _Settings
     item: Item
     index: int
-    queue: _Queue = field(default_factory=lambda: _Queue(_ROOM))
     notes: list[str] = field(default_factory=list)
     how: dict = field(default_factory=dict)  # settings of `encode_video`
     key: str = ''
     claim: Claim | None = None
     future: Future | None = None
+    queue: _Queue = field(init=False)
+
+    def __post_init__(self): self.queue = _Queue(_room(self.settings.backbone.image_size))
 
 # %% ../../nbs/data/08_encode.ipynb #67bfa813
 def _prepare(job: _Job) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
 
 from ..utils.errors import VideoError, check
 from .clock import display_stamps, nominal_rate, timed
@@ -81,11 +82,12 @@ def _to_rgb(
     ratio: float,  # width of a pixel over its height
     matrix: tuple[float, float, float, float] | None,  # how it is turned and mirrored
     max_side: int | None,  # the longer side is reduced to this
+    converter: VideoReformatter | None = None,  # of the film, made anew if None
 ) -> np.ndarray:  # uint8 [H,W,3]
     "The RGB image of a frame, as it is shown."
     width, height = fit_within(*shown_size(frame.width, frame.height, ratio), max_side)
-    image = frame.reformat(width=width, height=height, format='rgb24', interpolation='AREA').to_ndarray()
-    return upright(image, matrix)
+    shown = dict(width=width, height=height, format='rgb24', interpolation='AREA')
+    return upright((converter or VideoReformatter()).reformat(frame, **shown).to_ndarray(), matrix)
 
 # %% ../../nbs/video/01c_decoding.ipynb #e971e385
 def _dark(highest: int) -> list[str]:
@@ -99,7 +101,7 @@ def film_pictures(
     notes: list[str],  # receives what was wrong
 ) -> Iterator[tuple[float, Picture]]:
     "The frames of a video file, each with its seconds from the first frame; `VideoError` if there is none."
-    time, matrices = None, {}
+    time, matrices, converter = None, {}, VideoReformatter()
     try: container = open_film(video)
     except (av.FFmpegError, OSError) as e:
         fix = 'Check its permissions' if isinstance(e, PermissionError) else 'Convert it to mp4 or webm'
@@ -113,7 +115,7 @@ def film_pictures(
         for time, frame in timed(stamped, rate, notes, track.average_rate):
             if not matrices and frame.format.name.startswith('gray16'): notes += _dark(int(frame.to_ndarray().max()))
             if frame.rotation not in matrices: matrices[frame.rotation] = display_matrix(frame)
-            yield time, Picture(partial(_to_rgb, frame, ratio, matrices[frame.rotation]))
+            yield time, Picture(partial(_to_rgb, frame, ratio, matrices[frame.rotation], converter=converter))
         check(time is not None, f'{name}: no frame can be decoded; the file is damaged or cut short. Copy it again.',
               VideoError)
         promised = float((track.duration or 0) * track.time_base)
