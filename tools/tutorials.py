@@ -20,6 +20,7 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "nbs" / "tutorials"
 VIEW = "application/vnd.jupyter.widget-view+json"
+STILL = "clip-autt-still"  # what a widget shows when its kernel is gone; here its picture follows in a cell of its own
 DETAILS = re.compile(r"<details>(.*?)</details>", re.S)
 FENCE = re.compile(r"^```python\n(.*?)^```", re.S | re.M)
 QUIZ = re.compile(r"^## Check yourself\n(.*?)</details>", re.S | re.M)
@@ -62,11 +63,15 @@ def execute(nb, folder: Path = FOLDER, timeout_s: int = 600):
 
 
 def without_views(nb):
-    "Live widgets show nothing in a saved notebook: their outputs are dropped."
+    "Live widgets show nothing in a saved notebook: their outputs are dropped, with the stills that stand in for them."
     nb.metadata.pop("widgets", None)
     for cell in nb.cells:
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if VIEW not in o.get("data", {})]
+            cell.outputs = [
+                o
+                for o in cell.outputs
+                if VIEW not in o.get("data", {}) and STILL not in o.get("data", {}).get("text/html", "")
+            ]
     return nb
 
 

@@ -72,7 +72,7 @@ def _how_sure(results: Results, method: str) -> str:
     gain, low, high = (f'{100 * x:+.1f}' for x in (r.difference, r.low, r.high))
     if not math.isfinite(r.low): return f'The difference is {gain} points, of one person, which says nothing of others.'
     sure = 'So few people show neither gain nor loss.' if r.low <= 0 <= r.high else 'That is more than chance.'
-    return (f'That is {gain} points; with other people of the same kind it would lie between {low} and {high} '
+    return (f'That is {gain} points; with other people of the same kind it would probably lie between {low} and {high} '
             f'(95 % interval). {sure}')
 
 # %% ../../nbs/show/00c_first_screen.ipynb #5c4f7cce
