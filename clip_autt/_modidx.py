@@ -3606,6 +3606,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'clip_autt.temporal': { 'clip_autt.temporal.TemporalConv': ('core/temporal.html#temporalconv', 'clip_autt/temporal.py'),
                                     'clip_autt.temporal.TemporalConv.__init__': ( 'core/temporal.html#temporalconv.__init__',
                                                                                   'clip_autt/temporal.py'),
+                                    'clip_autt.temporal.TemporalConv._part': ( 'core/temporal.html#temporalconv._part',
+                                                                               'clip_autt/temporal.py'),
                                     'clip_autt.temporal.TemporalConv.act': ('core/temporal.html#temporalconv.act', 'clip_autt/temporal.py'),
                                     'clip_autt.temporal.TemporalConv.forward': ( 'core/temporal.html#temporalconv.forward',
                                                                                  'clip_autt/temporal.py'),

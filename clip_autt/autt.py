@@ -40,7 +40,8 @@ def encode_many_views(
     views: list[VideoViews | None] = [None] * len(videos)
     for length in {len(v) for v in videos}:
         alike = [i for i, v in enumerate(videos) if len(v) == length]
-        frames = torch.stack([videos[i].frames for i in alike]).to(model.au_text)
+        own = [videos[i].frames for i in alike]
+        frames = (torch.stack(own) if len(own) > 1 else own[0][None]).to(model.au_text)
         whole, windows = model.temporal(frames), score_windows(model.temporal, frames, window)
         for k, i in enumerate(alike): views[i] = VideoViews(frames[k], whole[k], windows[k])
     return views
@@ -55,7 +56,8 @@ class Batch:
 
     @classmethod
     def of(cls, views: Sequence[VideoViews]) -> Batch:
-        windows = nn.utils.rnn.pad_sequence([x.windows for x in views], batch_first=True)
+        own = [x.windows for x in views]
+        windows = nn.utils.rnn.pad_sequence(own, batch_first=True) if len(own) > 1 else own[0][None]
         counts = torch.tensor([len(x.windows) for x in views], device=windows.device)
         real = torch.arange(windows.shape[1], device=windows.device) < counts[:, None]
         return cls(windows, real, torch.stack([x.video for x in views]))

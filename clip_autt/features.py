@@ -198,7 +198,9 @@ def embed_crops(
         times += batch.times
         seen.append(batch.seen)
     times, found = np.array(times), bridge_gaps(np.concatenate(seen), times)
-    frames = torch.cat(rows)[torch.as_tensor(last_good(found))]
+    frames, good = torch.cat(rows), torch.as_tensor(last_good(found))
+    rows.clear()  # a long film is not held twice
+    if not found.all(): frames = frames[good]
     return VideoFeatures(frames, torch.as_tensor(times), torch.as_tensor(found), id, None, backbone.hash,
                          (*notes, *face_notes(found)))
 

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from .utils.errors import check, dtype_shape
 
 # %% auto #0
-__all__ = ['TemporalConv', 'score_windows_loop', 'score_windows']
+__all__ = ['STRETCH', 'TemporalConv', 'score_windows_loop', 'score_windows']
 
 # %% ../nbs/core/04_temporal.ipynb #7a222418
+STRETCH = 4096  # frames of a long video that are worked on at a time
+
 class TemporalConv(nn.Module):
     "Frame embeddings [B, T, d] to one unit vector per video [B, d]: Conv1d of width 3, GELU or GLU, mean over time."
     def __init__(
@@ -34,7 +36,15 @@ class TemporalConv(nn.Module):
         return F.glu(h, -2) if self.activation == 'glu' else F.gelu(h)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.normalize(self.act(self.conv(x.transpose(1, 2))).mean(-1), dim=-1)
+        if x.shape[1] <= STRETCH: return F.normalize(self.act(self.conv(x.transpose(1, 2))).mean(-1), dim=-1)
+        total = sum(self._part(x, start).sum(-1, dtype=torch.double) for start in range(0, x.shape[1], STRETCH))
+        return F.normalize((total / x.shape[1]).to(x.dtype), dim=-1)
+
+    def _part(self, x: Tensor, start: int) -> Tensor:
+        "Activations [B, channels, n] of `STRETCH` frames from `start` on, with the neighbours that they need."
+        first, stop = max(0, start - 1), start + STRETCH
+        h = self.conv(x[:, first:stop + 1].transpose(1, 2))
+        return self.act(h[..., start - first:stop - first])
 
 # %% ../nbs/core/04_temporal.ipynb #e0a1b7fd
 def score_windows_loop(
@@ -75,5 +85,9 @@ def score_windows(
     if x.dim() == 2: return score_windows(temporal, x[None], window)[0]
     stretch, total = max(1024, 4 * window), x.shape[1]
     parts = (x[:, m:m + stretch + window - 1] for m in range(0, max(1, total - window + 1), stretch))
-    return torch.cat([temporal(part)[:, None] if part.shape[1] <= window else _in_one_pass(temporal, part, window)
-                      for part in parts], 1)
+    found = (temporal(part)[:, None] if part.shape[1] <= window else _in_one_pass(temporal, part, window)
+             for part in parts)
+    if torch.is_grad_enabled() or total <= stretch: return torch.cat([*found], 1)
+    windows = x.new_empty(len(x), total - window + 1, x.shape[2])
+    for m, part in zip(range(0, windows.shape[1], stretch), found): windows[:, m:m + part.shape[1]] = part
+    return windows
