@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import linecache
 import re
 import shlex
 import shutil
@@ -43,9 +44,12 @@ def used_names(blocks: list[str]) -> list[str]:
 
 
 def python(code: str, names: dict) -> None:
+    "Run a block as a notebook runs a cell: its source can be read again, as a kept result wants."
+    name = f"<page {hash(code)}>"
+    linecache.cache[name] = len(code), None, code.splitlines(keepends=True), name
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        exec(compile(code, "<page>", "exec"), names)
+        exec(compile(code, name, "exec"), names)
 
 
 def shell(code: str) -> str:

@@ -29,7 +29,7 @@ def test_gains_on_rendered_strangers(text):
 
 
 def test_real_people(text):
-    assert "sure to gain on none of three questions, and sure to lose on one" in text
+    assert "gained surely on none of three questions, and lost surely on one" in text
     page = (ROOT / "docs" / "real_people.md").read_text(encoding="utf-8")
     (line,) = (x for x in page.splitlines() if x.startswith("* **Threshold.**"))
     assert "a sure gain in 0 and a sure loss in 1 of 3" in line

@@ -131,9 +131,9 @@ def test_calm_faces_and_trackers(text):
     calm, other = zip(*((a[0], a[2]) for a in actors))
     assert re.search(rf"AU4 at {calm[0]} of 5, the second one's at {calm[1]}\.", text)
     assert f"AU4 in the other film is at {other[0]} and at {other[1]}" in text
-    mean, au4 = re.search(r"mean correlation of (\S+), for AU4 with (\S+)\.", text).groups()
     rows = {cells(x)[0]: cells(x) for x in page("real_faces").splitlines() if x.startswith("| ")}
-    assert rows["**mean**"][3].strip("*") == mean and rows["AU4"][3] == au4
+    assert "in the mean, and not at all for AU4" in text
+    assert float(rows["**mean**"][3].strip("*")) > 0.2 and abs(float(rows["AU4"][3])) < 0.1
 
 
 def test_what_the_exercises_say_of_people(text):
