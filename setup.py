@@ -40,6 +40,9 @@ class BuildWithTutorials(build_py):
         target.mkdir(parents=True, exist_ok=True)
         for file in [*here.glob("nbs/tutorials/*.ipynb"), here / "docs/glossary.md"]:
             self.copy_file(str(file), str(target / file.name))
+        (target / "pages").mkdir(exist_ok=True)
+        for name in ("departures", "family"):  # tables that lessons read
+            self.copy_file(str(here / "docs" / f"{name}.md"), str(target / "pages" / f"{name}.md"))
 
 
 setup(

@@ -136,6 +136,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'clip_autt.cli.course._wait': ('cli/course.html#_wait', 'clip_autt/cli/course.py'),
                                       'clip_autt.cli.course._write_slides': ('cli/course.html#_write_slides', 'clip_autt/cli/course.py'),
                                       'clip_autt.cli.course.copy_tutorials': ('cli/course.html#copy_tutorials', 'clip_autt/cli/course.py'),
+                                      'clip_autt.cli.course.course_page': ('cli/course.html#course_page', 'clip_autt/cli/course.py'),
                                       'clip_autt.cli.course.kernel_metadata': ( 'cli/course.html#kernel_metadata',
                                                                                 'clip_autt/cli/course.py'),
                                       'clip_autt.cli.course.lab': ('cli/course.html#lab', 'clip_autt/cli/course.py'),

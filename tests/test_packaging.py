@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 from colab import requirement, settings  # noqa: E402
 
 SOURCES = """settings.ini setup.py pyproject.toml MANIFEST.in README.md CHANGELOG.md LICENSE
-docs/glossary.md clip_autt nbs/tutorials""".split()
+docs/glossary.md docs/departures.md docs/family.md clip_autt nbs/tutorials""".split()
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -60,6 +60,7 @@ def test_the_wheel_carries_the_package_the_course_and_nothing_else(wheel):
     names = {n for n in wheel[0].namelist() if ".dist-info/" not in n}
     package = {p for p in (ROOT / "clip_autt").rglob("*") if p.is_file() and "__pycache__" not in p.parts}
     course = {f"clip_autt/tutorials/{f.name}" for f in tutorial_files()}
+    course |= {f"clip_autt/tutorials/pages/{name}.md" for name in ("departures", "family")}
     assert "clip_autt/py.typed" in names and any(n.endswith(".safetensors") for n in names)
     assert names == {p.relative_to(ROOT).as_posix() for p in package} | course
 

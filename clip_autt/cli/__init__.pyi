@@ -4,8 +4,8 @@ from .au_command import (
     CAVEAT as CAVEAT, aus as aus, not_read as not_read, summary_text as summary_text,
 )
 from .course import (
-    ONLINE as ONLINE, copy_tutorials as copy_tutorials, kernel_metadata as kernel_metadata, lab as lab,
-    relink as relink, tutorial_files as tutorial_files,
+    ONLINE as ONLINE, copy_tutorials as copy_tutorials, course_page as course_page, kernel_metadata as kernel_metadata,
+    lab as lab, relink as relink, tutorial_files as tutorial_files,
 )
 from .data_commands import (
     Layout as Layout, NAMES as NAMES, Name as Name, StoreFolder as StoreFolder, check_command as check_command,

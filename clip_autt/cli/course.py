@@ -19,7 +19,7 @@ from ..utils.errors import ClipAUTTError, InputError, check
 from ..utils.files import atomic_path
 
 # %% auto #0
-__all__ = ['ONLINE', 'tutorial_files', 'relink', 'kernel_metadata', 'copy_tutorials', 'lab']
+__all__ = ['ONLINE', 'tutorial_files', 'course_page', 'relink', 'kernel_metadata', 'copy_tutorials', 'lab']
 
 # %% ../../nbs/cli/01_course.ipynb #94cd44c6
 ONLINE = f'{REPOSITORY}/blob/main/'  # where links lead that leave the folder
@@ -34,6 +34,17 @@ def tutorial_files() -> list[Path]:
     check(any(f.suffix == '.ipynb' for f in files),
           'this installation has no tutorials. Install the package again, or clone the project.', InputError)
     return files
+
+# %% ../../nbs/cli/01_course.ipynb #c94f615c
+def course_page(
+    name: str,  # of a page of figures that a lesson reads: 'departures' or 'family'
+) -> str:
+    "The text of a page, from the installed package or from the clone. `InputError` for one that does not come along."
+    here = Path(find_spec('clip_autt').origin).parent
+    found = next((f for f in (here / 'tutorials' / 'pages' / f'{name}.md', here.parent / 'docs' / f'{name}.md')
+                  if f.is_file()), None)
+    check(found is not None, f'no page {name!r} comes with the course; all pages: {ONLINE}docs', InputError)
+    return found.read_text(encoding='utf-8')
 
 # %% ../../nbs/cli/01_course.ipynb #aa510a4e
 _LINK = re.compile(r'\]\((?!https?:|data:|#)([^)\s]+)\)')
