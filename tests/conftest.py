@@ -1,6 +1,7 @@
 """Shared models and files. Nothing here needs a network or a data set."""
 
 import os
+import shutil
 import tempfile
 import warnings
 from pathlib import Path
@@ -13,6 +14,9 @@ from clip_autt import AUBank, ClipAU, VideoFeatures, load_backbone, make_clip, m
 from clip_autt.backbone import UntrainedWarning
 
 SHARED = Path(__file__).parents[2] / "shared"
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)  # the browser of the browser tests
 PARALLEL = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that share the tests
 # set once, by the first process, for all workers and for whatever they start
 os.environ.setdefault(

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import socket
 import struct
 import subprocess
@@ -18,14 +17,12 @@ import av
 import nbformat
 import numpy as np
 import pytest
+from conftest import CHROMIUM
 
 from clip_autt.cli.course import copy_tutorials
 
 ROOT = Path(__file__).parents[1]
 SHOTS = ROOT / "build" / "browser"
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed: pip install -e '.[dev]'")
 pytestmark = pytest.mark.skipif(

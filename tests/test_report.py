@@ -3,13 +3,13 @@
 import base64
 import io
 import re
-import shutil
 from html.parser import HTMLParser
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import CHROMIUM
 import torch
 from PIL import Image
 
@@ -412,11 +412,10 @@ def test_a_dark_page_keeps_what_is_written_on_a_heat_map():
 @pytest.fixture(scope="module")
 def browser():
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
-    chromium = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
-    if chromium is None:
+    if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: install the package chromium to run the browser tests")
     with sync_api.sync_playwright() as p:
-        yield p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import http.server
 import importlib
 import itertools
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import CHROMIUM
 
 import clip_autt
 
@@ -108,8 +108,7 @@ def pages(site):
 def browser(site):
     "Chromium opens a page of the site; every request to another machine is written down."
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if not chromium:
+    if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=site)
     handler.log_message = lambda *a: None
@@ -126,7 +125,7 @@ def browser(site):
 
     SHOTS.mkdir(parents=True, exist_ok=True)
     with sync_api.sync_playwright() as p:
-        running = p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        running = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield opened, asked
     server.shutdown()
 

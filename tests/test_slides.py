@@ -1,11 +1,11 @@
 """Slides of the course: all of every notebook, on pages that load nothing, seen one at a time in a real browser."""
 
 import re
-import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import CHROMIUM
 from typer.testing import CliRunner
 
 from clip_autt.cli.course import copy_tutorials
@@ -13,9 +13,6 @@ from clip_autt.cli.main import app
 from clip_autt.cli.slides import cut_slides, slides_page, write_slides
 from clip_autt.utils.assets import pip_requirement
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 LOADED = re.compile(r'<(?:script|img|iframe|link|source|video)\b[^>]*?(?:src|href)="(?!data:)([^"]*)"')
 
 
