@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -92,6 +93,14 @@ def pytest_xdist_make_scheduler(config, log):
 def _plain():
     torch.set_num_threads(1 if PARALLEL else 2)
     warnings.simplefilter("ignore", UntrainedWarning)
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_stays():
+    "Figures that a test leaves open are not the next test's."
+    yield
+    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
+        pyplot.close("all")
 
 
 @pytest.fixture(scope="session")
