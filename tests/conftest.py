@@ -1,6 +1,7 @@
 """Shared models and files. Nothing here needs a network or a data set."""
 
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -8,6 +9,10 @@ import warnings
 from pathlib import Path
 
 import pytest
+
+if platform.machine() in ("x86_64", "AMD64"):  # the last digits on all of these are those that outputs were saved with
+    os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
+
 import torch
 from safetensors.torch import save_file
 

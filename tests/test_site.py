@@ -383,7 +383,9 @@ def test_the_search_finds(browser):
     }.items():
         tab.locator(".md-search__input").fill(words)
         tab.locator(".md-search__input").press("End")  # the theme looks when a key goes up
-        tab.wait_for_function(f"{first}?.pathname.includes('{place}')", timeout=60_000)
+        tab.wait_for_function(
+            f"{first}?.pathname.includes('{place}')", timeout=240_000
+        )  # the index is made in the browser, seconds on a quiet machine
         tab.screenshot(path=SHOTS / f"site-search-{words.replace(' ', '-')}.png")
         assert "/api/" not in tab.evaluate(f"{first}.pathname"), words
     tab.close()
