@@ -6,14 +6,14 @@ SOURCES := settings.ini setup.py pyproject.toml
 DIR ?= clip_autt_tutorials
 FILMS ?= ../shared/data/video
 ACTORS ?= build/real/pyfame
-PAGES := bench scale results personal-settings family beyond departures agreement detector films action-units real-people real-faces
+PAGES := bench scale results personal-settings family beyond departures agreement detector films action-units real-people real-faces reliability
 TESTS ?= -n logical --maxprocesses 4 -p no:terminaldistreporter -q --calm --disable-warnings -o console_output_style=classic
 
 # Google Colab's environment, which `make colab` builds
 COLAB := build/colab-venv
 PYTHON313 ?= python3.13
 
-.PHONY: help demo test colab lab animation site bench assets results personal-settings family beyond departures agreement scale real-people detector films action-units real-faces pages outputs readme clean
+.PHONY: help demo test colab lab animation site bench assets results personal-settings family beyond departures agreement scale real-people detector films action-units real-faces reliability pages outputs readme clean
 
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
@@ -31,6 +31,7 @@ help:
 	@echo "make real-people   measure the personal baseline on StressID's action units, write docs/real_people.md (a quarter of an hour)"
 	@echo "make scale    measure what an hour of video costs and what grows with a study, write docs/scale.md (a quarter of an hour)"
 	@echo "make detector, films, action-units, real-faces   whose face is found; which films are read; which action units to trust (FILMS=folder ACTORS=folder)"
+	@echo "make reliability  run the tests of what goes wrong, each by itself, write docs/reliability.md (some minutes)"
 	@echo "make pages    make every page of figures anew, one after the other (hours; an interrupted run goes on)"
 	@echo "make outputs  run all notebooks, save their outputs, write README.md"
 	@echo "make animation  make the moving picture at the top of the README"
@@ -159,6 +160,10 @@ action-units: $(VENV)/.installed-dev
 real-faces: $(VENV)/.installed-dev
 	@echo "== measuring the scores of real faces (needs real films and clips of actors, see tools/real_faces.py; a quarter of an hour)"
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -W ignore tools/real_faces_page.py $(FILMS) $(ACTORS)
+
+reliability: $(VENV)/.installed-dev
+	@echo "== running the tests of what goes wrong, each by itself (some minutes)"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/reliability.py
 
 # every page of figures; what needs films that are not here is named and left as it is
 pages: $(VENV)/.installed-dev

@@ -59,6 +59,7 @@ from .readout import (
     save_readout as save_readout, sentence_scores as sentence_scores, shrunk_rest as shrunk_rest,
     strongest_aus as strongest_aus, write_au_table as write_au_table,
 )
+from .scratch import IN_MEMORY as IN_MEMORY, PIECE as PIECE, Scratch as Scratch
 from .store import FeatureStore as FeatureStore, Pruned as Pruned, StoreGroup as StoreGroup, StoreInfo as StoreInfo
 from .stressid import (
     STRESSID_TASKS as STRESSID_TASKS, StressID as StressID, frame_number as frame_number, item_task as item_task,

@@ -23,6 +23,7 @@ from .manifest import Item, Manifest, span_seconds
 from ..utils.errors import ClipAUTTError, ManifestError, NoFaceError, check
 from ..features import FPS, Crops, LabeledVideo, VideoFeatures, crop_batches, embed_crops, encode_video
 from .entries import Claim, StoreError, encoding_facts
+from .scratch import Scratch
 from .store import FeatureStore
 from ..video.face import FaceBox
 from ..video.io import clip_id
@@ -215,10 +216,11 @@ def encode_manifest(
     "Embeddings and labels of the clips of a manifest. Warns of unusable clips; `ManifestError` if none is usable."
     store = FeatureStore(store) if isinstance(store, (str, Path)) else store
     items, failed, results = list(manifest), [] if failed is None else failed, {}
+    scratch = None if store is None else Scratch(store.folder)
     with tqdm(total=len(items), desc='encoding', unit='video', disable=not progress) as bar, closing(
         encode_items(backbone, items, fps, crop, store, workers)) as encoded:
         for i, result in encoded:
-            results[i] = _usable(items[i], result)
+            results[i] = _usable(items[i], result, scratch)
             if strict and isinstance(results[i], ClipAUTTError): raise results[i]
             bar.update()
     lost = [(item, str(results[i])) for i, item in enumerate(items) if isinstance(results[i], ClipAUTTError)]
@@ -228,14 +230,15 @@ def encode_manifest(
             if isinstance(results[i], VideoFeatures)]
 
 # %% ../../nbs/data/08_encode.ipynb #885bbaad
-def _usable(item: Item, v: VideoFeatures | ClipAUTTError) -> VideoFeatures | ClipAUTTError:
+def _usable(item: Item, v: VideoFeatures | ClipAUTTError, scratch: Scratch | None) -> VideoFeatures | ClipAUTTError:
     "Features with the name and subject of their item, or what is wrong with them."
     if isinstance(v, ClipAUTTError): return v
     if not v.seen:
         return NoFaceError(f'a face in {int(v.found.sum())} of {len(v)} frames only. Look at the clip, or say where '
                            'the '
                            'face is with crop=(x, y, width, height).')
-    return replace(v, id=item.id or clip_id(item.path), subject=item.subject)
+    frames = v.frames if scratch is None else scratch.keep(v.frames)
+    return replace(v, frames=frames, id=item.id or clip_id(item.path), subject=item.subject)
 
 def _check_rest(items: Sequence[Item], lost: Sequence[tuple[Item, str]]) -> None:
     "A warning if some clips are lost, an error if all are."
