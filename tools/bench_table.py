@@ -22,6 +22,8 @@ AIMS = {
     "40 videos of a subject in one batch, against the plain formula one by one, context at the front": 2,
     "a clip of 38 rendered pictures, picture by picture against all at once": 2,
     "a face in each of 25 frames: searched anew against looked for in its square": 2,
+    "20 frames through the image encoder, float32 against bfloat16": 1.5,
+    "one more adaptation step, float32 against autocast to bfloat16": 1,
     "38 faces encoded by facs-tiny, one by one against in batches": 2,
 }
 

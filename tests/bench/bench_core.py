@@ -125,6 +125,28 @@ def test_window_search(benchmark, how):
     )
 
 
+@pytest.mark.parametrize("how", ["plain", "fast"])
+def test_frames_in_bfloat16(benchmark, how):
+    "The option `load_backbone(..., dtype=torch.bfloat16)`: float32 is plain, bfloat16 is fast."
+    benchmark.group = "20 frames through the image encoder, float32 against bfloat16"
+    exact, rounded = (load_backbone("ViT-B-32", dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    pixels = torch.randn(20, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    a, b = (backbone.encode_frames(pixels).float() for backbone in (exact, rounded))
+    benchmark.extra_info["note"] = f"smallest cosine {torch.nn.functional.cosine_similarity(a, b).min():.5f}"
+    repeat(benchmark, lambda: (exact if how == "plain" else rounded).encode_frames(pixels), 9)
+
+
+@pytest.mark.parametrize("how", ["plain", "fast"])
+def test_step_in_bfloat16(benchmark, models, how):
+    "The option `ClipAUTT(..., autocast='bfloat16')`: float32 is plain, bfloat16 is fast."
+    benchmark.group = "one more adaptation step, float32 against autocast to bfloat16"
+    video = VideoFeatures(torch.randn(20, 512), torch.arange(20) / 12.5, torch.ones(20, dtype=torch.bool))
+    methods = [ClipAUTT(models["front"], untrained_ok=True, autocast=autocast) for autocast in (None, "bfloat16")]
+    exact, rounded = (method.adapt(video).probs for method in methods)
+    benchmark.extra_info["note"] = f"a probability moves by {max(abs(exact[c] - rounded[c]) for c in exact):.4f}"
+    repeat(benchmark, lambda: next(methods[how == "fast"].tune([video])), 9)
+
+
 MEMORY = """
 import resource, sys, torch
 from clip_autt import ClipAU, ClipAUTT, encode_video, load_backbone
