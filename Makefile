@@ -21,7 +21,7 @@ help:
 	@echo "make colab    run the course in the environment of Google Colab (6 GB and ten minutes; TUTORIALS=\"01 11\": some; PYTHON313=path)"
 	@echo "make lab      install JupyterLab, copy the tutorials to a folder and open them (DIR=my_course: another folder; LAB=--allow-root: options)"
 	@echo "make site     build the documentation site into build/site, offline (a minute)"
-	@echo "make bench    measure speed and memory, write docs/benchmarks.md (about 10 minutes)"
+	@echo "make bench    measure speed and memory, write docs/benchmarks.md (a quarter of an hour)"
 	@echo "make assets   train facs-tiny and its heads from scratch (about two hours on two cores)"
 	@echo "make results  measure the embedded benchmark, write docs/results.md (about half an hour)"
 	@echo "make personal-settings  compare the settings of the personal baseline, write docs/personal_settings.md (half an hour)"
