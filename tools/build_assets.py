@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -21,7 +23,7 @@ from clip_autt.faces.head import BANK
 from clip_autt.faces.augment import as_filmed, shifted
 from clip_autt.faces.pretrain import Recipe, enlarged, new_model, packed, retrieval_auc, tone_gap, train_tiny_clip
 from clip_autt.faces.tasks import SOURCE_SUBJECTS, TASKS, VALIDATION_SUBJECTS
-from clip_autt.faces.videos import source_videos, zero_shot_emotions
+from clip_autt.faces.videos import kept_target_videos, source_videos, zero_shot_emotions
 from clip_autt.features import LabeledVideo, VideoFeatures
 from clip_autt.methods.pft import prepare_translator, translator_of
 from clip_autt.methods.source_statistics import attach_source
@@ -251,9 +253,22 @@ def card(facts: dict, clip: Backbone) -> str:
     )
 
 
+def strangers(folder: Path, jobs: int) -> None:
+    "The people of `clip-autt demo`, embedded, in half the digits."
+    target = assets() / "strangers"
+    videos = kept_target_videos(load_backbone(NAME), "pain", folder=folder, n_jobs=jobs)
+    (kept,) = sorted(folder.glob("strangers-pain-0-*"), key=lambda p: p.stat().st_mtime)[-1:]
+    with safe_open(kept, "pt") as f:
+        facts, tensors = f.metadata(), {name: f.get_tensor(name) for name in f.keys()}
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    save_file(tensors | {"frames": tensors["frames"].half()}, target / kept.name, facts)
+    print(f"{len(videos)} videos of the demo")
+
+
 def listed() -> None:
     "Let everybody read the files, and list their hashes."
-    for path in TARGET.rglob("*.safetensors"):
+    for path in assets().rglob("*.safetensors"):
         path.chmod(0o644)  # safetensors writes files that only their owner can read
     write_hashes(assets())
 
@@ -266,9 +281,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs=len(PARTS), default=[part.recipe.steps for part in PARTS])
     parser.add_argument("--jobs", type=int, default=-1, help="processes that photograph; -1 for one per core")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--strangers", action="store_true", help="only the people of the demo; needed when nbs/faces changes"
+    )
     parser.add_argument("--translators", action="store_true", help="only those of the stored heads; no head is trained")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
+    if args.strangers:
+        strangers(args.folder, args.jobs)
+        return listed()
     if args.translators:
         for task in TASKS:
             translator(args.folder, task, load_backbone(NAME), args.jobs)
@@ -280,6 +301,7 @@ def main() -> None:
     facts["zero_shot"], facts["chance"] = zero_shot_emotions(clip, EMOTIONAL)
     facts["heads"] = {task: head(args.folder, task, clip, args.jobs) for task in TASKS}
     build_readout.build(args.folder, args.jobs)
+    strangers(args.folder, args.jobs)
     (TARGET / "metrics.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     (TARGET / "README.md").write_text(card(facts, clip), encoding="utf-8")
     listed()

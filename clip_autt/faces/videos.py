@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 from .head import BANK
 from ..au import EMOTIONS, fill_template, multi_hot
 from ..backbone import Backbone
+from ..utils.assets import assets
 from ..utils.errors import CheckpointError, ClipAUTTError, check
 from ..features import LabeledVideo, VideoFeatures, encode_clip
 from ..utils.files import atomic_path, cache_folder, code_hash, content_hash
@@ -92,7 +93,7 @@ def kept_target_videos(
     seed: int = 0,
     n_subjects: int = N_TARGETS,
     domain: DomainShift = TARGET_DOMAIN,
-    folder: str | Path | None = None,  # `cache_folder()` if None
+    folder: str | Path | None = None,  # `cache_folder()` if None, and what comes with the package
     **kwargs,  # of `rendered_videos`
 ) -> list[LabeledVideo]:
     """`target_videos`, rendered and embedded only once. A file that cannot be read is made again.
@@ -118,11 +119,12 @@ def _kept(
     name: str, folder: str | Path | None, backbone: Backbone, make: Callable[[], list[LabeledVideo]],
 ) -> list[LabeledVideo]:
     "Videos from a file, or made and written to it."
-    path = Path(folder or cache_folder())/f'{name}.safetensors'
-    with suppress(CheckpointError): return _read_videos(path, backbone.hash)
+    places = [Path(folder)] if folder else [assets()/'strangers', cache_folder()]
+    for path in (paths := [place/f'{name}.safetensors' for place in places]):
+        with suppress(CheckpointError): return _read_videos(path, backbone.hash)
     videos = make()
     try:
-        with atomic_path(path) as tmp: _write_videos(tmp, videos)
+        with atomic_path(paths[-1]) as tmp: _write_videos(tmp, videos)
     except ClipAUTTError as e:
         warnings.warn(f'The embedded faces are not kept and will be made again next time: {e} The variable '
                       'CLIP_AUTT_CACHE names the folder.', stacklevel=3)
@@ -141,7 +143,7 @@ def _read_videos(path: Path, backbone: str) -> list[LabeledVideo]:
     with safe_open(path, 'pt') as f: facts = json.loads((f.metadata() or {}).get('videos', '[]'))
     sizes = [n for *_, n in facts]
     check(facts and sum(sizes) == len(tensors['frames']), f'{path}: not a file of embedded videos', CheckpointError)
-    parts = zip(facts, tensors['frames'].split(sizes), tensors['times'].split(sizes), strict=True)
+    parts = zip(facts, tensors['frames'].float().split(sizes), tensors['times'].split(sizes), strict=True)
     return [LabeledVideo(VideoFeatures(x, t, torch.ones(n, dtype=torch.bool), id, who, backbone), label)
             for (id, who, label, n), x, t in parts]
 
