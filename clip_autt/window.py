@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .features import VideoFeatures
 from .model import ClipAU
-
+from .temporal import STRETCH
 from .utils.errors import check, dtype_shape
 from .video.clip import Clip
 
@@ -35,7 +35,9 @@ def window_entropy(
     z_text: Tensor,  # [N, D] unit vectors of the action units, or [..., N, D]
 ) -> Tensor:  # [..., M] nats
     "Entropy of the prediction in each window (CLIP-AUTT, step 3)."
-    return entropy(model.classifier(model.au_scores(windows, z_text)))
+    score = lambda part: entropy(model.classifier(model.au_scores(part, z_text)))
+    if torch.is_grad_enabled(): return score(windows)
+    return torch.cat([score(part) for part in windows.split(STRETCH, -2)], -1)
 
 @torch.no_grad()
 def find_window(

@@ -130,7 +130,7 @@ def growth() -> dict[str, str]:
     found = {kind: [(size, in_process(kind, size)) for size in sizes] for kind, sizes in SIZES.items()}
     films = [
         [duration(n), f"{x['frames']:,}", f"{x['features_mb']:.0f}", f"{x['cpu_s']:,.0f}"]
-        + [f"{x[key]:,.0f}" for key in ("before_mb", "encoded_mb", "peak_mb", "peak_mib")]
+        + [f"{x[key]:,.0f}" for key in ("before_mb", "encoded_mb", "peak_mb", "peak_mib", "own_mb")]
         for n, x in found["film"]
     ]
     times = "manifest_ms", "alone_ms", "kept_ms", "again_ms"

@@ -26,7 +26,7 @@ from ..utils.checkpoint import read_profile, write_profile
 from ..utils.errors import check
 from ..utils.patch import patch
 from ..utils.weights import weights_hash
-from ..window import entropy
+from ..window import window_entropy
 
 # %% auto #0
 __all__ = ['PersonalBaseline', 'MostConfidentWindow']
@@ -213,9 +213,9 @@ class MostConfidentWindow(OnlineMethod):
 
     @torch.no_grad()
     def adapt_video(self, views: VideoViews) -> StepOutput:
-        logits, au = self.score(views.all)
-        h = entropy(logits[1:])
-        return StepOutput(logits[0], logits[0], au[0], au[0], int(h.argmin()), h, passes=Passes(forward=1))
+        logits, au = self.score(views.video)
+        h = window_entropy(self.model, views.windows, self.z_text)
+        return StepOutput(logits, logits, au, au, int(h.argmin()), h, passes=Passes(forward=1))
 
 # %% ../../nbs/personal/03_method.ipynb #dc0e0841
 @patch

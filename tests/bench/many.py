@@ -86,8 +86,9 @@ def film(seconds: int, folder: Path) -> dict:
     PersonalBaseline(model).adapt(video)
     ClipAUTT(model).adapt(video)
     spent, data = time.process_time() - began, video.frames.nbytes + video.times.nbytes + video.found.nbytes
+    libraries = status_mb("VmRSS") - lasting_mb()  # files of libraries, which the system can take away and share
     return dict(frames=len(video), features_mb=data / 1e6, cpu_s=spent, before_mb=before, encoded_mb=encoded,
-                peak_mb=peak_mb(), peak_mib=peak_mb() * 1e6 / 2**20)  # fmt: skip
+                peak_mb=peak_mb(), peak_mib=peak_mb() * 1e6 / 2**20, own_mb=peak_mb() - libraries)  # fmt: skip
 
 
 def write_clips(folder: Path, n: int) -> Path:
