@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from .entries import StoreWarning
+from ..utils.patch import patch
 
 # %% auto #0
 __all__ = ['PIECE', 'IN_MEMORY', 'Scratch']
 
-# %% ../../nbs/data/08b_scratch.ipynb #3c4fd180
+# %% ../../nbs/data/08b_scratch.ipynb #a857b9c0
 PIECE, IN_MEMORY = 32_000_000, 256_000_000  # bytes
 
 class Scratch:
@@ -30,33 +31,36 @@ class Scratch:
     ):
         self.folder, self.in_memory, self.room = Path(folder), in_memory, np.empty(0, np.uint8)
 
-    def keep(
-        self,
-        t: Tensor,  # on the CPU, any shape
-    ) -> Tensor:  # the same numbers
-        "A tensor of the same content that needs no memory while nobody looks at it. A full disk is a `StoreWarning`."
-        size = t.numel() * t.element_size()
-        if t.device.type != 'cpu' or size <= self.in_memory:
-            self.in_memory -= size
-            return t
-        self.in_memory = 0
-        step = -(-size // 64) * 64  # each begins where any type of number may begin
-        if step > len(self.room) and not self._grow(max(step, PIECE)): return t
-        place, self.room = self.room[:size], self.room[step:]
-        copy = torch.from_numpy(place).view(t.dtype).view(t.shape)
-        return copy.copy_(t)
+# %% ../../nbs/data/08b_scratch.ipynb #2899b969
+@patch
+def keep(
+    self: Scratch,
+    t: Tensor,  # on the CPU, any shape
+) -> Tensor:  # the same numbers
+    "A tensor of the same content that needs no memory while nobody looks at it. A full disk is a `StoreWarning`."
+    size = t.numel() * t.element_size()
+    if t.device.type != 'cpu' or size <= self.in_memory:
+        self.in_memory -= size
+        return t
+    self.in_memory = 0
+    step = -(-size // 64) * 64  # each begins where any type of number may begin
+    if step > len(self.room) and not self._grow(max(step, PIECE)): return t
+    place, self.room = self.room[:size], self.room[step:]
+    return torch.from_numpy(place).view(t.dtype).view(t.shape).copy_(t)
 
-    def _grow(self, size: int) -> bool:
-        "Make room for more bytes; False where the disk has none."
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with TemporaryFile(dir=self.folder) as file:
-                file.write(bytes(size))
-                file.flush()
-                self.room = np.memmap(file, np.uint8, 'r+')
-        except OSError as e:
-            self.in_memory = float('inf')
-            warnings.warn(f'{self.folder}: no room for embeddings ({e.strerror or e}), so they all stay in memory. '
-                          'Free some space if memory is short.', StoreWarning, stacklevel=4)
-            return False
+# %% ../../nbs/data/08b_scratch.ipynb #00ac0544
+@patch
+def _grow(self: Scratch, size: int) -> bool:
+    "Make room for more bytes; False where the disk has none."
+    try:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=self.folder) as file:
+            file.write(bytes(size))
+            file.flush()
+            self.room = np.memmap(file, np.uint8, 'r+')
         return True
+    except OSError as e:
+        self.in_memory = float('inf')
+        warnings.warn(f'{self.folder}: no room for embeddings ({e.strerror or e}), so they all stay in memory. '
+                      'Free some space if memory is short.', StoreWarning, stacklevel=4)
+        return False

@@ -213,7 +213,7 @@ class MostConfidentWindow(OnlineMethod):
 
     @torch.no_grad()
     def adapt_video(self, views: VideoViews) -> StepOutput:
-        logits, au = self.score(views.video)
+        (logits,), (au,) = self.score(views.video[None])
         h = window_entropy(self.model, views.windows, self.z_text)
         return StepOutput(logits, logits, au, au, int(h.argmin()), h, passes=Passes(forward=1))
 
