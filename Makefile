@@ -63,7 +63,7 @@ $(VENV)/.installed-lab: $(BIN)/python $(SOURCES)
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed
-	@echo "== personalizing to ten rendered people (half a minute to a minute)"
+	@echo "== personalizing to ten rendered people (half a minute)"
 	@$(BIN)/clip-autt demo
 
 test: $(VENV)/.installed-dev
