@@ -9,7 +9,7 @@ import logging, re, warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -335,13 +335,18 @@ def load_backbone(
 # %% ../nbs/core/01_backbone.ipynb #5c4572d9
 def _tokenizer(name: str, config: dict | None) -> object:
     "CLIP's BPE, or what the architecture asks for."
-    if config is not None: return open_clip.SimpleTokenizer(context_length=config['text_cfg'].get('context_length', 77))
+    if config is not None: return _clip_bpe(config['text_cfg'].get('context_length', 77))
     try:
         with offline_if_unreachable(): return open_clip.get_tokenizer(name)
     except (ImportError, RuntimeError, OSError) as e:
         raise BackboneError(f'{name}: its tokenizer is not on this machine and could not be fetched '
                             f'({str(e).splitlines()[0][:80]}). '
                             'Choose an architecture with CLIP\'s own tokenizer, such as ViT-B-32.') from e
+
+@cache
+def _clip_bpe(context_length: int) -> open_clip.SimpleTokenizer:
+    "Made once: it reads a table of 49,000 pairs, and remembers the words that it has cut."
+    return open_clip.SimpleTokenizer(context_length=context_length)
 
 def _on_device(model: nn.Module, device: str | torch.device, dtype: torch.dtype) -> nn.Module:
     "The model on a device; torch says in many words that there is no such device."

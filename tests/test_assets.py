@@ -5,7 +5,7 @@ import shutil
 import warnings
 from dataclasses import asdict
 from importlib import import_module
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +58,7 @@ def test_all_files_are_listed_and_small():
     files = {p.relative_to(assets()).as_posix() for p in assets().rglob("*") if p.is_file()} - {"hashes.json"}
     assert set(listed) == files
     assert all(file_hash(assets() / name) == digest for name, digest in listed.items())
-    assert sum((assets() / name).stat().st_size for name in files) <= 15_000_000
+    assert sum((assets() / name).stat().st_size for name in files) <= 17_000_000
 
 
 def test_the_people_of_the_demo_come_with_the_package_and_are_those_that_filming_gives(tmp_path, monkeypatch, facs):
@@ -66,13 +66,19 @@ def test_the_people_of_the_demo_come_with_the_package_and_are_those_that_filming
 
     def film(*_, **__):
         pytest.fail("nbs/faces has changed: film the people anew with `python tools/build_assets.py --strangers`")
+        yield
 
     monkeypatch.setenv("CLIP_AUTT_CACHE", str(tmp_path))
-    monkeypatch.setattr(v, "target_videos", film)
-    kept = v.kept_target_videos(facs, "pain")
-    assert len(kept) == 200 and not [*tmp_path.iterdir()]
-    filmed = make_clips("pain", [0], domain=TARGET_DOMAIN, seed=0, every=stride("pain"))
-    for clip, (video, label) in zip(islice(filmed, 2), kept):
+    monkeypatch.setattr(v, "_people", film)
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "tools")
+    from build_assets import PACKAGED
+
+    kept = {(task, first, n): v.kept_target_videos(facs, task, first, people, n=n) for task, first, people, n in PACKAGED}
+    assert [*map(len, kept.values())] == [200, 100, 48, 36] and not [*tmp_path.iterdir()]
+    assert len(v.kept_target_videos(facs, "pain", 0, 3)) == 60, "some of them"
+    for (task, first, n), videos in kept.items():
+        clip = next(make_clips(task, [first], n, TARGET_DOMAIN, first, every=stride(task)))
+        video, label = videos[0]
         anew = encode(facs, clip)
         assert (clip.label, clip.id) == (label, video.id) and torch.equal(anew.times, video.times)
         assert video.frames.dtype == torch.float32
@@ -175,7 +181,7 @@ def test_heads_know_their_task_on_new_people(task):
     assert model.trained and model.classes == TASKS[task].classes
     right = [
         model.predict(encode(model.backbone, clip)).label == clip.label
-        for clip in make_clips(task, range(22_000, 22_004), n=6, every=stride(task))
+        for clip in make_clips(task, range(22_000, 22_004), n=6, every=3 * stride(task))
     ]
     assert np.mean(right) > 0.7
 

@@ -19,7 +19,7 @@ from clip_autt.methods.registry import METHODS
 from clip_autt.evaluation.results import Results, concat_results
 from clip_autt.evaluation.stream import Stream
 
-SMALL = dict(n_subjects=2, per_person=8)
+SMALL = dict(n_subjects=2, per_person=4)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def runs():
 
 def test_every_number_of_the_summary_follows_from_the_table(runs):
     r = runs["pain"]
-    assert len(r.table) == 4 * 2 * 2 * 8 and r.settings["seeds"] == [22_000, 22_010]
+    assert len(r.table) == 4 * 2 * 2 * 4 and r.settings["seeds"] == [22_000, 22_010]
     s = r.summary()
     for name in r.methods:
         own = [t for _, t in r.of(name).groupby(["seed", "subject"])]

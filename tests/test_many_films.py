@@ -256,16 +256,16 @@ def test_names_that_the_output_has_no_letters_for(study, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "variable, people, change",
+    "variable, first, people, change",
     [
-        ("JOBLIB_TEMP_FOLDER", "2", {"JOBLIB_TEMP_FOLDER": NOWHERE}),
-        ("CLIP_AUTT_CACHE", "1", {"CLIP_AUTT_CACHE": "", "XDG_CACHE_HOME": "", "HOME": NOWHERE}),
+        ("JOBLIB_TEMP_FOLDER", "0", "2", {"JOBLIB_TEMP_FOLDER": NOWHERE}),
+        ("CLIP_AUTT_CACHE", "22000", "1", {"CLIP_AUTT_CACHE": "", "XDG_CACHE_HOME": "", "HOME": NOWHERE}),
     ],
 )
-def test_work_goes_on_where_nothing_can_be_kept(variable, people, change, tmp_path):
+def test_work_goes_on_where_nothing_can_be_kept(variable, first, people, change, tmp_path):
     if not Path("/proc/self").exists():
         pytest.skip("there is no /proc on this system")
-    methods, size = ["--methods", "clip-au,personal"], ["--subjects", people, "--jobs", "2"]
+    methods, size = ["--methods", "clip-au,personal"], ["--seed", first, "--subjects", people, "--jobs", "2"]
     r = run("evaluate", *methods, *size, "--json", tmp_path / "o.json", "-q", **change)
     said = r.stderr.decode()
     assert r.returncode == 0 and said.startswith("note: ") and said.count("\n") == 1 and variable in said

@@ -229,8 +229,6 @@ def test_an_evaluation_that_is_interrupted_leaves_a_valid_result_and_goes_on(tmp
     methods = "clip-au,clip-autt,tpt,t3al"
     args = (
         "evaluate",
-        "--seed",
-        22_000,
         "--subjects",
         3,
         "--methods",

@@ -33,11 +33,11 @@ def test_processes_do_not_change_the_videos(tiny):
 def test_kept_videos_are_rendered_once(tiny, tmp_path, monkeypatch):
     kept = lambda **kw: kept_target_videos(tiny, "stress", 3, 1, folder=tmp_path, progress=False, **dict(n=2) | kw)
     first, fresh = kept(), target_videos(tiny, "stress", 3, 1, n=2, progress=False)
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.rglob("*.safetensors")
     for a, b in zip(first, fresh, strict=True):
         assert a.label == b.label and torch.equal(a.video.frames, b.video.frames)
     with monkeypatch.context() as patch:
-        patch.setattr("clip_autt.faces.videos.target_videos", lambda *_, **__: pytest.fail("rendered again"))
+        patch.setattr("clip_autt.faces.videos.film_person", lambda *_, **__: pytest.fail("rendered again"))
         again = kept()
     assert [(x.label, x.video.id, x.video.subject) for x in again] == [
         (x.label, x.video.id, x.video.subject) for x in first
@@ -46,7 +46,25 @@ def test_kept_videos_are_rendered_once(tiny, tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:100])
     assert len(kept()) == 2 and path.stat().st_size > 100, "a file that cannot be read is made again"
     other = kept(n=1)
-    assert len(other) == 1 and len([*tmp_path.iterdir()]) == 2, "other arguments have another file"
+    assert len(other) == 1 and len([*tmp_path.iterdir()]) == 2, "other arguments have another folder"
+
+
+def test_each_person_is_kept_as_soon_as_there_is_one(tiny, tmp_path, monkeypatch):
+    asked = []
+
+    def film(task, number, *options):
+        asked.append(number)
+        if asked == [3, 4, 5]:
+            raise KeyboardInterrupt
+        return film_person(task, number, *options)
+
+    monkeypatch.setattr("clip_autt.faces.videos.film_person", film)
+    people = lambda n: kept_target_videos(tiny, "stress", 3, n, folder=tmp_path, progress=False, n=1)
+    with pytest.raises(KeyboardInterrupt):
+        people(4)
+    assert sorted(p.stem for p in tmp_path.rglob("*.safetensors")) == ["3", "4"]
+    assert [x.video.subject for x in people(4)] == ["s3", "s4", "s5", "s6"] and asked == [3, 4, 5, 5, 6]
+    assert [x.video.subject for x in people(2)] == ["s3", "s4"] and len(asked) == 5, "some of those who are kept"
 
 
 def test_faces_are_as_large_as_the_backbone_reads_them(tiny, monkeypatch):

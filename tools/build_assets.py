@@ -253,17 +253,24 @@ def card(facts: dict, clip: Backbone) -> str:
     )
 
 
-def strangers(folder: Path, jobs: int) -> None:
-    "The people of `clip-autt demo`, embedded, in half the digits."
-    target = assets() / "strangers"
-    videos = kept_target_videos(load_backbone(NAME), "pain", folder=folder, n_jobs=jobs)
-    (kept,) = sorted(folder.glob("strangers-pain-0-*"), key=lambda p: p.stat().st_mtime)[-1:]
-    with safe_open(kept, "pt") as f:
-        facts, tensors = f.metadata(), {name: f.get_tensor(name) for name in f.keys()}
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir()
-    save_file(tensors | {"frames": tensors["frames"].half()}, target / kept.name, facts)
-    print(f"{len(videos)} videos of the demo")
+PACKAGED = (  # task, first person, people and clips of each: of `clip-autt demo`, lesson 13, 15 with 16, and 12
+    ("pain", 0, 10, 20),
+    ("pain", 31_000, 5, 20),
+    ("stress", 0, 4, 12),
+    ("ambivalence", 0, 3, 12),
+)
+
+
+def strangers(jobs: int) -> None:
+    "People whom the demo and some lessons need at once, embedded, in half the digits."
+    folder, backbone = assets() / "strangers", load_backbone(NAME)
+    shutil.rmtree(folder, ignore_errors=True)
+    for task, first, people, clips in PACKAGED:
+        kept_target_videos(backbone, task, first, people, folder=folder, n=clips, n_jobs=jobs)
+    for path in folder.rglob("*.safetensors"):
+        with safe_open(path, "pt") as f:
+            facts, tensors = f.metadata(), {name: f.get_tensor(name) for name in f.keys()}
+        save_file(tensors | {"frames": tensors["frames"].half()}, path, facts)
 
 
 def listed() -> None:
@@ -282,13 +289,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=-1, help="processes that photograph; -1 for one per core")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
-        "--strangers", action="store_true", help="only the people of the demo; needed when nbs/faces changes"
+        "--strangers", action="store_true", help="only the people that are packaged; needed when nbs/faces changes"
     )
     parser.add_argument("--translators", action="store_true", help="only those of the stored heads; no head is trained")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     if args.strangers:
-        strangers(args.folder, args.jobs)
+        strangers(args.jobs)
         return listed()
     if args.translators:
         for task in TASKS:
@@ -301,7 +308,7 @@ def main() -> None:
     facts["zero_shot"], facts["chance"] = zero_shot_emotions(clip, EMOTIONAL)
     facts["heads"] = {task: head(args.folder, task, clip, args.jobs) for task in TASKS}
     build_readout.build(args.folder, args.jobs)
-    strangers(args.folder, args.jobs)
+    strangers(args.jobs)
     (TARGET / "metrics.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     (TARGET / "README.md").write_text(card(facts, clip), encoding="utf-8")
     listed()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -226,7 +226,7 @@ def read_aus(
     progress: bool = False,  # show a bar
 ) -> AUTable:
     "Action units of one face in every frame, with intensities from 0 to 1. NaN in frames without a face."
-    backbone, readout, bank = backbone or load_backbone('facs-tiny'), load_readout(), AUBank.default()
+    backbone, readout, bank = backbone or _bundled(), load_readout(), AUBank.default()
     check(backbone.hash == readout.weights, f'{backbone.name}: no read-out for these weights. Action units are read '
           'with the facs-tiny of this package.', BackboneError)
     see = lambda film: _see(film, backbone, bank, progress, crop, fps)
@@ -234,6 +234,9 @@ def read_aus(
     film = see(video)
     zero, notes = _zero(film, calm, readout)
     return _table(film, readout, zero, (*film.warnings, *notes))
+
+@cache
+def _bundled() -> Backbone: return load_backbone('facs-tiny')
 
 def _table(film: _Film, readout: Readout, zero: np.ndarray, notes: Sequence[str]) -> AUTable:
     "Intensities from cosines, with blinks apart from closed eyes."

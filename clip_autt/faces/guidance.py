@@ -26,8 +26,8 @@ from .pretrain import enlarged, new_model, pixels
 from ..utils.errors import check, did_you_mean
 
 # %% auto #0
-__all__ = ['EMOTIONS', 'guidance_term', 'emotion_intensities', 'Lessons', 'emotion_lessons', 'GuidedTower', 'GuidanceRecipe',
-           'moved_alike', 'train_guided']
+__all__ = ['CODEBOOK_EMOTIONS', 'guidance_term', 'emotion_intensities', 'Lessons', 'emotion_lessons', 'GuidedTower',
+           'GuidanceRecipe', 'moved_alike', 'train_guided']
 
 # %% ../../nbs/faces/21_guidance.ipynb #2d0663d0
 def guidance_term(
@@ -43,17 +43,17 @@ def guidance_term(
     return (1 - F.cosine_similarity(attention.flatten(1)[shown], a[shown], dim=1)).mean()
 
 # %% ../../nbs/faces/21_guidance.ipynb #93d69b8f
-EMOTIONS = tuple(CODEBOOK)
+CODEBOOK_EMOTIONS = tuple(CODEBOOK)
 _SHOWN_AS = {'happiness': ('smile with teeth', 'smile', 'laughter'), 'surprise': ('surprise', 'loud surprise'),
              'fear': ('fear',), 'anger': ('anger', 'open anger'), 'disgust': ('disgust',), 'sadness': ('sadness',)}
 
 # %% ../../nbs/faces/21_guidance.ipynb #fe0de19c
 def emotion_intensities(
-    emotion: str,  # one of `EMOTIONS`
+    emotion: str,  # one of `CODEBOOK_EMOTIONS`
     g: Generator,
 ) -> np.ndarray:  # [N] 0 to 1
     "An expression as people show it: most of its action units, each at an intensity of its own."
-    check(emotion in EMOTIONS, f'unknown expression {emotion!r}.{did_you_mean(emotion, EMOTIONS)}')
+    check(emotion in CODEBOOK_EMOTIONS, f'unknown expression {emotion!r}.{did_you_mean(emotion, CODEBOOK_EMOTIONS)}')
     a = np.zeros(len(BANK))
     if emotion not in _SHOWN_AS: return a
     row = EXPRESSIONS[str(g.choice(_SHOWN_AS[emotion]))]
@@ -66,7 +66,7 @@ def emotion_intensities(
 class Lessons:
     "I pictures with a class, and where action units are in them."
     pictures: np.ndarray  # uint8 [I, S, S, 3]
-    labels: Tensor  # int64 [I] positions in `EMOTIONS`
+    labels: Tensor  # int64 [I] positions in `CODEBOOK_EMOTIONS`
     true: Tensor  # [I, M, M] maps of what is shown
     textbook: Tensor  # [I, M, M] maps of what the codebook lists for the class
     people: Tensor  # int64 [I]
@@ -82,7 +82,7 @@ def emotion_lessons(
 ) -> Lessons:
     "Seven expressions of some people, each from another camera. The same arguments give the same pictures."
     check(len(people) > 0 and n >= 1, f'lessons need people and n of 1 or more, got {len(people)} people and n={n}')
-    pages = [_lesson(number, k, size, map_size) for number in people for k in range(n * len(EMOTIONS))]
+    pages = [_lesson(number, k, size, map_size) for number in people for k in range(n * len(CODEBOOK_EMOTIONS))]
     pictures, labels, true, textbook, who = zip(*pages)
     maps = torch.stack(true), torch.stack(textbook)
     return Lessons(np.stack(pictures), torch.tensor(labels), *maps, torch.tensor(who))
@@ -90,7 +90,9 @@ def emotion_lessons(
 # %% ../../nbs/faces/21_guidance.ipynb #690a64b1
 def _lesson(number: int, k: int, size: int, map_size: int) -> tuple[np.ndarray, int, Tensor, Tensor, int]:
     "Picture k of a person, its class, both maps, and who it is."
-    person, g, emotion = Identity.sample(number), default_rng([number, 23, k]), EMOTIONS[k % len(EMOTIONS)]
+    person, g = Identity.sample(number), default_rng([number, 23, k])
+    label = k % len(CODEBOOK_EMOTIONS)
+    emotion = CODEBOOK_EMOTIONS[label]
     a, lean = emotion_intensities(emotion, g), np.clip(.15 * g.standard_normal(len(BANK)), -.4, .4)
     rest = resting_intensities(default_rng([number, 21]))
     left, right = (np.clip(a * side + rest, 0, 1) for side in (1 + lean, 1 - lean))
@@ -98,14 +100,14 @@ def _lesson(number: int, k: int, size: int, map_size: int) -> tuple[np.ndarray, 
     picture = photograph(person, left, right, size, shot, head, g=g)[0]
     book, shown = codebook_intensities(emotion), [au.id for au, x in zip(BANK, a) if x > 0]
     maps = photo_maps(person, left, right, map_size, shot, head, sorted({*shown, *CODEBOOK[emotion]}))[0]
-    return picture, k % len(EMOTIONS), face_map(maps, a), face_map(maps, book), number
+    return picture, label, face_map(maps, a), face_map(maps, book), number
 
 # %% ../../nbs/faces/21_guidance.ipynb #dfd8cff9
 class GuidedTower(nn.Module):
     "The picture encoder of `facs-tiny` at another size, with a classifier, and one stage whose attention is kept."
     def __init__(
         self,
-        classes: int = len(EMOTIONS),
+        classes: int = len(CODEBOOK_EMOTIONS),
         stage: int = 2,  # 1 to 4, of 16, 8, 4 and 2 cells at 64 pixels
         size: int = 64,  # of the pictures, a multiple of 32
         seed: int = 0,  # of the classifier, and of all weights without `pretrained`

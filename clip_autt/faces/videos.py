@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import json, warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.random import default_rng
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -37,8 +38,6 @@ __all__ = ['N_TARGETS', 'rendered_videos', 'source_videos', 'target_videos', 'ke
            'zero_shot_emotions']
 
 # %% ../../nbs/faces/14_videos.ipynb #6504170c
-_GROUP = 10  # people filmed before their frames are embedded, which bounds the memory
-
 def rendered_videos(
     backbone: Backbone,
     task: TaskName,
@@ -50,17 +49,23 @@ def rendered_videos(
     progress: bool = True,  # show a bar
 ) -> list[LabeledVideo]:
     "Embeddings and labels of clips of faces."
-    find_task(task)
     check(len(subjects) > 0, 'there are no subjects to film. Give at least one number.')
-    videos = []
+    return [x for person in _people(backbone, task, subjects, n, domain, seed, n_jobs, progress) for x in person]
+
+def _people(
+    backbone: Backbone, task: TaskName, subjects: Sequence[int], n: int, domain: DomainShift, seed: int,
+    n_jobs: int | None, progress: bool,
+) -> Iterator[list[LabeledVideo]]:
+    "The videos of one person after the other. As many are filmed at a time as there are processes."
+    find_task(task)
+    crowd = effective_n_jobs(n_jobs)
     with tqdm(total=len(subjects), unit='person', desc=f'filming {task}', disable=not progress) as bar:
-        for group in (subjects[i:i + _GROUP] for i in range(0, len(subjects), _GROUP)):
+        for group in (subjects[i:i + crowd] for i in range(0, len(subjects), crowd)):
             people = Parallel(n_jobs=n_jobs)(
                 delayed(film_person)(task, number, n, domain, seed, backbone.image_size) for number in group)
-            videos += [LabeledVideo(encode_clip(backbone, clip, batch_size=128), clip.label) for clips in people
-                       for clip in clips]
-            bar.update(len(group))
-    return videos
+            for clips in people:
+                yield [LabeledVideo(encode_clip(backbone, clip, batch_size=128), clip.label) for clip in clips]
+                bar.update()
 
 # %% ../../nbs/faces/14_videos.ipynb #704908b1
 N_TARGETS = 10
@@ -82,9 +87,12 @@ def target_videos(
     **kwargs,  # of `rendered_videos`
 ) -> list[LabeledVideo]:
     "Videos of strangers, to adapt to and to test on."
+    return rendered_videos(backbone, task, _targets(seed, n_subjects), domain=domain, seed=seed, **kwargs)
+
+def _targets(seed: int, n_subjects: int) -> range:
     check(seed >= 0 and n_subjects >= 1,
           f'seed must be 0 or more and n_subjects 1 or more, got seed={seed} and n_subjects={n_subjects}')
-    return rendered_videos(backbone, task, range(seed, seed + n_subjects), domain=domain, seed=seed, **kwargs)
+    return range(seed, seed + n_subjects)
 
 # %% ../../nbs/faces/14_videos.ipynb #6320c111
 def kept_target_videos(
@@ -96,13 +104,10 @@ def kept_target_videos(
     folder: str | Path | None = None,  # `cache_folder()` if None, and what comes with the package
     **kwargs,  # of `rendered_videos`
 ) -> list[LabeledVideo]:
-    """`target_videos`, rendered and embedded only once. A file that cannot be read is made again.
+    """`target_videos`, each person rendered and embedded only once. A file that cannot be read is made again.
 
     A folder that cannot be written is a warning."""
-    facts = (backbone.hash, code_hash('faces'), task, seed, n_subjects, sorted(asdict(domain).items()),
-             kwargs.get('n', 20))
-    name = f'strangers-{task}-{seed}-{content_hash(repr(facts))}'
-    return _kept(name, folder, backbone, lambda: target_videos(backbone, task, seed, n_subjects, domain, **kwargs))
+    return _kept('strangers', backbone, task, _targets(seed, n_subjects), folder, domain=domain, seed=seed, **kwargs)
 
 def kept_source_videos(
     backbone: Backbone,
@@ -111,24 +116,28 @@ def kept_source_videos(
     **kwargs,  # of `rendered_videos`
 ) -> list[LabeledVideo]:
     "Videos of the 40 people to train on, kept as `kept_target_videos` are: some methods learn from source people."
-    facts = backbone.hash, code_hash('faces'), task, kwargs.get('n', 20)
-    name = f'source-{task}-{content_hash(repr(facts))}'
-    return _kept(name, folder, backbone, lambda: rendered_videos(backbone, task, SOURCE_SUBJECTS, **kwargs))
+    return _kept('source', backbone, task, SOURCE_SUBJECTS, folder, **kwargs)
 
 def _kept(
-    name: str, folder: str | Path | None, backbone: Backbone, make: Callable[[], list[LabeledVideo]],
+    kind: str, backbone: Backbone, task: TaskName, subjects: Sequence[int], folder: str | Path | None, n: int = 20,
+    domain: DomainShift = SOURCE_DOMAIN, seed: int = 0, n_jobs: int | None = None, progress: bool = True,
 ) -> list[LabeledVideo]:
-    "Videos from a file, or made and written to it."
-    places = [Path(folder)] if folder else [assets()/'strangers', cache_folder()]
-    for path in (paths := [place/f'{name}.safetensors' for place in places]):
-        with suppress(CheckpointError): return _read_videos(path, backbone.hash)
-    videos = make()
-    try:
-        with atomic_path(paths[-1]) as tmp: _write_videos(tmp, videos)
-    except ClipAUTTError as e:
-        warnings.warn(f'The embedded faces are not kept and will be made again next time: {e} The variable '
-                      'CLIP_AUTT_CACHE names the folder.', stacklevel=3)
-    return videos
+    "Videos of people from their files, or made and written to them."
+    facts = backbone.hash, code_hash('faces'), task, seed, sorted(asdict(domain).items()), n
+    name = f'{kind}-{task}-{seed}-{content_hash(repr(facts))}'
+    *packaged, place = [Path(folder)/name] if folder else [assets()/'strangers'/name, cache_folder()/name]
+    kept, lost = {}, None
+    for number, there in product(subjects, (place, *packaged)):
+        with suppress(CheckpointError): kept[number] = _read_videos(there/f'{number}.safetensors', backbone.hash)
+    missing = [number for number in subjects if number not in kept]
+    for number, videos in zip(missing, _people(backbone, task, missing, n, domain, seed, n_jobs, progress)):
+        kept[number] = videos
+        try:
+            with atomic_path(place/f'{number}.safetensors') as tmp: _write_videos(tmp, videos)
+        except ClipAUTTError as e: lost = e
+    if lost: warnings.warn(f'The embedded faces are not kept and will be made again next time: {lost} The variable '
+                           'CLIP_AUTT_CACHE names the folder.', stacklevel=3)
+    return [x for number in subjects for x in kept[number]]
 
 # %% ../../nbs/faces/14_videos.ipynb #a4cb2a0d
 def _write_videos(path: Path, videos: Sequence[LabeledVideo]) -> None:
