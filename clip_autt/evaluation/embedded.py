@@ -166,12 +166,12 @@ def over_tasks(
     "Mean WAR over tasks, the gain over clip-au with its 95 % bootstrap interval, and its share of the oracle's gap."
     wars = pd.concat({t: r.per_subject().war for t, r in results.items()}, axis=1)  # rows: method, (seed,) subject
     source, rows = wars.loc['clip-au'], {}
-    oracle = wars.loc['oracle'] if 'oracle' in wars.index else None
+    gap = (wars.loc['oracle'] - source).mean().mean() if 'oracle' in wars.index else 0
     for name in next(iter(results.values())).methods:
         gains = wars.loc[name] - source
         gain = paired_bootstrap(gains.mean(axis=1), np.zeros(len(gains)))
-        gap = math.nan if oracle is None else float(gains.mean().mean() / (oracle - source).mean().mean())
-        rows[name] = dict(war=wars.loc[name].mean().mean(), **gain._asdict(), gap_closed=gap,
+        rows[name] = dict(war=wars.loc[name].mean().mean(), **gain._asdict(),
+                          gap_closed=float(gains.mean().mean() / gap) if gap else math.nan,
                           worst_task=gains.mean().min())
     return pd.DataFrame.from_dict(rows, orient='index').rename(columns={'mean': 'difference'}).rename_axis('method')
 
