@@ -73,7 +73,9 @@ def test_the_people_of_the_demo_come_with_the_package_and_are_those_that_filming
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "tools")
     from build_assets import PACKAGED
 
-    kept = {(task, first, n): v.kept_target_videos(facs, task, first, people, n=n) for task, first, people, n in PACKAGED}
+    kept = {
+        (task, first, n): v.kept_target_videos(facs, task, first, people, n=n) for task, first, people, n in PACKAGED
+    }
     assert [*map(len, kept.values())] == [200, 100, 48, 36] and not [*tmp_path.iterdir()]
     assert len(v.kept_target_videos(facs, "pain", 0, 3)) == 60, "some of them"
     for (task, first, n), videos in kept.items():

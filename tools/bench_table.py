@@ -43,7 +43,7 @@ def comparison(group: str, first: dict, seconds: dict[str, float]) -> str:
 
 def main(path: Path) -> None:
     runs = sorted(json.loads(path.read_text())["benchmarks"], key=lambda b: b["group"])
-    lines, memory, starts = [], [], []
+    lines, memory, starts, sliders = [], [], [], []
     for group, found in groupby(runs, key=lambda b: b["group"]):
         members = list(found)
         first = members[0]["extra_info"]
@@ -53,6 +53,8 @@ def main(path: Path) -> None:
         elif "start_up" in first:
             aim = f"below {first['aim']} s" if first["aim"] else ""
             starts.append(row(f"`{group}`", f"{members[0]['stats']['median']:.2f}", aim))
+        elif "slider" in first:
+            sliders.append(row(f"`{first['slider']}`", f"{1000 * members[0]['stats']['median']:,.0f}", "below 1,000"))
         else:
             facts = [b["extra_info"] for b in members]
             for x in facts:
@@ -66,6 +68,7 @@ def main(path: Path) -> None:
         comparisons="\n".join(lines),
         memory="\n".join(memory),
         starts="\n".join(starts),
+        sliders="\n".join(sliders),
         gpu=(TEMPLATES / "gpu.md").read_text(encoding="utf-8").strip(),  # written by tests/bench/gpu.py --keep
     )
 
