@@ -19,9 +19,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="notebooks run i
 
 @pytest.fixture(scope="session")
 def clean_process():
-    "Forks processes that have only loaded PyTorch: none pays for the import, none sees what another left."
+    "Forks processes that have only imported things: none pays for it, none sees what another left."
     server = mp.get_context("forkserver")
-    server.set_forkserver_preload(["torch", "matplotlib.pyplot", "clip_autt.model", "nbdev.test"])
+    server.set_forkserver_preload(["nbdev.test", "clip_autt.evaluation.paper", "clip_autt.show.widgets"])
     return server
 
 
