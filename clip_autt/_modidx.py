@@ -195,7 +195,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'clip_autt.cli.main._method': ('cli/main.html#_method', 'clip_autt/cli/main.py'),
                                     'clip_autt.cli.main._save_to': ('cli/main.html#_save_to', 'clip_autt/cli/main.py'),
                                     'clip_autt.cli.main._saved': ('cli/main.html#_saved', 'clip_autt/cli/main.py'),
-                                    'clip_autt.cli.main._show': ('cli/main.html#_show', 'clip_autt/cli/main.py'),
                                     'clip_autt.cli.main._write_any_letter': ('cli/main.html#_write_any_letter', 'clip_autt/cli/main.py'),
                                     'clip_autt.cli.main.evaluate_command': ('cli/main.html#evaluate_command', 'clip_autt/cli/main.py'),
                                     'clip_autt.cli.main.personalize': ('cli/main.html#personalize', 'clip_autt/cli/main.py'),

@@ -327,7 +327,9 @@ def test_evaluate_writes_the_contract(tmp_path, monkeypatch):
         "protocol",
         "methods",
         "versions",
+        "caveats",
     }
+    assert r["caveats"] and all("rendered faces" in x for x in r["caveats"])
     assert (r["backbone"], r["task"], r["seed"], r["n_subjects"], r["n_videos"]) == (
         "facs-tiny",
         "ambivalence",

@@ -35,7 +35,9 @@ Layout = Annotated[Optional[str], typer.Option(
     help="'cropped' (faces cut out) or 'distributed' (videos); found out if not given.")]
 
 # %% ../../nbs/cli/02_data_commands.ipynb #e5d9333d
-def is_manifest(name: str) -> bool: return Path(name).suffix.lower() in ('.csv', '.tsv')
+def is_manifest(name: str) -> bool:
+    "Whether a name is that of a table of clips, by its ending."
+    return Path(name).suffix.lower() in ('.csv', '.tsv')
 
 def check_name(name: str) -> None:
     "`InputError` for a name that is no data set."

@@ -96,7 +96,9 @@ def encoding_facts(
                 start_s=float(start_s or 0), stop_s=None if stop_s is None else float(stop_s))
 
 # %% ../../nbs/data/08a_entries.ipynb #f68a3518
-def dtype_name(dtype: torch.dtype) -> str: return str(dtype).removeprefix('torch.')
+def dtype_name(dtype: torch.dtype) -> str:
+    "As in 'float32'."
+    return str(dtype).removeprefix('torch.')
 
 def digest(*parts) -> str:
     "SHA-256 of plain values and arrays, in order."
