@@ -54,20 +54,17 @@ def evaluate_people(
 ) -> Results:
     "All methods on the target people of one task and seed."
     clip_au = load_head(task, model)
-    bar = tqdm(desc='rendering faces', unit='video', leave=False, delay=.5, disable=not progress)
-    with warnings.catch_warnings(), bar:
+    with warnings.catch_warnings():
         warnings.simplefilter('ignore', UnseenTokenWarning)  # zero-shot asks a small model for words on purpose
         videos = kept_target_videos(clip_au.backbone, task, seed, n_subjects, domain, n=per_person, n_jobs=n_jobs,
-                                    progress=False)
-        given = source_settings(clip_au, task, methods, n_jobs=n_jobs, progress=False)
+                                    progress=progress)
+        given = source_settings(clip_au, task, methods, n_jobs=n_jobs, progress=progress)
         changed = settings or {}
         own = {name: {**given.get(name, {}), **changed.get(name, {})} for name in {**given, **changed}}
         plain = [name for name in methods if name not in given]
         made = {**(make_methods(plain, clip_au, seed) if plain else {}), **with_settings(clip_au, seed, own)}
         made = {name: made[name] for name in dict.fromkeys([*methods, *made])}
-        bar.set_description('evaluating', refresh=False)
-        bar.reset(len(videos) * (len(made) + with_oracle))
-        return evaluate(made, videos, clip_au, seed, bar, with_oracle, stream, memory, n_jobs, cache_dir)
+        return evaluate(made, videos, clip_au, seed, progress, with_oracle, stream, memory, n_jobs, cache_dir)
 
 def with_settings(
     model: ClipAU,

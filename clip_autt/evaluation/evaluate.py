@@ -220,7 +220,9 @@ def _run(experiment: Experiment, model: ClipAU, videos: list[LabeledVideo], prog
     "All units, wherever they run, as one result."
     for m in experiment.methods.values(): m.reset()
     done, total = {}, len(experiment.methods) * len(videos)
-    bar = tqdm(total=total, unit='video', disable=not progress, leave=False) if isinstance(progress, bool) else progress
+    bar = progress
+    if isinstance(progress, bool):
+        bar = tqdm(total=total, unit='video', desc='evaluating', leave=False, disable=not progress)
     try:
         for unit, rows in run_units(_evaluate_unit, experiment, model, videos, n_jobs, cache_dir):
             places = [*chain(*unit.blocks)]
