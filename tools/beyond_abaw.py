@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pages import ROOT, kept, percent, table
+from pages import MODELS, ROOT, kept, percent, table
 from people import task_people
 
 from clip_autt.evaluation.abaw import ABAW_TASKS, NamedRows, abaw_score, score_file, write_answers
@@ -52,7 +52,7 @@ RIDGE = dict(plain=1e-5, relative=1e-3)  # the best of them for each kind of hea
 AUS = [au.id for au in BANK]
 WEIGHTS = (
     code_hash("core", "personal", "training"),
-    content_hash((ROOT / "clip_autt" / "assets" / "hashes.json").read_bytes()),
+    MODELS,
 )
 People = dict[str, tuple[list[LabeledVideo], list[LabeledVideo]]]  # control and scored clips of each
 Answer = Callable[[list[VideoFeatures], list[VideoFeatures]], Sequence[torch.Tensor]]  # of control and scored clips

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 import torch
-from pages import ROOT, kept, table
+from pages import MODELS, ROOT, kept, table
 from people import task_people
 from torch import Tensor
 
@@ -38,7 +38,7 @@ TASK, SEEDS, CONTROL, PER_ANSWER = "ambivalence", (0, 10), 3, 4
 SHOWN = "AVGF1", "people", "gain over the better constant", "AP", "AP of the release"
 WEIGHTS = (
     code_hash("core", "personal", "training", "methods"),
-    content_hash((ROOT / "clip_autt" / "assets" / "hashes.json").read_bytes()),
+    MODELS,
 )
 
 

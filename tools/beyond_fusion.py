@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 import torch
-from pages import ROOT, kept, percent, table
+from pages import MODELS, ROOT, kept, percent, table
 from people import task_people
 from torch import Tensor
 
@@ -219,7 +219,7 @@ def measured(title: str, facts: object, make: Callable[[], dict]) -> dict:
 
 WEIGHTS = (
     code_hash("core", "signals", "training", "methods"),
-    content_hash((ROOT / "clip_autt" / "assets" / "hashes.json").read_bytes()),
+    MODELS,
 )
 
 

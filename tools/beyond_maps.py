@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 import torch
-from pages import ROOT, kept, percent, table
+from pages import MODELS, ROOT, kept, percent, table
 from torch import Tensor
 
 from clip_autt.evaluation.embedded import load_head
@@ -28,7 +28,7 @@ from clip_autt.evaluation.saliency import (
 )
 from clip_autt.faces.au_maps import clip_maps, face_map, subject_maps
 from clip_autt.faces.guidance import (
-    EMOTIONS,
+    CODEBOOK_EMOTIONS,
     GuidanceRecipe,
     GuidedTower,
     Lessons,
@@ -43,8 +43,8 @@ from clip_autt.faces.tasks import make_clip
 from clip_autt.utils.files import content_hash
 
 KEPT = ROOT / "build" / "beyond"
-CODE = "faces/au_maps.py", "faces/guidance.py", "evaluation/saliency.py", "assets/hashes.json"
-WEIGHTS = content_hash(*((ROOT / "clip_autt" / name).read_bytes() for name in CODE))
+CODE = "faces/au_maps.py", "faces/guidance.py", "evaluation/saliency.py"
+WEIGHTS = content_hash(MODELS, *((ROOT / "clip_autt" / name).read_bytes() for name in CODE))
 UNITS = "AU1 AU2 AU4 AU5 AU6 AU7 AU9 AU10 AU12 AU14 AU15 AU17 AU18 AU20 AU24 AU25 AU26 AU28 AU31 AU33 AU38 AU43".split()
 ALONE = range(22_200, 22_200 + 2 * len(UNITS))  # people, each with one action unit
 FILMED = range(22_300, 22_312)  # people with a film of pain
@@ -202,7 +202,7 @@ def measure() -> dict[str, str]:
         maps_films_n=str(len(FILMED)),
         maps_trained=str(len(TRAINED)),
         maps_held_out=str(len(HELD_OUT)),
-        maps_pictures=str(len(TRAINED) * len(EMOTIONS)),
+        maps_pictures=str(len(TRAINED) * len(CODEBOOK_EMOTIONS)),
         maps_weight=f"{RECIPE.weight:g}",
         maps_steps=str(RECIPE.steps),
         maps_flat=f"{flat:.2f}",

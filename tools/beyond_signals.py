@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pages import ROOT, kept, percent, table
+from pages import MODELS, ROOT, kept, percent, table
 from people import task_people
 
 from clip_autt.evaluation.metrics import paired_bootstrap
@@ -226,8 +226,7 @@ def n_values(row: str) -> int:
 def measure() -> dict[str, str]:
     "The tables of the section."
     code = code_hash("signals", "faces", "core", "series", "personal")
-    weights = content_hash((ROOT / "clip_autt" / "assets" / "hashes.json").read_bytes())
-    facts = code, weights, SEEDS, LAGS, repr(HARMS), WORTHS
+    facts = code, MODELS, SEEDS, LAGS, repr(HARMS), WORTHS
     runs = kept(
         KEPT / f"signals-{content_hash(repr(facts))}.json", lambda: {task: measured_task(task) for task in TASKS}
     )

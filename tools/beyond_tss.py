@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import torch
 from numpy.random import default_rng
-from pages import ROOT, kept, percent, rows
+from pages import MODELS, ROOT, kept, percent, rows
 from people import task_people
 from torch import Tensor
 
@@ -130,7 +130,7 @@ def measured(row: str, seed: int, way: str) -> dict:
 WEIGHTS = (
     code_hash("core"),
     content_hash((ROOT / "clip_autt" / "training" / "stochastic_softmax.py").read_bytes()),
-    content_hash((ROOT / "clip_autt" / "assets" / "hashes.json").read_bytes()),
+    MODELS,
 )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pages import ROOT, kept, percent, table
+from pages import MODELS, ROOT, kept, percent, table
 from people import task_people
 from torch import Tensor
 
@@ -230,8 +230,7 @@ def method_table(found: dict[str, dict]) -> str:
 def measure() -> dict[str, str]:
     "Finished tables of the section."
     facts = code_hash("core", "data", "series", "words"), code_hash("faces"), SEEDS
-    files = ROOT / "clip_autt" / "assets" / "hashes.json", Path(__file__)
-    facts = *facts, content_hash(*(path.read_bytes() for path in files))
+    facts = *facts, MODELS, content_hash(Path(__file__).read_bytes())
     key = content_hash(repr(facts))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnseenTokenWarning)  # definitions hold words the small model never saw

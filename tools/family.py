@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 
 import numpy as np
-from pages import ROOT, kept, percent, rows, write_page
+from pages import MODELS, ROOT, kept, percent, rows, write_page
 from people import task_people
 
 from clip_autt.evaluation.evaluate import evaluate
@@ -112,7 +112,7 @@ def measured(title: str, methods: Mapping[str, Make], stream: Stream, memory: bo
 
 WEIGHTS = (
     code_hash("core", "personal", "training", "methods"),
-    content_hash((ROOT / "clip_autt" / "assets" / "hashes.json").read_bytes()),
+    MODELS,
 )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pages import MODELS
 from personal_films import KEPT, Person, people, rest_changes
 from torch import Tensor
 
@@ -15,7 +16,6 @@ from clip_autt.evaluation.embedded import load_head
 from clip_autt.model import ClipAU
 from clip_autt.personal.baseline import variance_ratio
 from clip_autt.personal.threshold import personal_threshold
-from clip_autt.utils.assets import assets
 from clip_autt.utils.files import atomic_path, content_hash
 
 ORDERS, LONG = 8, 2  # random orders of a person's clips; times that a long stream shows each clip
@@ -200,7 +200,7 @@ def drift(stream: str, orders: np.ndarray, group: str, person: int) -> Tensor | 
 
 
 def _code() -> str:
-    return content_hash(b"".join(Path(p).read_bytes() for p in (__file__, assets() / "hashes.json")))
+    return content_hash(Path(__file__).read_bytes(), MODELS)
 
 
 def kept_logits(task: str, group: str, stream: str, way: Way | None) -> np.ndarray:
