@@ -94,7 +94,7 @@ def main() -> None:
         help="where embedded videos are kept",
     )
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "explanations.md")
-    parser.add_argument("--jobs", type=int, default=1, help="processes that render; -1 for one per core")
+    parser.add_argument("--jobs", type=int, default=-1, help="processes that render; -1 for one per core")
     args = parser.parse_args()
     runs = {task: [measure(task, seed, args.folder, args.jobs) for seed in args.seeds] for task in args.tasks}
     found = sorted({r["aus"] for rs in runs.values() for r in rs})
