@@ -1,6 +1,11 @@
 """Personalize vision-language models to one person at test time."""
 
+import os
+
 import lazy_loader  # names are loaded on first use, so importing costs nothing
+
+# PyTorch reads it when it is loaded. Threads that spin while they wait are many times slower beside other programs.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 

@@ -3,6 +3,9 @@
 import ast
 import importlib
 import inspect
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +69,16 @@ def test_methods_from_other_cells_complete_in_a_notebook(cls, names):
     "As Jupyter does it, on the living object."
     offered = {c.name for c in jedi.Interpreter("x.", [{"x": cls}]).complete()}
     assert not names - offered
+
+
+@pytest.mark.parametrize("before, after", [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_sleep_while_they_wait_unless_somebody_decided_otherwise(before, after):
+    "They are told before PyTorch is loaded."
+    own = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    own |= {"OMP_WAIT_POLICY": before} if before else {}
+    code = "import sys, os, clip_autt; print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    said = subprocess.run([sys.executable, "-c", code], env=own, capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["False", after]
 
 
 def test_evaluate_is_the_function_in_every_order():
