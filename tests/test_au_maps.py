@@ -31,7 +31,7 @@ from clip_autt.faces.au_maps import (
     spread_out,
 )
 from clip_autt.faces.guidance import (
-    EMOTIONS,
+    CODEBOOK_EMOTIONS,
     GuidanceRecipe,
     GuidedTower,
     Lessons,
@@ -259,7 +259,7 @@ def made_up(n=20):
     g = torch.Generator().manual_seed(0)
     pictures = torch.randint(0, 256, (n, 64, 64, 3), generator=g, dtype=torch.uint8).numpy()
     maps = torch.rand(n, 32, 32, generator=g)
-    return Lessons(pictures, torch.arange(n) % len(EMOTIONS), maps, maps.flip(0), torch.arange(n))
+    return Lessons(pictures, torch.arange(n) % len(CODEBOOK_EMOTIONS), maps, maps.flip(0), torch.arange(n))
 
 
 def test_the_guidance_term_by_hand():
@@ -295,4 +295,4 @@ def test_lessons_are_the_same_each_time_and_neutral_ones_have_no_map():
     a, b = (emotion_lessons([510_000], map_size=16, size=32) for _ in range(2))
     assert (a.pictures == b.pictures).all() and torch.equal(a.true, b.true)
     empty = a.true.flatten(1).amax(1) == 0
-    assert EMOTIONS[int(a.labels[empty])] == "neutral"
+    assert CODEBOOK_EMOTIONS[int(a.labels[empty])] == "neutral"

@@ -27,8 +27,8 @@ from .figure import (
     EYE_SPAN as EYE_SPAN, Figure as Figure, Page as Page, Vertices as Vertices, figure_of as figure_of,
 )
 from .guidance import (
-    EMOTIONS as EMOTIONS, emotion_intensities as emotion_intensities, emotion_lessons as emotion_lessons,
-    guidance_term as guidance_term, GuidanceRecipe as GuidanceRecipe, GuidedTower as GuidedTower,
+    CODEBOOK_EMOTIONS as CODEBOOK_EMOTIONS, emotion_intensities as emotion_intensities,
+    emotion_lessons as emotion_lessons, guidance_term as guidance_term, GuidanceRecipe as GuidanceRecipe, GuidedTower as GuidedTower,
     Lessons as Lessons, moved_alike as moved_alike, train_guided as train_guided,
 )
 from .hair import (
