@@ -28,8 +28,8 @@ from .figure import (
 )
 from .guidance import (
     CODEBOOK_EMOTIONS as CODEBOOK_EMOTIONS, emotion_intensities as emotion_intensities,
-    emotion_lessons as emotion_lessons, guidance_term as guidance_term, GuidanceRecipe as GuidanceRecipe, GuidedTower as GuidedTower,
-    Lessons as Lessons, moved_alike as moved_alike, train_guided as train_guided,
+    emotion_lessons as emotion_lessons, guidance_term as guidance_term, GuidanceRecipe as GuidanceRecipe,
+    GuidedTower as GuidedTower, Lessons as Lessons, moved_alike as moved_alike, train_guided as train_guided,
 )
 from .hair import (
     FACIAL_HAIR as FACIAL_HAIR, HAIR_STYLES as HAIR_STYLES, SPECTACLES as SPECTACLES, Layer as Layer,
