@@ -262,9 +262,7 @@ def beard_area(
     return dict(full=full, moustache=moustache, goatee=torch.stack([tuft, sides, moustache]).amax(0))
 
 @cache
-def beard_maps(density: int) -> dict[str, Tensor]:  # form of the beard -> 0 to 1 at each texel, [H, W]
-    "`beard_area` on the whole map of the skin, made once."
-    return beard_area(*_grid(density))
+def beard_maps(density: int) -> dict[str, Tensor]: return beard_area(*_grid(density))  # [H, W], at each texel
 
 _UPPER_LID = (.185, 7.272), (.21, 7.303), (.25, 7.323), (.31, 7.335), (.37, 7.335), (.43, 7.313), (.478, 7.283)
 _LOWER_LID = (.20, 7.258), (.26, 7.243), (.33, 7.238), (.41, 7.252), (.46, 7.275)

@@ -52,6 +52,7 @@ def rendered_videos(
     check(len(subjects) > 0, 'there are no subjects to film. Give at least one number.')
     return [x for person in _people(backbone, task, subjects, n, domain, seed, n_jobs, progress) for x in person]
 
+# %% ../../nbs/faces/14_videos.ipynb #cb3109cf
 def _people(
     backbone: Backbone, task: TaskName, subjects: Sequence[int], n: int, domain: DomainShift, seed: int,
     n_jobs: int | None, progress: bool,
@@ -118,6 +119,7 @@ def kept_source_videos(
     "Videos of the 40 people to train on, kept as `kept_target_videos` are: some methods learn from source people."
     return _kept('source', backbone, task, SOURCE_SUBJECTS, folder, **kwargs)
 
+# %% ../../nbs/faces/14_videos.ipynb #e00c7f94
 def _kept(
     kind: str, backbone: Backbone, task: TaskName, subjects: Sequence[int], folder: str | Path | None, n: int = 20,
     domain: DomainShift = SOURCE_DOMAIN, seed: int = 0, n_jobs: int | None = None, progress: bool = True,
