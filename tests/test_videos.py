@@ -67,6 +67,12 @@ def test_each_person_is_kept_as_soon_as_there_is_one(tiny, tmp_path, monkeypatch
     assert [x.video.subject for x in people(2)] == ["s3", "s4"] and len(asked) == 5, "some of those who are kept"
 
 
+def test_the_bar_ends_with_the_last_person(tiny, tmp_path, capsys):
+    for _ in range(2):
+        kept_target_videos(tiny, "stress", 3, 2, folder=tmp_path, n=1)
+    assert "2/2" in (said := capsys.readouterr().err) and said.count("2/2") == 1, "who is kept needs no bar"
+
+
 def test_faces_are_as_large_as_the_backbone_reads_them(tiny, monkeypatch):
     sizes = []
     film = lambda task, number, n, domain, seed, size: (

@@ -65,8 +65,9 @@ def _people(
             people = Parallel(n_jobs=n_jobs)(
                 delayed(film_person)(task, number, n, domain, seed, backbone.image_size) for number in group)
             for clips in people:
-                yield [LabeledVideo(encode_clip(backbone, clip, batch_size=128), clip.label) for clip in clips]
+                videos = [LabeledVideo(encode_clip(backbone, clip, batch_size=128), clip.label) for clip in clips]
                 bar.update()
+                yield videos
 
 # %% ../../nbs/faces/14_videos.ipynb #704908b1
 N_TARGETS = 10
