@@ -23,7 +23,7 @@ help:
 	@echo "make site     build the documentation site into build/site, offline (a minute)"
 	@echo "make bench    measure speed and memory, write docs/benchmarks.md (a quarter of an hour)"
 	@echo "make assets   train facs-tiny and its heads from scratch (about two hours on two cores)"
-	@echo "make results  measure the embedded benchmark, write docs/results.md (about half an hour)"
+	@echo "make results  measure the embedded benchmark, write docs/results.md (about an hour)"
 	@echo "make personal-settings  compare the settings of the personal baseline, write docs/personal_settings.md (half an hour)"
 	@echo "make family   compare the methods that are told more than videos, write docs/family.md (three quarters of an hour)"
 	@echo "make beyond   measure fusion, privileged teachers, words, AU maps, BAH and ABAW, write docs/beyond.md (half an hour)"
@@ -31,8 +31,8 @@ help:
 	@echo "make real-people   measure the personal baseline on StressID's action units, write docs/real_people.md (a quarter of an hour)"
 	@echo "make scale    measure what an hour of video costs and what grows with a study, write docs/scale.md (a quarter of an hour)"
 	@echo "make detector, films, action-units, real-faces   whose face is found; which films are read; which action units to trust (FILMS=folder ACTORS=folder)"
-	@echo "make reliability  run the tests of what goes wrong, each by itself, write docs/reliability.md (some minutes)"
-	@echo "make pages    make every page of figures anew, one after the other (hours; an interrupted run goes on)"
+	@echo "make reliability  run the tests of what goes wrong, each by itself, write docs/reliability.md (eight minutes)"
+	@echo "make pages    make every page of figures anew, one after the other, and say how long each took (about five hours on two cores; an interrupted run goes on)"
 	@echo "make outputs  run all notebooks, save their outputs, write README.md"
 	@echo "make animation  make the moving picture at the top of the README"
 	@echo "make clean    remove the environment and everything that was built"
@@ -106,7 +106,7 @@ assets: $(VENV)/.installed-dev
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/build_assets.py
 
 results: $(VENV)/.installed-dev
-	@echo "== measuring the embedded benchmark (about half an hour)"
+	@echo "== measuring the embedded benchmark (about an hour)"
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/results.py
 
 real-people: $(VENV)/.installed-dev
@@ -142,7 +142,7 @@ departures: $(VENV)/.installed-dev
 	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python tools/departures.py
 
 agreement: $(VENV)/.installed-dev
-	@echo "== measuring whether action-unit scores follow the muscles (some minutes)"
+	@echo "== measuring whether action-unit scores follow the muscles (twenty minutes)"
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/agreement.py
 
 detector: $(VENV)/.installed-dev
