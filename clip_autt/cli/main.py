@@ -278,8 +278,8 @@ def evaluate_command(
                        settings=parse_settings(settings, names),
                        cache_dir=None if cache_dir == 'none' else cache_dir)
         tasks, firsts = [*TASKS] if task == 'all' else [task], range(seed, seed + seeds * subjects, subjects)
-        caveats = dict(caveats=[*load_head(tasks[0], model).backbone.caveats])
         with notes():
+            caveats = dict(caveats=[*load_head(tasks[0], model).backbone.caveats])
             results = benchmark(tasks, firsts, names, jobs, shows_bars(quiet), _save_to(json_path, caveats), **options)
         if csv: benchmark_csv(results, csv)
         deliver(benchmark_json(results) | caveats, benchmark_text(results), json_path, quiet)
