@@ -270,7 +270,8 @@ def strangers(jobs: int) -> None:
     for path in folder.rglob("*.safetensors"):
         with safe_open(path, "pt") as f:
             facts, tensors = f.metadata(), {name: f.get_tensor(name) for name in f.keys()}
-        save_file(tensors | {"frames": tensors["frames"].half()}, path, facts)
+        with atomic_path(path) as tmp:  # never into the file that the tensors may still be mapped from
+            save_file(tensors | {"frames": tensors["frames"].half()}, tmp, facts)
 
 
 def listed() -> None:

@@ -206,8 +206,8 @@ def rendering_speed() -> float:
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # of this process, which times costs, a first prediction and the renderer
     everything = measured("all", ALL, with_oracle=True)
-    torch.set_num_threads(1)
     timed = measured("costs", ALL, seeds=ONE_SEED, n_jobs=1, n_subjects=N_TIMED)
     with_baseline = ["clip-au", *(m + "+baseline" for m in RIVALS), "personal"]
     baselines = measured("baseline", with_baseline, seeds=ONE_SEED, with_oracle=True)
