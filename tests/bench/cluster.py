@@ -34,6 +34,10 @@ from clip_autt.faces.videos import kept_target_videos
 METHODS = "clip-autt,tpt"
 AIM = 1.7  # times one worker
 IDLE = 0.5  # load of the machine up to which a ratio means something
+ALLOCATOR = {
+    "MALLOC_TRIM_THRESHOLD_": "1000000000",
+    "MALLOC_MMAP_THRESHOLD_": "1000000000",
+}  # see docs/howto/cluster.md
 
 
 @contextmanager
@@ -48,6 +52,7 @@ def loky(n):
 def dask(n):
     from distributed import Client, LocalCluster
 
+    os.environ.update(ALLOCATOR)
     kwargs = dict(
         n_workers=n,
         threads_per_worker=1,
