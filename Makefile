@@ -41,6 +41,9 @@ help:
 pip = @$(BIN)/python -m pip install -q --disable-pip-version-check --no-input --no-warn-script-location --progress-bar off \
 	$(1) >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }
 
+# The folder is put on the path, so that it is found beside a clone that is called clip_autt, too.
+EDITABLE := --config-settings editable_mode=compat
+
 $(BIN)/python:
 	@echo "== creating $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "clip_autt needs Python 3.10 or newer: make PYTHON=python3.12")'
@@ -49,17 +52,17 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BIN)/python $(SOURCES)
 	@echo "== installing clip_autt and what it needs (PyTorch is large: a few minutes the first time)"
-	$(call pip,-e .)
+	$(call pip,$(EDITABLE) -e .)
 	@touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python $(SOURCES)
 	@echo "== installing clip_autt with the developer's tools (PyTorch is large: a few minutes the first time)"
-	$(call pip,-e '.[dev]')
+	$(call pip,$(EDITABLE) -e '.[dev]')
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-lab
 
 $(VENV)/.installed-lab: $(BIN)/python $(SOURCES)
 	@echo "== installing clip_autt with JupyterLab (PyTorch is large: a few minutes the first time)"
-	$(call pip,-e '.[lab]')
+	$(call pip,$(EDITABLE) -e '.[lab]')
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed

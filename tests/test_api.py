@@ -81,6 +81,15 @@ def test_threads_sleep_while_they_wait_unless_somebody_decided_otherwise(before,
     assert said.split() == ["False", after]
 
 
+def test_a_folder_of_its_name_beside_a_script_does_not_hide_the_package(tmp_path):
+    "As a clone lies beside what its user writes. An editable install through a finder is hidden by it."
+    (tmp_path / "clip_autt").mkdir()
+    script = tmp_path / "mine.py"
+    script.write_text("from clip_autt import __version__")
+    own = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    subprocess.run([sys.executable, script], env=own, cwd=tmp_path, check=True)
+
+
 def test_evaluate_is_the_function_in_every_order():
     from clip_autt import evaluate
 
