@@ -40,7 +40,8 @@ def summary_text(
         top = [table.codes.index(c) for c in strongest_aus(table, n)]
         found = ', '.join(f'AU{table.codes[i]} {names[table.codes[i]].lower()} {peak[i]:.1f} at {at[i]:.1f} s'
                           for i in top)
-        lines.append(f'  strongest: {found}' if top else '  nothing moved by one step of five or more')
+        lines.append(f'  strongest beside their error: {found}' if top else
+                     '  nothing moved by one step of five or more')
         when = table.times[np.nanargmax(pain)]
         lines.append(f'  pain intensity (PSPI, 0 to 16): at most {np.nanmax(pain):.1f}, at {when:.1f} s')
     return '\n'.join([*lines, *(f'  note: {w}' for w in table.warnings)])
