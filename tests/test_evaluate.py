@@ -462,7 +462,9 @@ def test_json_has_the_fixed_keys_and_is_strict(results, trained, targets):
         "protocol",
         "methods",
         "versions",
+        "caveats",
     ]
+    assert report["caveats"] == ["the backbone has random weights: the result means nothing"]
     assert report["format_version"] == 2
     assert [report[k] for k in ("backbone", "task", "seed", "n_subjects", "n_videos")] == ["tiny", "pain", 0, 3, 18]
     for name in ("clip-au", "clip-autt", "personal"):

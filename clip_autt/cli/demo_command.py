@@ -50,9 +50,8 @@ def demo(
             clip, example = _example(model, results, task, seed, subjects, changed.get('personal', {}))
             write_report(out/'report.html', results, example, clip, task, caveats=model.backbone.caveats)
             report_picture(out/'report.png', results, example, clip)
-            facts = benchmark_json({task: results}) | dict(caveats=[*model.backbone.caveats])
         told = f'\nwrote {out/"report.html"}: open it in a browser. No medical assessment; faces are rendered.'
-        deliver(facts, benchmark_text({task: results}) + told, json_path, quiet)
+        deliver(benchmark_json({task: results}), benchmark_text({task: results}) + told, json_path, quiet)
     except ClipAUTTError as e: stop(e)
 
 # %% ../../nbs/cli/02f_demo_command.ipynb #3ddf5004

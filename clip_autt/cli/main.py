@@ -261,7 +261,7 @@ def evaluate_command(
     quiet: Quiet = False,
 ) -> None:
     "Compare methods on people that no model was trained on: yours (--manifest), or those of the embedded tasks."
-    from clip_autt.evaluation.embedded import benchmark, benchmark_csv, benchmark_json, benchmark_text, load_head
+    from clip_autt.evaluation.embedded import benchmark, benchmark_csv, benchmark_json, benchmark_text
     from clip_autt.evaluation.stream import Stream
     from clip_autt.faces.tasks import TASKS
 
@@ -279,21 +279,20 @@ def evaluate_command(
                        cache_dir=None if cache_dir == 'none' else cache_dir)
         tasks, firsts = [*TASKS] if task == 'all' else [task], range(seed, seed + seeds * subjects, subjects)
         with notes():
-            caveats = dict(caveats=[*load_head(tasks[0], model).backbone.caveats])
-            results = benchmark(tasks, firsts, names, jobs, shows_bars(quiet), _save_to(json_path, caveats), **options)
+            results = benchmark(tasks, firsts, names, jobs, shows_bars(quiet), _save_to(json_path), **options)
         if csv: benchmark_csv(results, csv)
-        deliver(benchmark_json(results) | caveats, benchmark_text(results), json_path, quiet)
+        deliver(benchmark_json(results), benchmark_text(results), json_path, quiet)
     except ClipAUTTError as e: stop(e)
     except KeyboardInterrupt:
         interrupted('what is finished is in the JSON file and in --cache-dir, where they were asked for')
 
 # %% ../../nbs/cli/03_main.ipynb #3b3fc87f
-def _save_to(json_path: str | None, caveats: dict) -> Callable[[dict[str, Results]], None] | None:
+def _save_to(json_path: str | None) -> Callable[[dict[str, Results]], None] | None:
     "What writes the results so far, while others are still running."
     from clip_autt.evaluation.embedded import benchmark_json
 
     if not json_path or json_path == '-': return None
-    return lambda done: write_json(benchmark_json(done, complete=False) | caveats, json_path)
+    return lambda done: write_json(benchmark_json(done, complete=False), json_path)
 
 
 # %% ../../nbs/cli/03_main.ipynb #775a798f

@@ -288,7 +288,6 @@ def evaluate_manifest(
     if tables: reading |= dict(presence=presence, kind=table_model)
     else: reading |= dict(crop=crop, store=store or (folder and folder/'features'))
     say(kept)
-    caveats = ()
     try:
         if cv:
             training = dict(kind=table_model or 'logistic') if tables else dict(epochs=epochs, balanced=balanced)
@@ -297,15 +296,14 @@ def evaluate_manifest(
                               reading, common, load)
         else:
             trained = load_model(model, backbone, pretrained, head, classes, device, yes)
-            caveats = trained.backbone.caveats
-            for note in caveats: say(note)
+            for note in trained.backbone.caveats: say(note)
             check_kind([str(item.path) for item in table], trained)
             study = _with_head(table, found, names, trained, folder, reading, common, say)
     except Interrupted as e:
         if e.results is not None and cv and json_path and json_path != '-': write_json(study_json(e.results), json_path)
         interrupted(kept)
     if csv: study_csv(study, csv)
-    deliver(study_json(study) | dict(caveats=[*caveats]), study_text(study), json_path, quiet)
+    deliver(study_json(study), study_text(study), json_path, quiet)
 
 # %% ../../nbs/cli/02c_study_commands.ipynb #88f016ef
 def _backbone(name: str | None, pretrained: str | None, device: str) -> Backbone:

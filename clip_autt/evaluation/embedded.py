@@ -188,7 +188,7 @@ def benchmark_json(
     versions = {name: version(name) for name in ('clip_autt', 'torch', 'open_clip_torch', 'numpy')}
     facts = dict(format_version=FORMAT_VERSION, backbone=p['backbone'], task='all', seed=p['seed'],
                  seeds=p.get('seeds', [p['seed']]))
-    return dict(**facts, tasks=one, mean=mean, complete=complete, versions=versions)
+    return dict(**facts, tasks=one, mean=mean, complete=complete, versions=versions, caveats=p.get('caveats', []))
 
 # %% ../../nbs/evaluation/06_embedded.ipynb #aa7f23ea
 def benchmark_csv(

@@ -265,7 +265,7 @@ def _settings(
                 start='each method is reset and seeded before the first video of each unit',
                 reset=stream.reset or 'as each method was published', counted=f'prediction {stream.predict} the update',
                 control=stream.control, shots=stream.shots, stream_seed=stream.seed,
-                backbone=model.backbone.name, seed=seeds[0], seeds=seeds,
+                backbone=model.backbone.name, caveats=[*model.backbone.caveats], seed=seeds[0], seeds=seeds,
                 n_subjects=len({x.video.subject for x in videos}), n_videos=len(videos), methods=facts)
 
 # %% ../../nbs/evaluation/03_evaluate.ipynb #dcd6696c

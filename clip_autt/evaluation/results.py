@@ -297,4 +297,4 @@ def to_json_dict(
     if versions is None: versions = {name: version(name) for name in ('clip_autt', 'torch', 'open_clip_torch', 'numpy')}
     return dict(format_version=FORMAT_VERSION, backbone=backbone or p['backbone'], task=task, seed=p['seed'],
                 n_subjects=p['n_subjects'], n_videos=p['n_videos'], protocol={**p, **extra}, methods=methods,
-                versions=versions)
+                versions=versions, caveats=p.get('caveats', []))
