@@ -263,7 +263,7 @@ def test_what_was_measured_is_kept(setups, monkeypatch, tmp_path, model, videos)
     calls, run = [], setups.run
     monkeypatch.setattr(setups, "head", lambda task, name: model)
     monkeypatch.setattr(setups, "run", lambda m, setup, *rest: calls.append(setup) or run(m, setup, *rest))
-    monkeypatch.setattr(setups, "strangers", lambda folder, task, seed: videos)
+    monkeypatch.setattr(setups, "strangers", lambda task, seed: videos)
     monkeypatch.setattr(setups, "clip", lambda: model.backbone)
     first, second = (setups.measure(tmp_path, "pain", 0, setups.PAPER) for _ in range(2))
     other = setups.measure(tmp_path, "pain", 0, setups.RELEASED)

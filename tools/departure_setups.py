@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from build_assets import kept_videos
+from build_assets import embedded
 from departure_heads import train_head
 from pages import ROOT
 from torch import Tensor
 
 from clip_autt.au import AUBank
 from clip_autt.backbone import Backbone, UnseenTokenWarning, load_backbone
-from clip_autt.faces.videos import source_videos, target_videos
+from clip_autt.faces.videos import kept_target_videos
 from clip_autt.features import LabeledVideo, VideoFeatures, by_subject
 from clip_autt.model import ClipAU
 from clip_autt.released import Departures, ReleasedClipAUTT
@@ -119,24 +119,27 @@ def clip() -> Backbone:
 
 
 @cache
-def strangers(folder: Path, task: str, seed: int, jobs: int = 1) -> list[LabeledVideo]:
-    return kept_videos(
-        folder / f"{clip().hash}-{task}-{seed}-videos.pt",
-        lambda: [target_videos(clip(), task, seed, n_jobs=jobs, progress=False)],
-    )[0]
+def strangers(task: str, seed: int, jobs: int = 1) -> list[LabeledVideo]:
+    "Ten people, filmed once for all pages."
+    return kept_target_videos(clip(), task, seed, n_jobs=jobs, progress=False)
+
+
+@cache
+def source(task: str, jobs: int = 1) -> tuple[list[LabeledVideo], list[LabeledVideo]]:
+    "People to train and to validate on, shared with `make assets`."
+    return embedded(ASSETS, task, clip(), jobs)
 
 
 @cache
 def head(task: str, name: str) -> ClipAU:
-    "A head by name, trained at its first use. Source videos are shared with `make assets`."
+    "A head by name, trained at its first use."
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", UnseenTokenWarning)
     if name == "bundled":
         return ClipAU.from_pretrained(f"facs-tiny/{task}", backbone=clip())
     path = ASSETS / f"{clip().hash}-{task}-head-{name.replace(' ', '-')}"
     if not (path / "config.json").is_file():
-        train, val = kept_videos(ASSETS / f"{task}-{clip().hash}.pt", lambda: source_videos(clip(), task, n_jobs=-1))
-        train_head(name, clip(), task, train, val).save_pretrained(path)
+        train_head(name, clip(), task, *source(task)).save_pretrained(path)
         print(task, "trained the head:", name, flush=True)
     return ClipAU.from_pretrained(path, backbone=clip())
 
@@ -157,7 +160,7 @@ def measure(folder: Path, task: str, seed: int, setup: Setup) -> dict:
         if setup.head == "underscores":
             model = copy(model)
             model.bank = AUBank.default()  # tuned prompts are in plain words
-        found = run(model, setup, strangers(folder, task, seed), seed)
+        found = run(model, setup, strangers(task, seed), seed)
         with atomic_path(path) as tmp:
             tmp.write_text(json.dumps(dict(asdict(setup), **found)))
         print(task, seed, {k: x for k, x in vars(setup).items() if x != getattr(PAPER, k)}, found, flush=True)

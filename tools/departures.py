@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from departure_rows import ROWS
-from departure_setups import ASSETS, PAPER, RELEASED, Setup, measure, prepare, strangers
+from departure_setups import ASSETS, PAPER, RELEASED, Setup, measure, prepare, source, strangers
 from joblib import Parallel, delayed
 from pages import ROOT, write_page
 
@@ -52,9 +52,7 @@ def level(folder: Path, seeds: Sequence[int], name: str, setup: Setup) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="first subject of each group of ten")
-    parser.add_argument(
-        "--folder", type=Path, default=ROOT / "build" / "results", help="where results and embedded videos are kept"
-    )
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "results", help="where results are kept")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "departures.md")
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1 for one per core")
     args = parser.parse_args()
@@ -66,7 +64,8 @@ def main() -> None:
     ]
     for task in TASKS:
         for seed in args.seeds:
-            strangers(args.folder, task, seed, args.jobs)
+            strangers(task, seed, args.jobs)
+        source(task, args.jobs)
     Parallel(n_jobs=args.jobs)(
         delayed(prepare)(task, name) for task, name in dict.fromkeys((task, s.head) for task, s in pairs)
     )
