@@ -42,7 +42,7 @@ pip = @$(BIN)/python -m pip install -q --disable-pip-version-check --no-input --
 	$(1) >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }
 
 # The folder is put on the path, so that it is found beside a clone that is called clip_autt, too.
-EDITABLE := --config-settings editable_mode=compat
+EDITABLE := --config-settings editable_mode=compat -e
 
 $(BIN)/python:
 	@echo "== creating $(VENV) with $$($(PYTHON) --version)"
@@ -52,17 +52,17 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BIN)/python $(SOURCES)
 	@echo "== installing clip_autt and what it needs (PyTorch is large: a few minutes the first time)"
-	$(call pip,$(EDITABLE) -e .)
+	$(call pip,$(EDITABLE) .)
 	@touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python $(SOURCES)
 	@echo "== installing clip_autt with the developer's tools (PyTorch is large: a few minutes the first time)"
-	$(call pip,$(EDITABLE) -e '.[dev]')
+	$(call pip,$(EDITABLE) '.[dev]')
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-lab
 
 $(VENV)/.installed-lab: $(BIN)/python $(SOURCES)
 	@echo "== installing clip_autt with JupyterLab (PyTorch is large: a few minutes the first time)"
-	$(call pip,$(EDITABLE) -e '.[lab]')
+	$(call pip,$(EDITABLE) '.[lab]')
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed
