@@ -3,6 +3,7 @@
 import multiprocessing as mp
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import nbformat
@@ -26,7 +27,10 @@ def clean_process():
 
 
 def run(path: Path, folder: Path) -> None:
-    "Execute a notebook; what it shows on its way goes to a file, and an error ends the process with status 1."
+    """Execute a notebook; what it shows on its way goes to a file, and an error ends the process with status 1.
+
+    An error while something is displayed counts: the cell would pass, and a reader would see a traceback."""
+    from execnb.shell import CaptureShell
     from nbdev.config import get_config
     from nbdev.test import test_nb
 
@@ -34,8 +38,12 @@ def run(path: Path, folder: Path) -> None:
     file = os.open(folder / "log", os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(file, stream)
+    errors = []
+    CaptureShell.showtraceback = lambda shell, error=None, **_: errors.append(error or sys.exc_info())
     passed, _ = test_nb(path, skip_flags=get_config(ROOT).tst_flags.split(), basepath=ROOT)
-    sys.exit(not passed)
+    for error in errors:
+        traceback.print_exception(*error)
+    sys.exit(not passed or bool(errors))
 
 
 def ended(server, path: Path, folder: Path) -> tuple[int, str]:
@@ -57,3 +65,10 @@ def test_a_cell_that_fails_fails_the_notebook(clean_process, tmp_path):
     nbformat.write(nb, tmp_path / "bad.ipynb")
     status, said = ended(clean_process, tmp_path / "bad.ipynb", tmp_path)
     assert status == 1 and "wrong sum" in said
+
+
+def test_an_error_in_a_display_fails_the_notebook(clean_process, tmp_path):
+    code = "class Table:\n    def _repr_html_(self): raise ValueError('no columns')\nTable()"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), tmp_path / "bad.ipynb")
+    status, said = ended(clean_process, tmp_path / "bad.ipynb", tmp_path)
+    assert status == 1 and "no columns" in said

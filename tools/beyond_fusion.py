@@ -71,6 +71,7 @@ ADAPTED = {  # methods, and what is known of a stranger beforehand; the other cl
 }
 BEFORE = "all clips, before"
 LESSON = dict(epochs=20, lr=3e-3, weight=0.6)
+STARTS = 0, 1, 2  # seeds of the students' weights and of the order of their lessons
 
 
 def muscles(videos: Sequence[LabeledVideo], domain: DomainShift) -> list[Tensor]:
@@ -148,13 +149,13 @@ def _hidden(seen: Tensor, stream: int, where: slice = slice(None)) -> Tensor:
     return out
 
 
-def student(name: str) -> dict:
+def student(name: str, seed: int) -> dict:
     "A head trained beside the teacher, or without one: right answers before and after adaptation, agreement, cost."
     model, videos, truth = people()
     new, new_truth = (x["strangers"][: 20 * TO_ADAPT] for x in (videos, truth))
-    head = ClipAU(model.backbone, bank=model.bank, classes=model.classes, seed=0)
+    head = ClipAU(model.backbone, bank=model.bank, classes=model.classes, seed=seed)
     how, start = STUDENTS[name], time.process_time()
-    lesson = LESSON | (dict(weight=0.0) if how is None else how)
+    lesson = LESSON | dict(seed=seed) | (dict(weight=0.0) if how is None else how)
     found = distill(head, teacher(), videos["train"], truth["train"], videos["val"], **lesson)
     seconds = time.process_time() - start
     attach_source(head, videos["train"])
@@ -178,6 +179,13 @@ def student(name: str) -> dict:
         terms=found.terms,
         seconds=seconds,
     )
+
+
+def mean_of(runs: Sequence[dict]) -> dict:
+    "What several runs of a student came to, the mean of each number."
+    number = lambda key: np.mean([run[key] for run in runs], 0)
+    war = {m: np.mean([run["war"][m] for run in runs], 0) for m in runs[0]["war"]}
+    return dict(war=war, **{k: number(k) for k in ("per_au", "per_person", "val", "seconds")})
 
 
 def _by_person(values: np.ndarray, videos: Sequence[LabeledVideo]) -> list[float]:
@@ -276,10 +284,11 @@ def student_table(found: dict[str, dict]) -> str:
 def measure() -> dict[str, str]:
     "All tables of the section."
     fusions = {f"fusion_{s.replace(' ', '_')}_table": fusion_table(s) for s in STREAMS}
-    found = {
-        name: measured(name, (LESSON, how, sorted(ADAPTED), TO_ADAPT), lambda name=name: student(name))
-        for name, how in STUDENTS.items()
-    }
+    found = {}
+    for name, how in STUDENTS.items():
+        facts = LESSON, how, sorted(ADAPTED), TO_ADAPT
+        runs = [measured(f"{name} {seed}", (*facts, seed), lambda s=seed, n=name: student(n, s)) for seed in STARTS]
+        found[name] = mean_of(runs)
     taught = measured("teachers", None, teachers)
     names = dict(true="true muscles", imagined="imagined by T-Net", random="random T-Net, as released")
     lines = [[title, percent(np.mean(taught[k])), gain(taught[k], taught["plain"])]
@@ -289,6 +298,7 @@ def measure() -> dict[str, str]:
         pkdot_teachers=table(["stream of the teacher", "strangers", "over the bundled head"], lines),
         fusion_people=str(10 * len(SEEDS)),
         pkdot_people=str(TO_ADAPT),
+        pkdot_starts=str(len(STARTS)),
         fusion_electrodes=", ".join(ELECTRODES),
         fusion_noise=f"{NOISE:g}",
     )
