@@ -17,7 +17,7 @@ PYTHON313 ?= python3.13
 
 help:
 	@echo "make demo     install, then personalize to ten rendered people and write demo/report.html (minutes the first time)"
-	@echo "make test     install with the developer's tools, then run everything that must pass (about a quarter of an hour)"
+	@echo "make test     install with the developer's tools, then run everything that must pass (30 to 45 minutes on two cores)"
 	@echo "make colab    run the course in the environment of Google Colab (6 GB and ten minutes; TUTORIALS=\"01 11\": some; PYTHON313=path)"
 	@echo "make lab      install JupyterLab, copy the tutorials to a folder and open them (DIR=my_course: another folder; LAB=--allow-root: options)"
 	@echo "make site     build the documentation site into build/site, offline (a minute)"
@@ -26,7 +26,7 @@ help:
 	@echo "make results  measure the embedded benchmark, write docs/results.md (about an hour)"
 	@echo "make personal-settings  compare the settings of the personal baseline, write docs/personal_settings.md (half an hour)"
 	@echo "make family   compare the methods that are told more than videos, write docs/family.md (three quarters of an hour)"
-	@echo "make beyond   measure fusion, privileged teachers, words, AU maps, BAH and ABAW, write docs/beyond.md (half an hour)"
+	@echo "make beyond   measure fusion, privileged teachers, words, AU maps, BAH and ABAW, write docs/beyond.md (three quarters of an hour)"
 	@echo "make departures, agreement   what the released code's departures do; whether AU scores follow muscles"
 	@echo "make real-people   measure the personal baseline on StressID's action units, write docs/real_people.md (a quarter of an hour)"
 	@echo "make scale    measure what an hour of video costs and what grows with a study, write docs/scale.md (a quarter of an hour)"
@@ -72,7 +72,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	@echo "== style"
 	@$(BIN)/ruff check -q .
-	@echo "== notebooks, tutorials with their solutions, and tests (about a quarter of an hour on two cores)"
+	@echo "== notebooks, tutorials with their solutions, and tests (30 to 45 minutes on two cores)"
 	@IPYTHONDIR=$$(mktemp -d) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(TESTS)
 
 $(COLAB)/.installed: VENV := $(COLAB)
