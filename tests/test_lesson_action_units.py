@@ -92,7 +92,7 @@ def test_names_beside_a_teacher_who_sees_the_muscles(text):
     (part,) = (x for x in page("beyond").split("\n\n") if "| agreement per AU | per clip |" in x)
     header, *found = rows(part)
     k, heads = header.index("agreement per AU"), {x[0]: x for x in found}
-    mean = lambda cell: cell.partition(" (")[0]  # the least and the greatest of the starts follow
+    mean = lambda cell: cell.partition(" ± ")[0]
     per_au, in_a_clip = ([mean(heads[name][i]) for name in ("plain head", "PKDOT", "direct")] for i in (k, k + 1))
     assert "trained from 5 random starts" in page("beyond")
     assert row(text, "plain head, head taught by one") == ["20 strangers, five random starts", "0", ", ".join(per_au)]

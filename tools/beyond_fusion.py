@@ -5,11 +5,11 @@ What is finished is kept in build/beyond, so an interrupted call goes on.
 
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
-from pages import MODELS, ROOT, kept, percent, table
+from pages import MODELS, ROOT, cell, kept, percent, table
 from people import task_people
 from torch import Tensor
 
@@ -172,7 +172,7 @@ def student(name: str, seed: int) -> dict:
         war |= {f"{name}, before": wars["clip-au"].tolist(), name: wars[name].tolist()}
     return dict(
         war=war,
-        per_au=np.nan_to_num(agree.per_au, nan=-9).tolist(),
+        per_au=float(np.nanmean(agree.per_au)),
         per_person=_by_person(agree.per_video, new),
         epoch=found.history.best_epoch,
         val=max(found.history.val_uar),
@@ -185,18 +185,12 @@ def mean_of(runs: Sequence[dict]) -> dict:
     "What several runs of a student came to: the mean of each number, and by run what hangs on the random start."
     number = lambda key: np.mean([run[key] for run in runs], 0)
     war = {m: np.mean([run["war"][m] for run in runs], 0) for m in runs[0]["war"]}
-    known = [[x for x in run["per_au"] if x > -5] for run in runs]
     by_run = dict(
-        strangers=[np.mean(run["war"][BEFORE]) for run in runs],
-        per_au=[np.mean(x) for x in known],
+        strangers=[100 * np.mean(run["war"][BEFORE]) for run in runs],
+        per_au=[run["per_au"] for run in runs],
         per_clip=[np.mean(run["per_person"]) for run in runs],
     )
     return dict(war=war, by_run=by_run, **{k: number(k) for k in ("per_person", "val", "seconds")})
-
-
-def of_runs(values: Sequence[float], show: Callable[[float], str]) -> str:
-    "Mean of the runs, and the least and the greatest of them."
-    return f"{show(np.mean(values))} ({show(min(values))} to {show(max(values))})"
 
 
 def _by_person(values: np.ndarray, videos: Sequence[LabeledVideo]) -> list[float]:
@@ -274,13 +268,13 @@ CONDITIONS = {
 
 def student_table(found: dict[str, dict]) -> str:
     "Rows of heads: right answers, gains of adaptation, agreement, cost."
-    plain, lines, signed = found["plain head"], [], "{:+.2f}".format
+    plain, lines = found["plain head"], []
     for name, f in found.items():
         own = [
-            of_runs(f["by_run"]["strangers"], percent),
+            cell(f["by_run"]["strangers"], ".1f"),
             *(gain(f["war"][m], f["war"][f"{m}, before"]) for m in ADAPTED),
-            of_runs(f["by_run"]["per_au"], signed),
-            of_runs(f["by_run"]["per_clip"], signed),
+            cell(f["by_run"]["per_au"]),
+            cell(f["by_run"]["per_clip"]),
         ]
         better = gain(f["war"][BEFORE], plain["war"][BEFORE])
         truer = f"{paired_bootstrap(f['per_person'], plain['per_person']):+.2f}"
@@ -296,9 +290,9 @@ def measure() -> dict[str, str]:
     found = {}
     for name, how in STUDENTS.items():
         facts = LESSON, how, sorted(ADAPTED), TO_ADAPT
-        runs = [measured(f"{name} {seed}", (*facts, seed), lambda s=seed, n=name: student(n, s)) for seed in STARTS]
+        runs = [measured(f"{name} {seed}", (*facts, seed), partial(student, name, seed)) for seed in STARTS]
         found[name] = mean_of(runs)
-    over = {name: gain(found["PKDOT"]["war"][BEFORE], found[name]["war"][BEFORE]) for name in found}
+    over = lambda name: gain(found["PKDOT"]["war"][BEFORE], found[name]["war"][BEFORE])
     taught = measured("teachers", None, teachers)
     names = dict(true="true muscles", imagined="imagined by T-Net", random="random T-Net, as released")
     lines = [[title, percent(np.mean(taught[k])), gain(taught[k], taught["plain"])]
@@ -309,8 +303,8 @@ def measure() -> dict[str, str]:
         fusion_people=str(10 * len(SEEDS)),
         pkdot_people=str(TO_ADAPT),
         pkdot_starts=str(len(STARTS)),
-        pkdot_over_direct=over["direct"],
-        pkdot_over_pairs=over["pairwise rival"],
+        pkdot_over_direct=over("direct"),
+        pkdot_over_pairs=over("pairwise rival"),
         fusion_electrodes=", ".join(ELECTRODES),
         fusion_noise=f"{NOISE:g}",
     )

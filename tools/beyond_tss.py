@@ -140,14 +140,21 @@ def wars(runs: Sequence[dict], way: str, how: str) -> np.ndarray:
     return np.array([[own[who] for who in each[0]] for own in each]).mean(0)
 
 
+WHOLE, UNIFORM = ("whole clips", "whole clip"), ("uniform", "windows, gamma 1")  # a training and its answer
+
+
+def gain(runs: Sequence[dict], way: str, over: tuple[str, str]) -> str:
+    "Of a training answered by the pool over another one, in points with the interval over people; empty if equal."
+    pool, other = wars(runs, way, "windows, gamma 1"), wars(runs, *over)
+    return f"{paired_bootstrap(pool, other).percent:+.1f}" if (pool != other).any() else ""
+
+
 def lines(runs: Sequence[dict]) -> str:
     "WAR of each training and answer; gain of the pool over whole clips and over uniform windows; cost."
     found = []
     for way in TRAINED_ON:
         own = [wars(runs, way, how) for how in ANSWERS]
-        pool = own[-1]
-        others = wars(runs, "whole clips", "whole clip"), wars(runs, "uniform", "windows, gamma 1")
-        gains = [f"{paired_bootstrap(pool, x).percent:+.1f}" if (pool != x).any() else "" for x in others]
+        gains = [gain(runs, way, over) for over in (WHOLE, UNIFORM)]
         epoch = np.mean([run[way]["epoch"] for run in runs])
         seconds = np.mean([run[way]["s"] for run in runs]) * EPOCHS_OF.get(way, EPOCHS)
         found.append([way, *(percent(x.mean()) for x in own), *gains, f"{epoch:.1f}", f"{seconds:.0f}"])
@@ -181,6 +188,9 @@ def measure() -> dict[str, str]:
         tss_long=lines(runs[DILUTED]),
         tss_tasks=by_task(runs),
         tss_seen=seen(runs),
+        tss_drawn_short=gain(short, "softmax", UNIFORM),
+        tss_drawn_long=gain(runs[DILUTED], "softmax", UNIFORM),
+        tss_drawn_whole=gain(short, "softmax", WHOLE),
         tss_seeds=str(len(SEEDS)),
         tss_people=str(10 * len(STRANGERS)),
         tss_epochs=str(EPOCHS),
